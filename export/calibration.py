@@ -1,0 +1,53 @@
+"""Which images calibrate: from the training split only, equally many a class, seeded."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgewright.runtime.errors import DataError, InputError
+from edgewright.train.checkpoint import split
+from edgewright.train.datasets import Dataset, Images
+
+
+def choose(dataset: Dataset, validation: float, split_seed: int, size: int, seed: int) -> NDArray[np.intp]:
+    """Indices into `dataset.x_train` of `size` images (fewer if there are fewer), in random order.
+
+    Args:
+        dataset: the data the model was trained on.
+        validation, split_seed: the split it was trained with; images held out then are not drawn.
+        size: how many; each class gives its share, a small class all it has.
+        seed: draws the same images again.
+
+    Raises:
+        InputError: `size` below the number of classes.
+    """
+    classes = len(dataset.labels)
+    if size < classes:
+        raise InputError(f"expected at least {classes} calibration images, one a class, got {size}")
+    random = np.random.default_rng(seed)
+    candidates, _ = split(dataset.y_train, validation, split_seed)
+    shuffled = random.permutation(candidates)
+    labels = dataset.y_train[shuffled]
+    # An image's rank within its class: all the first ones of each class come before any second one.
+    rank = np.empty(len(shuffled), np.intp)
+    for c in range(classes):
+        of_class = np.flatnonzero(labels == c)
+        rank[of_class] = np.arange(len(of_class))
+    chosen = shuffled[np.argsort(rank, kind="stable")[:size]]
+    return random.permutation(chosen)
+
+
+def refuse_overlap(calibration: Images, test: Images) -> None:
+    """Refuse test images that also calibrate: the proof would be taken on what was tuned for.
+
+    Raises:
+        DataError: with how many and which comes first.
+    """
+    known = {image.tobytes() for image in calibration}
+    both = [i for i, image in enumerate(test) if image.tobytes() in known]
+    if both:
+        raise DataError(
+            f"expected test images that do not occur in calibration, got {len(both)} of {len(test):,} that do "
+            f"(the first is test image {both[0]}); take them out of the training data or draw others with --seed"
+        )

@@ -1,0 +1,69 @@
+"""`edgewright export`: a checkpoint to a bundle of proven files."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from edgewright.runtime import console
+
+HELP = "convert a checkpoint to TFLite and ONNX files, each proven against the Keras model"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("checkpoint", type=Path, metavar="CHECKPOINT", help="a folder that train wrote")
+    parser.add_argument("--out", type=Path, required=True, metavar="BUNDLE", help="the folder to write")
+    parser.add_argument(
+        "--variants", metavar="LIST", help="comma-separated, such as tflite-int8,onnx-float32 (default: all six)"
+    )
+    parser.add_argument(
+        "--max-drop",
+        type=float,
+        default=0.01,
+        metavar="SHARE",
+        help="largest accuracy drop that passes, held against the upper end of its 95%% interval; "
+        "0.01 is one point (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--calibration-size",
+        type=int,
+        default=256,
+        metavar="N",
+        help="training images that set the ranges of int8 files (default: %(default)s)",
+    )
+    parser.add_argument("--seed", type=int, default=0, help="draws the calibration images (default: %(default)s)")
+    parser.add_argument("--data", metavar="NAME|FILE.npz", help="the checkpoint's data set, if it was moved")
+    parser.add_argument("--data-dir", type=Path, metavar="DIR", help="where named data sets lie as .npz")
+    parser.add_argument("--overwrite", action="store_true", help="replace a bundle that is there")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    from edgewright.export import variants
+    from edgewright.export.exporter import Options, export
+    from edgewright.runtime.parity_table import print_parity
+
+    result = export(
+        arguments.checkpoint,
+        Options(
+            out=arguments.out,
+            variants=variants.parse(arguments.variants) if arguments.variants else variants.defaults(),
+            max_drop=arguments.max_drop,
+            calibration_size=arguments.calibration_size,
+            seed=arguments.seed,
+            overwrite=arguments.overwrite,
+            data=arguments.data,
+            data_dir=arguments.data_dir,
+        ),
+    )
+    rows = [(o.name, o.bytes, o.gzip_bytes, o.parity) for o in result.outcomes if o.parity is not None]
+    print_parity(f"Parity with the float Keras model of {arguments.checkpoint}", result.reference, rows)
+    written = [outcome.name for outcome in result.outcomes if outcome.passed]
+    if written:
+        console.say(f"wrote {arguments.out}: {', '.join(written)}")
+    left_out = [outcome for outcome in result.outcomes if not outcome.passed]
+    for outcome in left_out:
+        verdict = outcome.parity.verdict if outcome.parity else "failed"
+        console.complain(f"{outcome.name} left out, {verdict}: {outcome.reason}")
+    if not written:
+        console.complain(f"no variant passed; {arguments.out} was not written")
+    return 1 if left_out else 0

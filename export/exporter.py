@@ -1,0 +1,313 @@
+"""A checkpoint to a bundle: convert in a child, score in workers, judge, write what has passed."""
+
+from __future__ import annotations
+
+import dataclasses
+import gzip
+import platform
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgewright.export import calibration as calibrating
+from edgewright.export import gate, job
+from edgewright.export.scoring import Pending, Scored, scorer
+from edgewright.export.variants import Variant
+from edgewright.runtime import console, files
+from edgewright.runtime.backends import Scores
+from edgewright.runtime.contract import ModelContract
+from edgewright.runtime.errors import CheckpointError, EdgewrightError, InputError
+from edgewright.runtime.manifest import (
+    GOLDEN,
+    MANIFEST,
+    FileEntry,
+    Manifest,
+    ParityReport,
+    Tolerance,
+    VariantEntry,
+)
+from edgewright.runtime.verify import GOLDEN_INPUTS, GOLDEN_REFERENCE
+from edgewright.train import datasets
+from edgewright.train.checkpoint import MODEL, Checkpoint
+from edgewright.train.datasets import Dataset
+from edgewright.train.stack import versions
+
+OURS = (MANIFEST, GOLDEN, "*.tflite", "*.onnx")
+GOLDEN_IMAGES = 16
+GOLDEN_MARGIN = 0.25  # between the two best scores: rounding on another machine does not turn it
+FLOAT_TOLERANCE = 1e-5
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """What a user may set of an export.
+
+    `max_drop` is the largest accuracy drop that passes, a share; `data` and `data_dir` say where the
+    checkpoint's data set lies if not where it was.
+    """
+
+    out: Path
+    variants: Sequence[Variant]
+    max_drop: float = 0.01
+    calibration_size: int = 256
+    seed: int = 0
+    overwrite: bool = False
+    data: str | None = None
+    data_dir: Path | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """One variant that was tried: its report and sizes, or only the `reason` it could not be judged."""
+
+    name: str
+    reason: str = ""
+    bytes: int = 0
+    gzip_bytes: int = 0
+    parity: ParityReport | None = None
+
+    @property
+    def passed(self) -> bool:
+        return self.parity is not None and self.parity.verdict == "passed"
+
+    def refusal(self) -> dict[str, Any]:
+        """What the manifest says of a variant that was left out."""
+        parity = dataclasses.asdict(self.parity) if self.parity else None
+        return {"name": self.name, "reason": self.reason, "parity": parity}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Result:
+    """What an export did; `reference` are the Keras model's own figures. The bundle holds what `passed`."""
+
+    reference: dict[str, Any]
+    outcomes: Sequence[Outcome]
+
+
+def export(checkpoint_folder: Path, options: Options) -> Result:
+    """Export a checkpoint to a bundle at `options.out`; none is written if no variant passes.
+
+    Raises:
+        CheckpointError, DataError, OutputError, InputError: before any work is done.
+        ExportError: the checkpoint's model cannot be loaded or run.
+    """
+    if not 0 <= options.max_drop < 1:
+        raise InputError(f"expected a largest drop from 0 up to 1 (0.01 is one point), got {options.max_drop:g}")
+    files.check_output(options.out, overwrite=options.overwrite, ours=OURS)
+    checkpoint = Checkpoint.open(checkpoint_folder)
+    dataset = _dataset_of(checkpoint, options)
+    chosen = calibrating.choose(
+        dataset, checkpoint.validation, checkpoint.seed, options.calibration_size, options.seed
+    )
+    calibration = dataset.x_train[chosen]
+    calibrating.refuse_overlap(calibration, dataset.x_test)
+    with files.new_folder(options.out, overwrite=options.overwrite, ours=OURS) as (folder, scratch):
+        work = _Export(checkpoint_folder, checkpoint, dataset, options, folder, scratch)
+        work.convert_and_judge(calibration)
+        work.write_bundle(calibration)
+        return Result(reference=work.reference, outcomes=work.outcomes)
+
+
+def _dataset_of(checkpoint: Checkpoint, options: Options) -> Dataset:
+    dataset = datasets.load(options.data or checkpoint.data.source, options.data_dir)
+    if dataset.sha256 != checkpoint.data.sha256:
+        raise CheckpointError(
+            f"expected the data the checkpoint was trained on, {checkpoint.data.name} "
+            f"({checkpoint.data.sha256[:12]}…), got other data ({dataset.sha256[:12]}…); name it with --data"
+        )
+    return dataset
+
+
+class _Export:
+    """One export under way. `folder` becomes the bundle, `scratch` is thrown away."""
+
+    def __init__(
+        self,
+        checkpoint_folder: Path,
+        checkpoint: Checkpoint,
+        dataset: Dataset,
+        options: Options,
+        folder: Path,
+        scratch: Path,
+    ) -> None:
+        self.checkpoint_folder, self.checkpoint, self.dataset = checkpoint_folder, checkpoint, dataset
+        self.options, self.folder, self.scratch = options, folder, scratch
+        self.reference: dict[str, Any] = {}
+        self.outcomes: list[Outcome] = []
+        self._entries: list[VariantEntry] = []
+        self._golden: dict[str, NDArray[Any]] = {}
+
+    def convert_and_judge(self, calibration: datasets.Images) -> None:
+        variants = self.options.variants
+        contracts = [self._contract(variant.name) for variant in variants]
+        job.prepare(
+            self.scratch, self.checkpoint_folder, variants, contracts, calibration, self.dataset.x_test
+        )
+        conversions: dict[str, dict[str, Any]] = {}
+        pending: dict[str, Pending] = {}
+        failed: dict[str, str] = {}
+        with (
+            scorer(self.scratch / job.TEST) as workers,
+            console.progress("exporting", total=2 * len(variants)) as bar,
+        ):
+            by_name = {variant.name: variant for variant in variants}
+            for event in job.run(self.scratch):
+                if event.kind == "converted":
+                    conversions[event.variant] = event.conversion or {}
+                    pending[event.variant] = workers.submit(self.scratch / by_name[event.variant].file)
+                elif event.kind == "failed":
+                    failed[event.variant] = event.reason
+                if event.variant:
+                    bar.advance(note=f"{event.variant} converted")
+            reference = np.load(self.scratch / job.REFERENCE)
+            self._note_reference(reference)
+            for variant in variants:
+                outcome = Outcome(name=variant.name, reason=failed.get(variant.name, ""))
+                if variant.name in pending:
+                    outcome = self._judge(
+                        variant, pending[variant.name], reference, conversions[variant.name]
+                    )
+                self.outcomes.append(outcome)
+                bar.advance(note=f"{variant.name} judged")
+
+    def _contract(self, variant: str) -> ModelContract:
+        return ModelContract(
+            name=self.checkpoint.recipe,
+            variant=variant,
+            input=self.checkpoint.input,
+            labels=self.checkpoint.labels,
+            head=self.checkpoint.head,
+        )
+
+    def _note_reference(self, scores: Scores) -> None:
+        if not np.isfinite(scores).all():
+            raise CheckpointError("expected finite scores of the Keras model, got NaN or infinity; train it again")
+        model = self.checkpoint_folder / MODEL
+        self.reference = {
+            "samples": len(scores),
+            "accuracy": float(np.mean(scores.argmax(1) == self.dataset.y_test)),
+            "bytes": model.stat().st_size,
+            "gzip_bytes": _gzip_bytes(model),
+            "model_sha256": self.checkpoint.model_sha256,
+        }
+        picked = _pick_golden(scores, self.dataset.y_test)
+        self._picked = picked
+        self._golden = {GOLDEN_INPUTS: self.dataset.x_test[picked], GOLDEN_REFERENCE: scores[picked]}
+
+    def _judge(
+        self, variant: Variant, pending: Pending, reference: Scores, conversion: dict[str, Any]
+    ) -> Outcome:
+        path = self.scratch / variant.file
+        try:
+            scored = pending.result()
+        except EdgewrightError as failure:
+            return Outcome(name=variant.name, reason=f"cannot be run: {failure}")
+        if not np.isfinite(scored.scores).all():
+            return Outcome(name=variant.name, reason="gives scores that are NaN or infinite")
+        parity = gate.judge(reference, scored.scores, self.dataset.y_test, self.options.max_drop)
+        outcome = Outcome(
+            name=variant.name,
+            reason=parity.reason,
+            bytes=path.stat().st_size,
+            gzip_bytes=_gzip_bytes(path),
+            parity=parity,
+        )
+        if outcome.passed:
+            kept = self.folder / variant.file
+            shutil.copyfile(path, kept)
+            self._golden[variant.name] = scored.scores[self._picked]
+            self._entries.append(
+                VariantEntry(
+                    name=variant.name,
+                    file=FileEntry.of(kept),
+                    gzip_bytes=outcome.gzip_bytes,
+                    input=scored.input,
+                    output=scored.output,
+                    tolerance=_tolerance(variant, scored, parity),
+                    parity=parity,
+                    conversion=conversion,
+                )
+            )
+        return outcome
+
+    def write_bundle(self, calibration: datasets.Images) -> None:
+        """Golden outputs and manifest; leaves the folder empty if no variant passed."""
+        if not self._entries:
+            return
+        np.savez_compressed(self.folder / GOLDEN, allow_pickle=False, **self._golden)
+        manifest = Manifest(
+            name=self.checkpoint.recipe,
+            input=self.checkpoint.input,
+            labels=self.checkpoint.labels,
+            head=self.checkpoint.head,
+            golden=FileEntry.of(self.folder / GOLDEN),
+            variants=tuple(self._entries),
+            reference=self.reference,
+            refused=tuple(outcome.refusal() for outcome in self.outcomes if not outcome.passed),
+            calibration={
+                "split": "train",
+                "images": len(calibration),
+                "seed": self.options.seed,
+                "sha256": datasets.digest(calibration),
+            },
+            provenance={
+                "recipe": self.checkpoint.recipe,
+                "model_sha256": self.checkpoint.model_sha256,
+                "data": {
+                    key: getattr(self.checkpoint.data, key) for key in ("name", "sha256", "licence", "citation")
+                },
+                "max_drop": self.options.max_drop,
+                "machine": platform.machine(),
+            },
+            versions=versions(
+                "edgewright",
+                "tensorflow",
+                "keras",
+                "tf2onnx",
+                "onnx",
+                "onnxruntime",
+                "ai-edge-litert",
+                "numpy",
+            ),
+        )
+        (self.folder / MANIFEST).write_bytes(manifest.to_bytes())
+
+
+def _pick_golden(scores: Scores, labels: NDArray[np.int64]) -> NDArray[np.intp]:
+    """Test images whose class the reference is sure of, the classes in turn; else those it is surest of."""
+    ordered = np.sort(scores, axis=1)
+    margin = ordered[:, -1] - ordered[:, -2]
+    rank = np.empty(len(labels), np.intp)
+    for c in np.unique(labels):
+        of_class = np.flatnonzero(labels == c)
+        rank[of_class] = np.arange(len(of_class))
+    sure = np.flatnonzero(margin >= GOLDEN_MARGIN)
+    if len(sure) < GOLDEN_IMAGES:
+        return np.sort(np.argsort(-margin, kind="stable")[:GOLDEN_IMAGES])
+    return np.sort(sure[np.argsort(rank[sure], kind="stable")[:GOLDEN_IMAGES]])
+
+
+def _tolerance(variant: Variant, scored: Scored, parity: ParityReport) -> Tolerance:
+    """How closely other machines must repeat the scores.
+
+    Where rounding differs, another machine may be as far off as the scheme itself is from the float
+    model, and no further.
+    """
+    step = scored.output.scale or FLOAT_TOLERANCE
+    loose = max(parity.max_abs_error, 2 * step)
+    limits = {
+        "float": (FLOAT_TOLERANCE, FLOAT_TOLERANCE),
+        "step": (step * 1.01, loose),
+        "kernel": (loose, loose),
+    }
+    near, far = limits[variant.settings.repeats]
+    return Tolerance(kernels=scored.kernels, max_abs=near, max_abs_elsewhere=far)
+
+
+def _gzip_bytes(path: Path) -> int:
+    return len(gzip.compress(path.read_bytes(), mtime=0))

@@ -1,0 +1,74 @@
+"""File formats behind one seam: a format is a file here that sets `FORMAT`.
+
+A format turns the float network into a file by one of its schemes and puts the contract into the
+file. It runs in a child process that has TensorFlow; nothing heavy is imported before that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from edgewright.runtime import plugins
+from edgewright.runtime.contract import ModelContract
+from edgewright.train.datasets import Images
+
+if TYPE_CHECKING:
+    from edgewright.export.network import Network
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scheme:
+    """How numbers are stored and computed.
+
+    `calibrated` schemes need sample images. `repeats` says how closely another machine with the
+    same kernels repeats the scores: to 1e-5 ("float"), to one step of the 8-bit output ("step"), or
+    only about as closely as the scheme keeps to the float model ("kernel": rounding inside).
+    """
+
+    summary: str
+    calibrated: bool = False
+    repeats: str = "float"
+    default: bool = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class Conversion:
+    """How a file was made: `tool` with its version, and what was `chosen`, with the reason where it matters."""
+
+    tool: str
+    chosen: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Format(Protocol):
+    """A kind of model file. `schemes` by their names, in the order they are shown."""
+
+    suffix: str
+    schemes: Mapping[str, Scheme]
+
+    def export(self, network: Network, scheme: str, calibration: Images, path: Path) -> Conversion:
+        """Write the file that takes raw pixels; the same network and images give the same bytes.
+
+        Args:
+            network: the float network.
+            scheme: one of `schemes`.
+            calibration: uint8 `(n, height, width, channels)` training images.
+            path: where to write.
+        """
+        ...
+
+    def attach(self, path: Path, contract: ModelContract) -> None:
+        """Put the contract, stamped with the file's SHA-256, into the file at `path`."""
+        ...
+
+
+def names() -> tuple[str, ...]:
+    return plugins.names(__name__)
+
+
+def get(name: str) -> Format:
+    """Raises `UnknownNameError`."""
+    found: Format = plugins.get(__name__, name, "FORMAT")
+    return found

@@ -1,0 +1,129 @@
+"""ONNX by tf2onnx, quantized by onnxruntime; values are renamed in graph order, so bytes repeat.
+
+IR version 8 and opset 17 suit the oldest runtimes still on phones, and opset 17 leaves the fewest
+Transposes; onnx 1.23's own defaults are newer than onnxruntime 1.31 loads.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edgewright.export.formats import Conversion, Scheme
+from edgewright.export.network import INPUT, OUTPUT, Network
+from edgewright.runtime.contract import CONTRACT_KEY, ModelContract, stamp
+from edgewright.train.datasets import Images
+from edgewright.train.stack import versions
+
+OPSET, IR_VERSION = 17, 8
+
+
+class Onnx:
+    suffix = ".onnx"
+    schemes = {  # noqa: RUF012
+        "float32": Scheme(summary="32-bit floats"),
+        "int8": Scheme(summary="static, QDQ, 8-bit weights and activations", calibrated=True, repeats="kernel"),
+    }
+
+    def export(self, network: Network, scheme: str, calibration: Images, path: Path) -> Conversion:
+        model = _float32(network)
+        tool, chosen = f"tf2onnx {versions('tf2onnx')['tf2onnx']}", {"opset": OPSET, "ir_version": IR_VERSION}
+        if scheme == "int8":
+            model = _int8(model, calibration)
+            tool += f", onnxruntime {versions('onnxruntime')['onnxruntime']} quantize_static"
+            chosen |= {
+                "weights": "int8 per channel",
+                "activations": "int8 per tensor, asymmetric, ranges from the calibration images",
+                "why": "S8S8: exact on CPUs without VNNI, where U8S8 saturates",
+            }
+        _write(_normalized(model), path)
+        return Conversion(tool=tool, chosen=chosen)
+
+    def attach(self, path: Path, contract: ModelContract) -> None:
+        import onnx
+
+        model = onnx.load(path)
+        kept = {p.key: p.value for p in model.metadata_props if p.key != CONTRACT_KEY}
+        onnx.helper.set_model_props(model, {**kept, CONTRACT_KEY: contract.to_bytes().decode()})
+        _write(model, path)
+        path.write_bytes(stamp(path.read_bytes()))
+
+
+def _float32(network: Network) -> Any:
+    import tf2onnx
+
+    model, _ = tf2onnx.convert.from_function(
+        network.on_pixels, input_signature=network.on_pixels.input_signature, opset=OPSET
+    )
+    model.ir_version = IR_VERSION
+    return model
+
+
+def _int8(model: Any, calibration: Images) -> Any:
+    import onnx
+    from onnxruntime import quantization
+    from onnxruntime.quantization.shape_inference import quant_pre_process
+
+    class Reader(quantization.CalibrationDataReader):  # type: ignore[misc]
+        def __init__(self) -> None:
+            self._images = iter(calibration)
+
+        def get_next(self) -> dict[str, Any] | None:
+            image = next(self._images, None)
+            return None if image is None else {INPUT: image[np.newaxis]}
+
+    with tempfile.TemporaryDirectory() as folder:
+        given, prepared, quantized = (str(Path(folder, f"{name}.onnx")) for name in ("given", "prepared", "int8"))
+        onnx.save(model, given)
+        quant_pre_process(given, prepared)
+        quantization.quantize_static(
+            prepared,
+            quantized,
+            Reader(),
+            quant_format=quantization.QuantFormat.QDQ,
+            per_channel=True,
+            activation_type=quantization.QuantType.QInt8,
+            weight_type=quantization.QuantType.QInt8,
+        )
+        result = onnx.load(quantized)
+    result.ir_version = IR_VERSION
+    return result
+
+
+def _normalized(model: Any) -> Any:
+    """The same graph with every value, constant and node named and ordered by its place.
+
+    tf2onnx numbers names by what it converted before, and orders constants by hash.
+    """
+    graph = model.graph
+    names = {INPUT: INPUT, OUTPUT: OUTPUT, "": ""}
+    for node in graph.node:
+        node.name, node.doc_string = "", ""
+        for value in (*node.input, *node.output):
+            names.setdefault(value, f"v{len(names)}")
+    for i, node in enumerate(graph.node):
+        node.name = f"{node.op_type}_{i}"
+        node.input[:] = [names[value] for value in node.input]
+        node.output[:] = [names[value] for value in node.output]
+    constants = sorted((c for c in graph.initializer if c.name in names), key=lambda c: int(names[c.name][1:]))
+    for constant in constants:
+        constant.name, constant.doc_string = names[constant.name], ""
+    del graph.value_info[:]
+    ordered = [type(constant).FromString(constant.SerializeToString()) for constant in constants]
+    del graph.initializer[:]
+    graph.initializer.extend(ordered)
+    graph.name, graph.doc_string, model.doc_string = "edgewright", "", ""
+    return model
+
+
+def _write(model: Any, path: Path) -> None:
+    import onnx
+
+    onnx.checker.check_model(model, full_check=True)
+    path.write_bytes(model.SerializeToString(deterministic=True))
+
+
+FORMAT = Onnx()

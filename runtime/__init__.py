@@ -1,0 +1,55 @@
+"""Runs exported models on a device: numpy and Pillow, and LiteRT or onnxruntime for the files.
+
+    from edgewright.runtime import load
+
+    with load("bundle") as predictor:          # or one .tflite / .onnx file out of it
+        print(predictor.predict("shoe.png"))   # [Prediction(label='Ankle boot', index=9, probability=0.98), ...]
+
+Names are imported when they are first asked for, so that `edgewright --help` needs no numpy.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from edgewright.runtime.contract import InputContract, ModelContract, TensorSpec
+    from edgewright.runtime.errors import EdgewrightError
+    from edgewright.runtime.manifest import Bundle, Manifest, ParityReport
+    from edgewright.runtime.predictor import Prediction, Predictor, load
+    from edgewright.runtime.verify import verify
+
+__all__ = [
+    "Bundle",
+    "EdgewrightError",
+    "InputContract",
+    "Manifest",
+    "ModelContract",
+    "ParityReport",
+    "Prediction",
+    "Predictor",
+    "TensorSpec",
+    "load",
+    "verify",
+]
+
+_HOME = {
+    "Bundle": "manifest",
+    "EdgewrightError": "errors",
+    "InputContract": "contract",
+    "Manifest": "manifest",
+    "ModelContract": "contract",
+    "ParityReport": "manifest",
+    "Prediction": "predictor",
+    "Predictor": "predictor",
+    "TensorSpec": "contract",
+    "load": "predictor",
+    "verify": "verify",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)

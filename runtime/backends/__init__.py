@@ -1,0 +1,146 @@
+"""Interpreters behind one seam: a backend is a file here that sets `BACKEND`.
+
+Reading what a file says of itself needs no interpreter; running it does, and that import happens
+when a file is opened, never before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgewright.runtime import jsonio, plugins
+from edgewright.runtime.contract import CONTRACT_KEY, ModelContract, TensorSpec, stamp_is_right
+from edgewright.runtime.errors import InputError, ModelFileError
+
+Pixels: TypeAlias = NDArray[np.uint8]
+Scores: TypeAlias = NDArray[np.float32]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelFile:
+    """What a model file says of itself, read and checked without an interpreter.
+
+    `facts` are further lines for a reader (versions, producer); `metadata` are the raw entries the
+    file carries.
+    """
+
+    path: Path
+    raw: bytes = field(repr=False)
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    facts: Mapping[str, str]
+    metadata: Mapping[str, bytes] = field(repr=False)
+
+    def contract(self) -> ModelContract | None:
+        """The contract inside the file, None if it carries none.
+
+        Raises:
+            ModelFileError: the contract is broken, the hash in it is not the file's, or it does not
+                describe the file's own input and output.
+        """
+        entry = self.metadata.get(CONTRACT_KEY)
+        if entry is None:
+            return None
+        where = f"the contract inside {self.path}"
+        obj = jsonio.parse(entry, where, ModelFileError)
+        contract = ModelContract.from_json(obj)
+        if not stamp_is_right(self.raw, obj.text("sha256")):
+            raise ModelFileError(f"{self.path} is damaged: its SHA-256 is not the one it carries; copy it again")
+        check_single(self.path, self.inputs, self.outputs)
+        if self.inputs[0].shape[1:] != contract.input.shape or self.outputs[0].shape[1] != len(contract.labels):
+            raise ModelFileError(
+                f"expected input {contract.input.shape} and {len(contract.labels)} scores by {where}, "
+                f"got {self.inputs[0].shape[1:]} and {self.outputs[0].shape[1]}"
+            )
+        return contract
+
+
+class Session(Protocol):
+    """An open model: one interpreter, one thread of callers.
+
+    `kernels` names what computes: it decides how closely two machines can be expected to agree.
+    """
+
+    input: TensorSpec
+    output: TensorSpec
+    kernels: str
+
+    def run(self, pixels: Pixels) -> Scores:
+        """Scores of one batch: uint8 `(batch, height, width, channels)` -> float32 `(batch, classes)`.
+
+        The scores are dequantized, and the caller's to keep.
+
+        Raises:
+            InputError: pixels of another dtype or shape than `input`.
+        """
+        ...
+
+
+class Backend(Protocol):
+    """A kind of model file and the interpreter for it. `extra` is the pip extra that installs it."""
+
+    suffixes: tuple[str, ...]
+    extra: str
+
+    def available(self) -> bool:
+        """True if the interpreter is installed; does not import it."""
+        ...
+
+    def version(self) -> str:
+        """Name and version of the interpreter, such as "ai-edge-litert 2.3.0"."""
+        ...
+
+    def read(self, path: Path) -> ModelFile:
+        """Read and check the file's structure. Raises `ModelFileError`."""
+        ...
+
+    def operators(self, file: ModelFile) -> Mapping[str, int]:
+        """How many operators of each name the graph has. Slower than `read`: for people, not devices."""
+        ...
+
+    def open(self, file: ModelFile, threads: int) -> Session:
+        """Load the model. Raises `ModelFileError`, `MissingExtraError`."""
+        ...
+
+
+def for_path(path: Path) -> Backend:
+    """The backend whose suffix the file has.
+
+    Raises:
+        ModelFileError: no backend takes such files.
+    """
+    suffixes: list[str] = []
+    for name in plugins.names(__name__):
+        backend: Backend = plugins.get(__name__, name, "BACKEND")
+        if path.suffix.lower() in backend.suffixes:
+            return backend
+        suffixes += backend.suffixes
+    raise ModelFileError(f"expected a {' or '.join(suffixes)} file, got '{path.name}'")
+
+
+def read_bytes(path: Path) -> bytes:
+    """The bytes of a model file. Raises `ModelFileError` if it is missing or no file."""
+    try:
+        return path.read_bytes()
+    except OSError as failure:
+        raise ModelFileError(f"cannot read {path}: {failure.strerror}") from failure
+
+
+def check_single(path: Path, inputs: tuple[TensorSpec, ...], outputs: tuple[TensorSpec, ...]) -> None:
+    """An image classifier has one input (batch, height, width, channels) and one output of scores."""
+    if len(inputs) != 1 or len(outputs) != 1 or len(inputs[0].shape) != 4 or len(outputs[0].shape) != 2:
+        raise ModelFileError(
+            f"expected one (batch, height, width, channels) input and one (batch, classes) output in {path}, "
+            f"got inputs {[t.shape for t in inputs]} and outputs {[t.shape for t in outputs]}"
+        )
+
+
+def wrong_pixels(pixels: object, expected: TensorSpec) -> InputError:
+    got = f"{pixels.dtype} {pixels.shape}" if isinstance(pixels, np.ndarray) else type(pixels).__name__
+    return InputError(f"expected {expected.dtype} pixels of shape {expected.shape}, got {got}")

@@ -1,0 +1,233 @@
+"""TFLite files on LiteRT, with the XNNPACK kernels wherever they take the graph."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator
+from importlib import metadata as packages
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edgewright.runtime.backends import (
+    ModelFile,
+    Pixels,
+    Scores,
+    Session,
+    check_single,
+    read_bytes,
+    wrong_pixels,
+)
+from edgewright.runtime.contract import TensorSpec
+from edgewright.runtime.errors import MissingExtraError, ModelFileError
+from edgewright.runtime.flatbuffer import DamagedError, Table
+
+# TensorType of the TFLite schema
+# (https://github.com/google-ai-edge/LiteRT/blob/main/tflite/converter/schema/schema.fbs)
+_DTYPES = {
+    0: "float32",
+    1: "float16",
+    2: "int32",
+    3: "uint8",
+    4: "int64",
+    6: "bool",
+    7: "int16",
+    9: "int8",
+    10: "float64",
+    17: "int4",
+}
+
+
+class LiteRT:
+    suffixes = (".tflite",)
+    extra = "tflite"
+
+    def available(self) -> bool:
+        return find_spec("ai_edge_litert") is not None
+
+    def version(self) -> str:
+        return f"ai-edge-litert {packages.version('ai-edge-litert')}"
+
+    def read(self, path: Path) -> ModelFile:
+        raw = read_bytes(path)
+        if raw[4:8] != b"TFL3":
+            raise ModelFileError(
+                f"expected a TFLite model (FlatBuffer 'TFL3'), got {path}, which starts with {raw[:8]!r}"
+            )
+        with _damage_named(path):
+            return _read(path, raw)
+
+    def operators(self, file: ModelFile) -> dict[str, int]:
+        with _damage_named(file.path):
+            return _operators(file.raw)
+
+    def open(self, file: ModelFile, threads: int) -> Session:
+        if not self.available():
+            raise MissingExtraError("LiteRT, which runs .tflite files,", self.extra)
+        check_single(file.path, file.inputs, file.outputs)
+        return LiteRTSession(file, threads)
+
+
+class LiteRTSession:
+    """Indices and the dequantization table are looked up once; a run is three calls."""
+
+    def __init__(self, file: ModelFile, threads: int) -> None:
+        from ai_edge_litert.interpreter import Interpreter
+
+        try:
+            with _hushed():
+                interpreter = Interpreter(model_content=file.raw, num_threads=threads)
+                interpreter.allocate_tensors()
+        except (RuntimeError, ValueError) as failure:
+            reason = " ".join(str(failure).split())
+            raise ModelFileError(f"LiteRT cannot load {file.path}: {reason}") from failure
+        self._interpreter = interpreter
+        self.input, self.output = file.inputs[0], file.outputs[0]
+        self.kernels = "xnnpack" if _delegated(interpreter) else "builtin"
+        self._dtype = np.dtype(self.input.dtype)
+        self._input_index: int = interpreter.get_input_details()[0]["index"]
+        self._output_index: int = interpreter.get_output_details()[0]["index"]
+        self._dequantize = _dequantizer(self.output)
+
+    def run(self, pixels: Pixels) -> Scores:
+        if (
+            not isinstance(pixels, np.ndarray)
+            or pixels.dtype != self._dtype
+            or pixels.shape != self.input.shape
+        ):
+            raise wrong_pixels(pixels, self.input)
+        interpreter = self._interpreter
+        interpreter.set_tensor(self._input_index, pixels)
+        interpreter.invoke()
+        scores = interpreter.get_tensor(self._output_index)
+        return self._dequantize(scores) if self._dequantize else scores  # type: ignore[no-any-return]
+
+
+def _dequantizer(output: TensorSpec) -> Callable[[Any], Scores] | None:
+    """From what the interpreter gives to float32 scores; None where they are already."""
+    if output.dtype == "float32":
+        return None
+    zero_point, scale = np.float32(output.zero_point), np.float32(output.scale or 1.0)
+    if output.dtype in ("int8", "uint8"):
+        return _table(output.dtype, zero_point, scale).__getitem__
+    return lambda scores: (scores.astype(np.float32) - zero_point) * scale
+
+
+def _table(dtype: str, zero_point: np.float32, scale: np.float32) -> Scores:
+    """The score of every 8-bit value, indexed as numpy indexes (int8 -1 is the last entry)."""
+    codes = np.arange(256, dtype=np.uint8).view(dtype).astype(np.float32)
+    return (codes - zero_point) * scale
+
+
+_stderr = threading.Lock()
+
+
+@contextlib.contextmanager
+def _hushed() -> Iterator[None]:
+    """Keep LiteRT's "Created TensorFlow Lite XNNPACK delegate" off standard error.
+
+    It has no setting for that. What goes wrong comes as an exception, not on standard error.
+    """
+    with _stderr, contextlib.ExitStack() as stack:
+        with contextlib.suppress(OSError):  # a process may have no standard error
+            kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+            stack.callback(os.close, kept)
+            stack.callback(os.dup2, kept, 2)
+            os.dup2(nowhere, 2)
+            os.close(nowhere)
+        yield
+
+
+@contextlib.contextmanager
+def _damage_named(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except DamagedError as failure:
+        raise ModelFileError(f"{path} is damaged or cut off: {failure}; copy it again") from failure
+
+
+def _delegated(interpreter: Any) -> bool:
+    """True if a delegate took part of the graph.
+
+    Python shows this only among the op details: the node that stands for a delegated part is
+    named DELEGATE.
+    """
+    return any(op["op_name"] == "DELEGATE" for op in interpreter._get_ops_details())
+
+
+def _read(path: Path, raw: bytes) -> ModelFile:
+    model = Table.root(raw)
+    graphs = model.tables(2)
+    if len(graphs) < 1:
+        raise ModelFileError(f"expected at least one subgraph in {path}, got none")
+    graph, tensors, buffers = graphs[0], graphs[0].tables(0), model.tables(4)
+
+    def specs(slot: int) -> tuple[TensorSpec, ...]:
+        return tuple(_spec(_item(tensors, index, "tensor")) for index in graph.integers(slot))
+
+    entries = {
+        entry.text(0): _buffer(_item(buffers, entry.scalar(1, "<I"), "buffer"), raw)
+        for entry in model.tables(6)
+    }
+    return ModelFile(
+        path=path,
+        raw=raw,
+        inputs=specs(1),
+        outputs=specs(2),
+        facts={"format": f"TFLite schema {model.scalar(0, '<I')}", "producer": model.text(3)},
+        metadata=entries,
+    )
+
+
+def _item(items: list[Any], index: int, what: str) -> Any:
+    if not 0 <= index < len(items):
+        raise DamagedError(f"{what} {index} of {len(items)}")
+    return items[index]
+
+
+def _spec(tensor: Table) -> TensorSpec:
+    quantization = tensor.table(4)
+    scales = quantization.floats(2) if quantization else ()
+    zero_points = quantization.integers(3, "q") if quantization else ()
+    shape = tensor.integers(7) or tensor.integers(0)  # the signature keeps -1 where a size is free
+    return TensorSpec(
+        name=tensor.text(3),
+        shape=shape,
+        dtype=_DTYPES.get(tensor.scalar(1, "<b"), "other"),
+        scale=scales[0] if scales else 0.0,
+        zero_point=zero_points[0] if zero_points else 0,
+    )
+
+
+def _operators(raw: bytes) -> dict[str, int]:
+    """Operator counts by name; the schema that LiteRT installs knows the names."""
+    names: dict[int, str] = {}
+    if find_spec("ai_edge_litert") is not None:
+        from ai_edge_litert.schema_py_generated import BuiltinOperator
+
+        names = {number: name for name, number in vars(BuiltinOperator).items() if isinstance(number, int)}
+    model = Table.root(raw)
+    codes: list[str] = []
+    for code in model.tables(1):
+        # Numbers above 127 stand in the newer, wider field; the old one then holds 127.
+        number = max(code.scalar(0, "<b"), code.scalar(3, "<i"))
+        codes.append(code.text(1) or names.get(number, f"builtin-{number}"))
+    graph = model.tables(2)[0]
+    return Counter(_item(codes, op.scalar(0, "<I"), "operator code") for op in graph.tables(3))
+
+
+def _buffer(buffer: Table, raw: bytes) -> bytes:
+    start, size = buffer.scalar(1, "<Q"), buffer.scalar(2, "<Q")
+    if start > 1:  # large constants may stand behind the FlatBuffer
+        if start + size > len(raw):
+            raise DamagedError(f"a buffer of {size} bytes at byte {start} ends outside the file")
+        return raw[start : start + size]
+    return buffer.data(0)
+
+
+BACKEND = LiteRT()

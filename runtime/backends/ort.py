@@ -1,0 +1,130 @@
+"""ONNX files on onnxruntime, on the CPU."""
+
+from __future__ import annotations
+
+import contextlib
+from collections import Counter
+from collections.abc import Iterator
+from importlib import metadata as packages
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+
+from edgewright.runtime.backends import (
+    ModelFile,
+    Pixels,
+    Scores,
+    Session,
+    check_single,
+    read_bytes,
+    wrong_pixels,
+)
+from edgewright.runtime.contract import TensorSpec
+from edgewright.runtime.errors import MissingExtraError, ModelFileError
+from edgewright.runtime.protobuf import DamagedError, Message
+
+# TensorProto.DataType and the field numbers below: https://github.com/onnx/onnx/blob/main/onnx/onnx.proto
+_DTYPES = {1: "float32", 2: "uint8", 3: "int8", 5: "int16", 6: "int32", 7: "int64", 10: "float16", 11: "float64"}
+_EXTERNAL = 1  # TensorProto.DataLocation
+
+
+class OnnxRuntime:
+    suffixes = (".onnx",)
+    extra = "onnx"
+
+    def available(self) -> bool:
+        return find_spec("onnxruntime") is not None
+
+    def version(self) -> str:
+        return f"onnxruntime {packages.version('onnxruntime')}"
+
+    def read(self, path: Path) -> ModelFile:
+        raw = read_bytes(path)
+        with _damage_named(path):
+            return _read(path, raw)
+
+    def operators(self, file: ModelFile) -> dict[str, int]:
+        with _damage_named(file.path):
+            return Counter(node.text(4) for node in Message(file.raw).message(7).messages(1))
+
+    def open(self, file: ModelFile, threads: int) -> Session:
+        if not self.available():
+            raise MissingExtraError("onnxruntime, which runs .onnx files,", self.extra)
+        check_single(file.path, file.inputs, file.outputs)
+        return OnnxSession(file, threads)
+
+
+class OnnxSession:
+    kernels = "onnxruntime-cpu"
+
+    def __init__(self, file: ModelFile, threads: int) -> None:
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.inter_op_num_threads = 1
+        options.log_severity_level = 4  # errors come as exceptions; nothing is printed
+        try:
+            self._session = onnxruntime.InferenceSession(file.raw, options, providers=["CPUExecutionProvider"])
+        except Exception as failure:  # onnxruntime's own exceptions share no public base class
+            reason = " ".join(str(failure).split())
+            raise ModelFileError(f"onnxruntime cannot load {file.path}: {reason}") from failure
+        self.input, self.output = file.inputs[0], file.outputs[0]
+        self._dtype = np.dtype(self.input.dtype)
+        self._outputs = [self.output.name]
+
+    def run(self, pixels: Pixels) -> Scores:
+        if (
+            not isinstance(pixels, np.ndarray)
+            or pixels.dtype != self._dtype
+            or pixels.shape[1:] != self.input.shape[1:]
+            or self.input.shape[0] not in (-1, pixels.shape[0])
+        ):
+            raise wrong_pixels(pixels, self.input)
+        scores = self._session.run(self._outputs, {self.input.name: pixels})[0]
+        return scores if scores.dtype == np.float32 else scores.astype(np.float32)  # type: ignore[no-any-return]
+
+
+def _read(path: Path, raw: bytes) -> ModelFile:
+    model = Message(raw)
+    graph = model.message(7)
+    initializers = graph.messages(5)
+    if not model.integer(1) or not graph.messages(1):
+        raise ModelFileError(f"expected an ONNX model, got {path}, which has no IR version or no nodes")
+    if any(tensor.integer(14) == _EXTERNAL for tensor in initializers):
+        raise ModelFileError(f"expected all weights inside {path}, got references to other files; export it whole")
+    constants = {tensor.text(8) for tensor in initializers}
+    opsets = [f"{entry.text(1) or 'ai.onnx'} {entry.integer(2)}" for entry in model.messages(8)]
+    return ModelFile(
+        path=path,
+        raw=raw,
+        inputs=tuple(spec for spec in map(_spec, graph.messages(11)) if spec.name not in constants),
+        outputs=tuple(_spec(value) for value in graph.messages(12)),
+        facts={
+            "format": f"ONNX IR {model.integer(1)}, opset {', '.join(opsets)}",
+            "producer": f"{model.text(2)} {model.text(3)}".strip(),
+        },
+        metadata={entry.text(1): entry.data(2) for entry in model.messages(14)},
+    )
+
+
+def _spec(value: Message) -> TensorSpec:
+    tensor = value.message(2).message(1)
+    dimensions = tensor.message(2).messages(1)
+    return TensorSpec(
+        name=value.text(1),
+        shape=tuple(dimension.integer(1, -1) for dimension in dimensions),  # -1: free
+        dtype=_DTYPES.get(tensor.integer(1), "other"),
+    )
+
+
+@contextlib.contextmanager
+def _damage_named(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except DamagedError as failure:
+        raise ModelFileError(f"{path} is no ONNX model, or damaged or cut off: {failure}") from failure
+
+
+BACKEND = OnnxRuntime()

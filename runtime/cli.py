@@ -1,0 +1,88 @@
+"""The `edgewright` command: finds the subcommand, prints its errors in one line, sets the exit status.
+
+0 done, 1 refused or failed, 2 wrong usage. The runtime's own subcommands are the modules in
+`commands/`; those of the other packages come by the entry point group `edgewright.commands`. Each
+is a module with `HELP`, `add_arguments(parser)` and `run(arguments) -> exit status`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from importlib import import_module
+from typing import Any
+
+from edgewright.runtime import console, plugins
+from edgewright.runtime.errors import EdgewrightError
+
+_OWN = "edgewright.runtime.commands"
+_GROUP = "edgewright.commands"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one subcommand; `argv` without the program's name. Returns the exit status."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    commands = _commands(words)
+    parser = argparse.ArgumentParser(
+        prog="edgewright",
+        description="Takes Keras image classifiers to the edge: train, export to TFLite and ONNX with proof, "
+        "run without TensorFlow, measure.",
+    )
+    parser.add_argument("--version", action=_Version, nargs=0, help="show the version and exit")
+    subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for name, load in commands.items():
+        module = load()
+        subparser = subparsers.add_parser(name, help=module.HELP, description=module.HELP)
+        module.add_arguments(subparser)
+        subparser.set_defaults(run=module.run)
+    arguments = parser.parse_args(words)
+    try:
+        status: int = arguments.run(arguments)
+        sys.stdout.flush()
+    except EdgewrightError as failure:
+        console.complain(" ".join(str(failure).split()))
+        return 1
+    except BrokenPipeError:  # the reader of a pipe, such as `head`, has had enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except OSError as failure:
+        place = f": {failure.filename}" if failure.filename else ""
+        console.complain(f"{failure.strerror or failure}{place}")
+        return 1
+    except KeyboardInterrupt:
+        console.complain("interrupted; nothing was written")
+        return 130
+    return status
+
+
+def _commands(words: Sequence[str]) -> Mapping[str, Callable[[], Any]]:
+    """The subcommands to offer: only the one asked for, if it is the runtime's own (cold start counts)."""
+    own = plugins.names(_OWN)
+
+    def loader(name: str) -> Callable[[], Any]:
+        return lambda: import_module(f"{_OWN}.{name}")
+
+    if words and words[0] in own:
+        return {words[0]: loader(words[0])}
+    from importlib.metadata import entry_points
+
+    found: dict[str, Callable[[], Any]] = {entry.name: entry.load for entry in entry_points(group=_GROUP)}
+    order = ["train", "export", "predict", "verify", "inspect", "bench"]
+    found |= {name: loader(name) for name in own}
+    return dict(sorted(found.items(), key=lambda item: (order + [item[0]]).index(item[0])))
+
+
+class _Version(argparse.Action):
+    """Looks the version up only when it is asked for: reading package metadata costs milliseconds."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *unused: object) -> None:
+        from importlib.metadata import version
+
+        console.say(f"edgewright {version('edgewright')}")
+        parser.exit()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,35 @@
+"""`edgewright verify`: does a bundle give here what it gave where it was made?"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from edgewright.runtime import console
+
+HELP = "check a bundle's files and outputs on this machine, without data set or TensorFlow"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("bundle", type=Path, metavar="BUNDLE", help="a bundle folder")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    from edgewright.runtime.verify import verify
+
+    found = verify(arguments.bundle)
+    rows = [
+        (v.variant, v.kernels or "-", f"{v.max_abs_error:.2g}", f"{v.limit:.2g}", v.status, v.reason)
+        if v.kernels
+        else (v.variant, "-", "-", "-", v.status, v.reason)
+        for v in found
+    ]
+    columns = ("variant", "kernels", "max abs error", "limit", "verdict", "reason")
+    console.table(f"Golden outputs of {arguments.bundle}", columns, rows, left=2)
+    failed = [v.variant for v in found if v.status == "failed"]
+    for name in failed:
+        console.complain(f"{name} does not give here what it gave where it was made")
+    if not any(v.status == "ok" for v in found) and not failed:
+        console.complain(f"nothing could be run; {found[0].reason}")
+        return 1
+    return 1 if failed else 0

@@ -1,0 +1,93 @@
+"""What the commands print: tables and progress with rich where it is installed, plain text elsewhere.
+
+A device has no rich; the same tables then come as aligned columns.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from importlib.util import find_spec
+from typing import Any, Protocol
+
+WIDE = 160  # columns when the output is a file or a pipe: tables are not wrapped there
+
+
+def say(text: str = "") -> None:
+    """One line of a command's result, on standard output."""
+    print(text, flush=True)  # noqa: T201
+
+
+def complain(text: str) -> None:
+    """One line about what went wrong, on standard error."""
+    print(f"edgewright: {text}", file=sys.stderr, flush=True)  # noqa: T201
+
+
+def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], *, left: int = 1) -> None:
+    """Print a table; the first `left` columns and the last are aligned left, the others right."""
+    aligned_left = {*range(left), len(columns) - 1}
+    if find_spec("rich") is None:
+        widths = [max(len(row[i]) for row in [columns, *rows]) for i in range(len(columns))]
+        say(title)
+        for row in [columns, *rows]:
+            cells = (
+                cell.ljust(width) if i in aligned_left else cell.rjust(width)
+                for i, (cell, width) in enumerate(zip(row, widths, strict=True))
+            )
+            say("  ".join(cells).rstrip())
+        return
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    out = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    for i, column in enumerate(columns):
+        out.add_column(column, justify="left" if i in aligned_left else "right", overflow="fold")
+    for row in rows:
+        out.add_row(*(Text(cell) for cell in row))
+    _console(stderr=False).print(out)
+
+
+class Progress(Protocol):
+    """A bar that is moved on by `advance`; `note` is what stands behind it."""
+
+    def advance(self, steps: float = 1, note: str = "") -> None: ...
+
+
+@contextmanager
+def progress(title: str, total: float) -> Iterator[Progress]:
+    """A progress bar with the time left, on standard error; nothing where that is no terminal."""
+    if find_spec("rich") is None or not sys.stderr.isatty():
+        yield _Silent()
+        return
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as RichProgress
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[note]}"),
+    )
+    with RichProgress(*columns, console=_console(stderr=True), transient=True) as bars:
+        task = bars.add_task(title, total=total, note="")
+
+        class Bar:
+            def advance(self, steps: float = 1, note: str = "") -> None:
+                bars.update(task, advance=steps, note=note)
+
+        yield Bar()
+
+
+class _Silent:
+    def advance(self, steps: float = 1, note: str = "") -> None:
+        pass
+
+
+def _console(*, stderr: bool) -> Any:
+    from rich.console import Console
+
+    stream = sys.stderr if stderr else sys.stdout
+    return Console(file=stream, width=None if stream.isatty() else WIDE, highlight=False)

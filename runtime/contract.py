@@ -1,0 +1,164 @@
+"""What a model file promises: which pixels go in, which scores come out, what they are called.
+
+The same contract stands in the bundle's manifest and, as JSON, inside every model file, so that a
+lone file copied to a phone still knows its input size and its labels.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from edgewright.runtime import jsonio
+from edgewright.runtime.errors import EdgewrightError, ModelFileError
+from edgewright.runtime.jsonio import JsonObject
+
+CONTRACT_KEY = "edgewright"  # the name of the metadata entry in .tflite and .onnx files
+SCHEMA_VERSION = 1
+FITS = ("stretch", "crop", "letterbox")
+RESAMPLES = ("nearest", "box", "bilinear", "bicubic", "lanczos")
+HEADS = ("softmax", "logits")
+ZERO_HASH = "0" * 64
+
+
+@dataclass(frozen=True, kw_only=True)
+class TensorSpec:
+    """One input or output of a model file. `shape` counts the batch; `scale` 0 means not quantized."""
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+    scale: float = 0.0
+    zero_point: int = 0
+
+    def to_json(self) -> dict[str, Any]:
+        return {**dataclasses.asdict(self), "shape": list(self.shape)}
+
+    @staticmethod
+    def from_json(obj: JsonObject) -> TensorSpec:
+        return TensorSpec(
+            name=obj.text("name"),
+            shape=obj.integers("shape"),
+            dtype=obj.text("dtype"),
+            scale=obj.number("scale"),
+            zero_point=obj.integer("zero_point", -(2**31), 2**31),
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class InputContract:
+    """Which picture a model takes: uint8, NHWC, RGB (3 channels) or grey (1), 0-255.
+
+    `fit` says what happens to a picture of another shape: `stretch` to the size, `crop` the middle,
+    or `letterbox` with black. `resample` is Pillow's filter of that name.
+    """
+
+    height: int
+    width: int
+    channels: int
+    fit: str = "stretch"
+    resample: str = "bilinear"
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        return (self.height, self.width, self.channels)
+
+    def to_json(self) -> dict[str, Any]:
+        return dataclasses.asdict(self)
+
+    @staticmethod
+    def from_json(obj: JsonObject) -> InputContract:
+        contract = InputContract(
+            height=obj.integer("height", 1, 2**14),
+            width=obj.integer("width", 1, 2**14),
+            channels=obj.integer("channels", 1, 3),
+            fit=obj.choice("fit", FITS),
+            resample=obj.choice("resample", RESAMPLES),
+        )
+        if contract.channels == 2:
+            raise obj.fail("channels", "1 or 3")
+        return contract
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelContract:
+    """What a model file says of itself: `name` of the model, `variant`, input, labels, kind of score.
+
+    `head` is `softmax` (scores are probabilities) or `logits`.
+    """
+
+    name: str
+    variant: str
+    input: InputContract
+    labels: tuple[str, ...]
+    head: str = "softmax"
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "schema_version": SCHEMA_VERSION,
+            "name": self.name,
+            "variant": self.variant,
+            "input": self.input.to_json(),
+            "labels": list(self.labels),
+            "head": self.head,
+        }
+
+    def to_bytes(self) -> bytes:
+        """The contract as it is put inside a model file, with an unset `sha256` (see `stamp`)."""
+        data = {**self.to_json(), "sha256": ZERO_HASH}
+        return json.dumps(data, ensure_ascii=False, separators=(",", ":")).encode("utf-8")
+
+    @staticmethod
+    def from_json(obj: JsonObject, error: type[EdgewrightError] = ModelFileError) -> ModelContract:
+        check_schema(obj, error)
+        labels = obj.texts("labels")
+        if not labels:
+            raise obj.fail("labels", "a list of at least one label")
+        return ModelContract(
+            name=obj.text("name"),
+            variant=obj.text("variant"),
+            input=InputContract.from_json(obj.object("input")),
+            labels=labels,
+            head=obj.choice("head", HEADS),
+        )
+
+    @staticmethod
+    def from_bytes(raw: bytes, where: str) -> ModelContract:
+        return ModelContract.from_json(jsonio.parse(raw, f"the contract inside {where}", ModelFileError))
+
+
+def check_schema(obj: JsonObject, error: type[EdgewrightError]) -> None:
+    """Refuse a schema newer than this version reads; additions within a schema are ignored."""
+    found = obj.integer("schema_version", 1)
+    if found > SCHEMA_VERSION:
+        raise error(
+            f"expected schema_version {SCHEMA_VERSION} or older in {obj.where}, got {found}: "
+            "it was written by a newer edgewright; run: pip install --upgrade edgewright"
+        )
+
+
+def stamp(raw: bytes) -> bytes:
+    """Put a file's own SHA-256 into its contract: the hash of the file with that field all zeros.
+
+    The hash shows corruption, it is no proof of trust.
+
+    Raises:
+        ValueError: `raw` does not hold exactly one unset hash field.
+    """
+    field = ZERO_HASH.encode()
+    if raw.count(field) != 1:
+        raise ValueError(f"expected one unset hash field, got {raw.count(field)}")
+    return raw.replace(field, hashlib.sha256(raw).hexdigest().encode())
+
+
+def stamp_is_right(raw: bytes, sha256: str) -> bool:
+    """True if `raw` is the file that was stamped with `sha256`."""
+    field = sha256.encode()
+    return (
+        len(field) == 64
+        and raw.count(field) == 1
+        and hashlib.sha256(raw.replace(field, ZERO_HASH.encode())).hexdigest() == sha256
+    )

@@ -1,0 +1,74 @@
+"""Everything Edgewright raises on purpose. Messages say what was expected, what came, what to do.
+
+EdgewrightError
+├── InputError            a path, option or value that cannot be used
+│   ├── UnknownNameError  no recipe, variant, data set, ... of that name
+│   ├── ImageError        a picture that cannot be decoded
+│   └── DataError         a data set that cannot be used
+├── ModelFileError        not a model file, damaged, or without a contract
+├── BundleError           a bundle whose manifest or files are not what they should be
+├── CheckpointError       a checkpoint folder that cannot be used
+├── OutputError           the place to write to is taken or cannot be written
+├── ExportError           a conversion that failed, or a variant the gate left out
+└── MissingExtraError     a package that an optional extra would install
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+
+class EdgewrightError(Exception):
+    """Base of the tree; `str()` of it is one line fit for a terminal."""
+
+
+class InputError(EdgewrightError):
+    """A path, option or value that cannot be used."""
+
+
+class UnknownNameError(InputError):
+    """A name that is not among the known ones; the nearest known one is suggested."""
+
+    def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
+        import difflib
+
+        names = sorted(known)
+        near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+        hint = f"did you mean '{near[0]}'? " if near else ""
+        super().__init__(f"unknown {kind} '{name}'; {hint}known: {', '.join(names) or 'none'}")
+
+
+class ImageError(InputError):
+    """A picture that cannot be decoded."""
+
+
+class DataError(InputError):
+    """A data set that cannot be used."""
+
+
+class ModelFileError(EdgewrightError):
+    """Not a model file, a damaged one, or one that carries no contract."""
+
+
+class BundleError(EdgewrightError):
+    """A bundle whose manifest or files are not what they should be."""
+
+
+class CheckpointError(EdgewrightError):
+    """A checkpoint folder that cannot be used."""
+
+
+class OutputError(EdgewrightError):
+    """The place to write to is taken or cannot be written."""
+
+
+class ExportError(EdgewrightError):
+    """A conversion that failed, or a variant that the gate left out."""
+
+
+class MissingExtraError(EdgewrightError):
+    """A package is missing that one of the optional extras installs."""
+
+    def __init__(self, what: str, extra: str) -> None:
+        super().__init__(f"{what} is not installed; run: pip install 'edgewright[{extra}]'")
+        self.extra = extra

@@ -1,0 +1,154 @@
+"""Writing that never leaves a half-written file or folder behind, and loses nothing that was there.
+
+A folder is written aside (`.NAME.new-…`), then renamed into place; a folder that it replaces is
+first renamed to `.NAME.old`. Whatever moment the process is killed at, NAME is the old folder,
+absent, or the new one whole, and `mend` finishes what was interrupted.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fnmatch
+import hashlib
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from edgewright.runtime.errors import OutputError
+
+
+def sha256_of(path: Path) -> str:
+    """SHA-256 of a file as 64 hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def write_file(path: Path, raw: bytes) -> None:
+    """Write `raw` to `path` aside and rename it into place; makes the folder if it is missing."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(raw)
+        Path(name).chmod(0o666 & ~_umask())
+        Path(name).replace(path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+def mend(path: Path) -> None:
+    """Put the old folder back if a replacement of `path` was cut off half-way; else do nothing."""
+    old = _aside(path)
+    if not path.exists() and old.is_dir():
+        with contextlib.suppress(OSError):
+            old.rename(path)
+
+
+def check_output(path: Path, *, overwrite: bool, ours: tuple[str, ...]) -> None:
+    """See that a folder can be written at `path`, before any work is done for it.
+
+    `ours` are the glob patterns of the files such a folder holds; `overwrite` replaces a folder
+    only if it holds nothing else.
+
+    Raises:
+        OutputError: the path is a file, holds something, or its parent cannot be written.
+    """
+    mend(path)
+    if path.exists():
+        if not path.is_dir():
+            raise OutputError(f"expected {path} to be a folder or free, got a file; choose another --out")
+        entries = sorted(entry.name for entry in path.iterdir())
+        foreign = [e for e in entries if not any(fnmatch.fnmatch(e, pattern) for pattern in ours)]
+        if entries and not overwrite:
+            raise OutputError(f"{path} already holds {entries[0]}; choose another --out or add --overwrite")
+        if foreign:
+            raise OutputError(
+                f"{path} holds '{foreign[0]}', which --overwrite would lose; move it away or choose another --out"
+            )
+    parent = next(p for p in path.absolute().parents if p.exists())
+    if not parent.is_dir() or not os.access(parent, os.W_OK | os.X_OK):
+        raise OutputError(f"cannot write to {parent}; choose another --out")
+
+
+@contextlib.contextmanager
+def new_folder(path: Path, *, overwrite: bool, ours: tuple[str, ...]) -> Iterator[tuple[Path, Path]]:
+    """Give `(new, scratch)`: `new` becomes `path` when the block ends well, `scratch` is thrown away.
+
+    Leaving the block by an exception, or with `new` empty, leaves `path` as it was.
+    """
+    check_output(path, overwrite=overwrite, ours=ours)
+    path = path.absolute()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    for left_over in path.parent.glob(f".{_escape(path.name)}.new-*"):
+        _remove_if_abandoned(left_over)
+    staging = Path(tempfile.mkdtemp(prefix=f".{path.name}.new-", dir=path.parent))
+    lock = _lock(staging)
+    try:
+        new, scratch = staging / "new", staging / "scratch"
+        new.mkdir()
+        scratch.mkdir()
+        yield new, scratch
+        if any(new.iterdir()):
+            check_output(path, overwrite=overwrite, ours=ours)  # it may have been filled meanwhile
+            _swap(new, path)
+    finally:
+        if lock is not None:
+            os.close(lock)
+        shutil.rmtree(staging, ignore_errors=True)
+
+
+def _swap(new: Path, path: Path) -> None:
+    old = _aside(path)
+    if old.exists():
+        shutil.rmtree(old)
+    if path.exists():
+        path.rename(old)
+    try:
+        new.rename(path)
+    except OSError:
+        mend(path)
+        raise
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def _aside(path: Path) -> Path:
+    absolute = path.absolute()
+    return absolute.with_name(f".{absolute.name}.old")
+
+
+def _lock(folder: Path) -> int | None:
+    """Hold a lock on `folder` until the descriptor is closed or the process dies; None if unsupported."""
+    try:
+        import fcntl
+    except ImportError:  # Windows: abandoned staging folders stay until removed by hand
+        return None
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(handle)
+        return None
+    return handle
+
+
+def _remove_if_abandoned(folder: Path) -> None:
+    try:
+        lock = _lock(folder)
+    except OSError:
+        return
+    if lock is not None:
+        shutil.rmtree(folder, ignore_errors=True)
+        os.close(lock)
+
+
+def _escape(name: str) -> str:
+    return "".join(f"[{c}]" if c in "*?[" else c for c in name)
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

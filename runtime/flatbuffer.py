@@ -1,0 +1,86 @@
+"""A FlatBuffer reader just large enough for .tflite files, with every offset checked.
+
+A device reads labels and shapes from a model file before any interpreter has seen it; this does so
+with the standard library alone. Layout: https://flatbuffers.dev/internals/
+"""
+
+from __future__ import annotations
+
+import struct
+
+
+class DamagedError(ValueError):
+    """An offset or length that points outside the buffer."""
+
+
+class Table:
+    """A FlatBuffer table at `position`; fields are asked for by their slot number in the schema."""
+
+    __slots__ = ("_raw", "_vtable", "_vtable_bytes", "position")
+
+    def __init__(self, raw: bytes, position: int) -> None:
+        self._raw, self.position = raw, position
+        self._vtable = position - read_int(raw, position, "<i")
+        self._vtable_bytes = read_int(raw, self._vtable, "<H")
+
+    @classmethod
+    def root(cls, raw: bytes) -> Table:
+        return cls(raw, read_int(raw, 0, "<I"))
+
+    def _field(self, slot: int) -> int:
+        offset = 4 + 2 * slot
+        if offset + 2 > self._vtable_bytes:
+            return 0
+        relative = read_int(self._raw, self._vtable + offset, "<H")
+        return self.position + relative if relative else 0
+
+    def _target(self, slot: int) -> int:
+        field = self._field(slot)
+        return field + read_int(self._raw, field, "<I") if field else 0
+
+    def scalar(self, slot: int, layout: str, default: int = 0) -> int:
+        """An integer field, `layout` as in `struct`, such as "<i"."""
+        field = self._field(slot)
+        return read_int(self._raw, field, layout) if field else default
+
+    def table(self, slot: int) -> Table | None:
+        target = self._target(slot)
+        return Table(self._raw, target) if target else None
+
+    def data(self, slot: int, item_bytes: int = 1) -> bytes:
+        """The bytes of a vector of scalars of `item_bytes` each, or of a string."""
+        start, count = self._vector(slot, item_bytes)
+        return self._raw[start : start + count * item_bytes]
+
+    def text(self, slot: int) -> str:
+        return self.data(slot).decode("utf-8", "replace")
+
+    def integers(self, slot: int, layout: str = "i") -> tuple[int, ...]:
+        raw = self.data(slot, struct.calcsize("<" + layout))
+        return struct.unpack(f"<{len(raw) // struct.calcsize('<' + layout)}{layout}", raw)
+
+    def floats(self, slot: int) -> tuple[float, ...]:
+        raw = self.data(slot, 4)
+        return struct.unpack(f"<{len(raw) // 4}f", raw)
+
+    def tables(self, slot: int) -> list[Table]:
+        start, count = self._vector(slot, 4)
+        places = range(start, start + 4 * count, 4)
+        return [Table(self._raw, place + read_int(self._raw, place, "<I")) for place in places]
+
+    def _vector(self, slot: int, item_bytes: int) -> tuple[int, int]:
+        target = self._target(slot)
+        if not target:
+            return 0, 0
+        count = read_int(self._raw, target, "<I")
+        if target + 4 + count * item_bytes > len(self._raw):
+            raise DamagedError(f"a vector of {count} items at byte {target} ends outside the file")
+        return target + 4, count
+
+
+def read_int(raw: bytes, position: int, layout: str) -> int:
+    """One integer at `position`. Raises `DamagedError` where it would lie outside `raw`."""
+    if position < 0 or position + struct.calcsize(layout) > len(raw):
+        raise DamagedError(f"byte {position} lies outside the file of {len(raw)} bytes")
+    value: int = struct.unpack_from(layout, raw, position)[0]
+    return value

@@ -1,0 +1,32 @@
+"""Plugins are files found by their name: listing a folder imports nothing, using one imports it.
+
+A new backend, format, recipe or target is one new module in its folder that sets one constant.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from functools import cache
+from typing import Any
+
+from edgewright.runtime.errors import UnknownNameError
+
+
+@cache
+def names(package: str) -> tuple[str, ...]:
+    """The plugins in the package `package`, sorted; a module `fashion_mlp` is named `fashion-mlp`."""
+    folder = importlib.import_module(package).__path__
+    return tuple(sorted(module.name.replace("_", "-") for module in pkgutil.iter_modules(folder)))
+
+
+def get(package: str, name: str, constant: str) -> Any:
+    """The plugin's constant.
+
+    Raises:
+        UnknownNameError: no module of that name; the nearest one is suggested.
+    """
+    if name not in names(package):
+        raise UnknownNameError(constant.lower(), name, names(package))
+    module = importlib.import_module(f"{package}.{name.replace('-', '_')}")
+    return getattr(module, constant)

@@ -1,0 +1,125 @@
+"""From a picture to the raw pixels a model file takes: the one implementation of the one policy.
+
+Decode, turn upright as EXIF says, lay over white where it is transparent, to RGB or grey, resize as
+the input contract says. Scaling, mean and channel order live inside the model file.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps
+
+from edgewright.runtime.contract import InputContract
+from edgewright.runtime.errors import ImageError
+
+if TYPE_CHECKING:
+    Pixels: TypeAlias = NDArray[np.uint8]
+
+ImageSource: TypeAlias = str | os.PathLike[str] | bytes | Image.Image | NDArray[Any]
+
+_RESAMPLE = {
+    "nearest": Image.Resampling.NEAREST,
+    "box": Image.Resampling.BOX,
+    "bilinear": Image.Resampling.BILINEAR,
+    "bicubic": Image.Resampling.BICUBIC,
+    "lanczos": Image.Resampling.LANCZOS,
+}
+
+
+def to_pixels(image: ImageSource, contract: InputContract) -> Pixels:
+    """Turn a picture into what `Session.run` takes.
+
+    Args:
+        image: a path, the bytes of an image file, a Pillow image, or an array `(H, W)`, `(H, W, 1)`,
+            `(H, W, 3)` or `(H, W, 4)` of uint8.
+        contract: the size, channels and fit to produce.
+
+    Returns:
+        uint8 `(1, height, width, channels)`, C-contiguous, 0-255, RGB or grey.
+
+    Raises:
+        ImageError: no picture, a damaged one, one larger than Pillow's limit (179 megapixels), or an array of another
+            dtype or shape.
+    """
+    if isinstance(image, np.ndarray):
+        if image.dtype == np.uint8 and image.shape == contract.shape:
+            return np.ascontiguousarray(image[np.newaxis])
+        picture = _from_array(image)
+    elif isinstance(image, Image.Image):
+        picture = _upright(image, "the image")
+    else:
+        picture = _open(image)
+    picture = _mode(picture, "L" if contract.channels == 1 else "RGB")
+    picture = _resize(picture, contract)
+    pixels = np.asarray(picture, np.uint8).reshape(1, *contract.shape)
+    return np.ascontiguousarray(pixels)
+
+
+def _open(image: str | os.PathLike[str] | bytes) -> Image.Image:
+    if isinstance(image, bytes):
+        name, source = "the image", io.BytesIO(image)
+    else:
+        name = f"'{os.fspath(image)}'"
+        try:
+            source = io.BytesIO(Path(image).read_bytes())
+        except OSError as failure:
+            raise ImageError(f"cannot read {name}: {failure.strerror}") from failure
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Pillow warns of half its limit; above the limit it raises
+        try:
+            picture = Image.open(source)
+        except Image.DecompressionBombError as failure:
+            raise ImageError(f"expected a picture of ordinary size, got {name}: {failure}") from failure
+        except (OSError, ValueError, SyntaxError) as failure:
+            raise ImageError(f"expected a picture (JPEG, PNG, ...), got {name}, which is none") from failure
+        return _upright(picture, name)
+
+
+def _upright(picture: Image.Image, name: str) -> Image.Image:
+    try:
+        return ImageOps.exif_transpose(picture)
+    except (OSError, ValueError, SyntaxError, EOFError, ArithmeticError, KeyError) as failure:
+        raise ImageError(f"expected a whole picture, got {name}, which is damaged: {failure}") from failure
+
+
+def _from_array(array: NDArray[Any]) -> Image.Image:
+    fits = array.ndim == 2 or (array.ndim == 3 and array.shape[2] in (1, 3, 4))
+    if array.dtype != np.uint8 or not fits or 0 in array.shape:
+        raise ImageError(
+            f"expected uint8 pixels (H, W), (H, W, 1), (H, W, 3) or (H, W, 4), got {array.dtype} {array.shape}"
+        )
+    return Image.fromarray(array[:, :, 0] if array.ndim == 3 and array.shape[2] == 1 else array)
+
+
+def _mode(picture: Image.Image, mode: str) -> Image.Image:
+    if picture.mode == mode:
+        return picture
+    if picture.mode.startswith("I;16"):
+        # Pillow clips 16-bit grey to white; its upper byte is the picture.
+        return Image.fromarray((np.asarray(picture) >> 8).astype(np.uint8)).convert(mode)
+    if picture.mode in ("I", "F"):
+        raise ImageError(f"expected 8- or 16-bit pixels, got a picture of mode '{picture.mode}' (32-bit)")
+    if picture.mode in ("RGBA", "LA", "PA") or "transparency" in picture.info:
+        picture = picture.convert("RGBA")
+        white = Image.new("RGBA", picture.size, (255, 255, 255, 255))
+        picture = Image.alpha_composite(white, picture)
+    return picture.convert(mode)
+
+
+def _resize(picture: Image.Image, contract: InputContract) -> Image.Image:
+    size = (contract.width, contract.height)
+    if picture.size == size:
+        return picture
+    resample = _RESAMPLE[contract.resample]
+    if contract.fit == "crop":
+        return ImageOps.fit(picture, size, resample)
+    if contract.fit == "letterbox":
+        return ImageOps.pad(picture, size, resample, color=0)
+    return picture.resize(size, resample)

@@ -1,0 +1,103 @@
+"""A device proves itself: the bundle's golden images, run here, give what they gave where it was made.
+
+Needs no data set and no TensorFlow. Every file's SHA-256 is checked first.
+"""
+
+from __future__ import annotations
+
+import os
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgewright.runtime import backends
+from edgewright.runtime.errors import BundleError
+from edgewright.runtime.manifest import Bundle, VariantEntry
+from edgewright.runtime.predictor import load
+
+GOLDEN_INPUTS = "inputs"  # uint8 (n, height, width, channels)
+GOLDEN_REFERENCE = "keras"  # float32 (n, classes): the float Keras model's scores
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verification:
+    """What one variant gave here. `status` is "ok", "failed" or "not run" (then `reason` says why).
+
+    `max_abs_error` is the largest difference of any score from the exporting host's, held against
+    `limit`.
+    """
+
+    variant: str
+    status: str
+    kernels: str = ""
+    max_abs_error: float = 0.0
+    limit: float = 0.0
+    reason: str = ""
+
+
+def verify(path: str | os.PathLike[str]) -> list[Verification]:
+    """Check a bundle's files and run its golden images through every variant that can run here.
+
+    Raises:
+        BundleError: the manifest or a file is damaged (named in the message).
+    """
+    bundle = Bundle.open(Path(path))
+    for entry in bundle.manifest.variants:
+        bundle.path(entry.file)
+    golden = read_golden(bundle)
+    return [_verify(bundle, entry, golden) for entry in bundle.manifest.variants]
+
+
+def read_golden(bundle: Bundle) -> Mapping[str, NDArray[Any]]:
+    """The golden arrays: `inputs`, `keras`, and the scores of each variant by its name.
+
+    Raises:
+        BundleError: damaged, or arrays of other shapes than the manifest promises.
+    """
+    path = bundle.path(bundle.manifest.golden)
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            golden = {name: archive[name] for name in archive.files}
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as failure:
+        raise BundleError(f"expected arrays in {path}, got something else: {failure}") from failure
+    count = len(golden.get(GOLDEN_INPUTS, ()))
+    expected = {GOLDEN_INPUTS: (count, *bundle.manifest.input.shape)}
+    for name in (GOLDEN_REFERENCE, *(v.name for v in bundle.manifest.variants)):
+        expected[name] = (count, len(bundle.manifest.labels))
+    for name, shape in expected.items():
+        found = golden[name].shape if name in golden else "nothing"
+        if count == 0 or found != shape:
+            raise BundleError(f"expected '{name}' of shape {shape} in {path}, got {found}")
+    return golden
+
+
+def _verify(bundle: Bundle, entry: VariantEntry, golden: Mapping[str, NDArray[Any]]) -> Verification:
+    backend = backends.for_path(Path(entry.file.file))
+    if not backend.available():
+        reason = f"pip install 'edgewright[{backend.extra}]'"
+        return Verification(variant=entry.name, status="not run", reason=reason)
+    with load(bundle.folder, variant=entry.name) as predictor:
+        kernels = predictor.session.kernels
+        scores = np.concatenate([predictor.scores(image[np.newaxis]) for image in golden[GOLDEN_INPUTS]])
+    expected = golden[entry.name]
+    same = kernels == entry.tolerance.kernels
+    limit = entry.tolerance.max_abs if same else entry.tolerance.max_abs_elsewhere
+    error = float(np.max(np.abs(scores - expected)))
+    reason = ""
+    if not error <= limit:
+        reason = f"scores differ by {error:.2g}, more than {limit:.2g}"
+    elif not same and (changed := int(np.sum(scores.argmax(1) != expected.argmax(1)))):
+        reason = f"another top class on {changed} of {len(scores)} images"
+    return Verification(
+        variant=entry.name,
+        status="failed" if reason else "ok",
+        kernels=kernels,
+        max_abs_error=error,
+        limit=limit,
+        reason=reason,
+    )

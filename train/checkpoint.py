@@ -1,0 +1,128 @@
+"""The checkpoint folder: what training hands to export. Reading one needs no TensorFlow.
+
+`model.keras` (and `model.h5`) hold the best weights without optimizer state; `checkpoint.json` says
+what goes in, what comes out, which data it saw and how well it did.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgewright.runtime import files, jsonio
+from edgewright.runtime.contract import HEADS, SCHEMA_VERSION, InputContract, check_schema
+from edgewright.runtime.errors import CheckpointError
+from edgewright.train.datasets import Dataset, Images, Labels
+
+CHECKPOINT = "checkpoint.json"
+MODEL = "model.keras"
+MODEL_H5 = "model.h5"
+OURS = (CHECKPOINT, MODEL, MODEL_H5, "history.csv", "accuracy.png", "loss.png")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataRecord:
+    """Which data a model was trained on; `source` is what `datasets.load` takes."""
+
+    name: str
+    source: str
+    sha256: str
+    licence: str
+    citation: str
+
+    @staticmethod
+    def of(dataset: Dataset) -> DataRecord:
+        return DataRecord(**{f.name: getattr(dataset, f.name) for f in dataclasses.fields(DataRecord)})
+
+    @staticmethod
+    def from_json(obj: jsonio.JsonObject) -> DataRecord:
+        return DataRecord(**{f.name: obj.text(f.name) for f in dataclasses.fields(DataRecord)})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checkpoint:
+    """A trained model and what is known of it.
+
+    `input_range` is what the network wants pixels 0-255 brought to; `head` whether its scores are
+    `softmax` or `logits`; `validation` and `seed` give the split again (see `split`); `metrics` and
+    `training` are figures for people.
+    """
+
+    recipe: str
+    labels: tuple[str, ...]
+    input: InputContract
+    input_range: tuple[float, float]
+    head: str
+    data: DataRecord
+    validation: float
+    seed: int
+    model_sha256: str
+    metrics: Mapping[str, float]
+    training: Mapping[str, Any]
+    versions: Mapping[str, str]
+
+    def to_bytes(self) -> bytes:
+        data = dataclasses.asdict(self)
+        return jsonio.dump({"schema_version": SCHEMA_VERSION, **data})
+
+    @staticmethod
+    def open(folder: Path) -> Checkpoint:
+        """Read `checkpoint.json` and check the model file's SHA-256.
+
+        Raises:
+            CheckpointError: no checkpoint, a broken one, one of a newer schema, or a changed model.
+        """
+        files.mend(folder)
+        path = folder / CHECKPOINT
+        if not path.is_file():
+            what = f"{folder} without {CHECKPOINT}" if folder.is_dir() else f"{folder}, which is no folder"
+            raise CheckpointError(f"expected a checkpoint, got {what}; make one with edgewright train")
+        obj = jsonio.read(path, CheckpointError)
+        check_schema(obj, CheckpointError)
+        ends = obj.list("input_range")
+        if len(ends) != 2 or not all(isinstance(e, int | float) for e in ends) or not ends[0] < ends[1]:
+            raise obj.fail("input_range", "two rising numbers")
+        if len(obj.texts("labels")) < 2:
+            raise obj.fail("labels", "a list of at least two labels")
+        checkpoint = Checkpoint(
+            recipe=obj.text("recipe"),
+            labels=obj.texts("labels"),
+            input=InputContract.from_json(obj.object("input")),
+            input_range=(float(ends[0]), float(ends[1])),
+            head=obj.choice("head", HEADS),
+            data=DataRecord.from_json(obj.object("data")),
+            validation=obj.number("validation"),
+            seed=obj.integer("seed"),
+            model_sha256=obj.text("model_sha256"),
+            metrics=obj.object("metrics").data,
+            training=obj.object("training").data,
+            versions=obj.object("versions").data,
+        )
+        model = folder / MODEL
+        if not model.is_file():
+            raise CheckpointError(f"expected {MODEL} in {folder}, got none; train it again")
+        if files.sha256_of(model) != checkpoint.model_sha256:
+            raise CheckpointError(f"{model} is not the model that {CHECKPOINT} describes; train it again")
+        return checkpoint
+
+
+def split(labels: Labels, validation: float, seed: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Indices of the training images proper and of those held out for validation, stratified by class."""
+    from sklearn.model_selection import train_test_split
+
+    train, held_out = train_test_split(
+        np.arange(len(labels)), test_size=validation, random_state=seed, stratify=labels
+    )
+    return np.sort(train), np.sort(held_out)
+
+
+def scale(images: Images, input_range: tuple[float, float]) -> NDArray[np.float32]:
+    """Pixels 0-255 brought to `input_range`, float32, as the network wants them."""
+    low, high = input_range
+    return images.astype(np.float32) * np.float32((high - low) / 255.0) + np.float32(low)

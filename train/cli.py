@@ -1,0 +1,63 @@
+"""`edgewright train`: a recipe to a checkpoint folder."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from edgewright.runtime import console
+from edgewright.train import recipe as recipes
+
+HELP = "train a recipe and write a checkpoint that export takes"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("recipe", metavar="RECIPE", help="one of: " + ", ".join(recipes.names()))
+    parser.add_argument("--data", metavar="NAME|FILE.npz", help="a data set by name or path (default: the recipe's)")
+    parser.add_argument(
+        "--data-dir",
+        type=Path,
+        metavar="DIR",
+        help="where named data sets lie as .npz (default: $EDGEWRIGHT_DATA, else ~/.cache/edgewright/data)",
+    )
+    parser.add_argument("--out", type=Path, required=True, metavar="CHECKPOINT", help="the folder to write")
+    parser.add_argument("--epochs", type=int, help="at most so many (default: the recipe's)")
+    parser.add_argument("--seed", type=int, default=0, help="for weights, order and split (default: %(default)s)")
+    parser.add_argument("--overwrite", action="store_true", help="replace a checkpoint that is there")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    from edgewright.runtime.errors import InputError
+    from edgewright.runtime.files import check_output
+    from edgewright.train import datasets
+    from edgewright.train.checkpoint import OURS
+    from edgewright.train.fit import Options, train
+
+    recipe = recipes.get(arguments.recipe)
+    if arguments.epochs is not None and arguments.epochs < 1:
+        raise InputError(f"expected --epochs of at least 1, got {arguments.epochs}")
+    if not 0 <= arguments.seed < 2**32:
+        raise InputError(f"expected --seed from 0 to {2**32 - 1}, got {arguments.seed}")
+    check_output(arguments.out, overwrite=arguments.overwrite, ours=OURS)
+    dataset = datasets.load(arguments.data or recipe.data, arguments.data_dir)
+    console.say(
+        f"{arguments.recipe} on {dataset.name}: {len(dataset.x_train):,} training and "
+        f"{len(dataset.x_test):,} test images, {len(dataset.labels)} classes"
+    )
+    checkpoint = train(
+        arguments.recipe,
+        recipe,
+        dataset,
+        Options(
+            out=arguments.out,
+            seed=arguments.seed,
+            epochs=arguments.epochs,
+            overwrite=arguments.overwrite,
+        ),
+    )
+    console.say(
+        f"test accuracy {checkpoint.metrics['test_accuracy']:.4f} "
+        f"({checkpoint.training['parameters']:,} parameters, epoch {checkpoint.training['best_epoch']} of "
+        f"{checkpoint.training['epochs']} kept, {checkpoint.training['seconds']:.1f} s); wrote {arguments.out}"
+    )
+    return 0

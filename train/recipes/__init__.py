@@ -1,0 +1,1 @@
+"""One file a recipe; see `edgewright.train.recipe` for what it sets."""

@@ -1,0 +1,35 @@
+"""The first of the projects Edgewright grew from: one hidden layer on Fashion-MNIST.
+
+The network, the optimizer and the pixel range are that project's own; it names a Dropout layer but
+no rate (0.2 here) and no batch size (64 here).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from edgewright.train.recipe import Recipe
+
+
+def build(keras: Any, shape: tuple[int, int, int], classes: int) -> Any:
+    return keras.Sequential(
+        [
+            keras.Input(shape, name="image"),
+            keras.layers.Flatten(),
+            keras.layers.Dense(256, activation="relu"),
+            keras.layers.Dropout(0.2),
+            keras.layers.Dense(classes, activation="softmax"),
+        ],
+        name="fashion_mlp",
+    )
+
+
+RECIPE = Recipe(
+    summary="Flatten, Dense 256 ReLU, Dropout, Dense softmax; Adam 0.002",
+    data="fashion-mini",
+    build=build,
+    optimizer=lambda keras: keras.optimizers.Adam(0.002),
+    epochs=20,
+    batch_size=64,
+    patience=4,
+)

@@ -1,0 +1,64 @@
+"""Where Keras and TensorFlow are imported: quietly, and with a clear line when they are missing."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+from importlib import metadata
+from typing import Any
+
+from edgewright.runtime.errors import MissingExtraError
+
+
+def import_keras() -> Any:
+    """Keras 3 on TensorFlow. Raises `MissingExtraError`."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    os.environ["KERAS_BACKEND"] = "tensorflow"
+    try:
+        with quiet_stderr():
+            import tensorflow  # noqa: I001  (first: its start-up lines are the ones to silence)
+            import keras
+    except ImportError as failure:
+        raise MissingExtraError("TensorFlow, which trains and reads Keras models,", "train") from failure
+    tensorflow.get_logger().setLevel("ERROR")
+    logging.getLogger("absl").setLevel("ERROR")  # Keras warns there of every .h5 it writes
+    return keras
+
+
+@contextlib.contextmanager
+def quiet_stderr() -> Iterator[None]:
+    """Hold back what native code prints on standard error; shown after all if the block fails.
+
+    TensorFlow prints a dozen lines about CPU features and absent GPUs before it can be told not to.
+    """
+    sys.stderr.flush()
+    kept = os.dup(2)
+    with tempfile.TemporaryFile() as log:
+        os.dup2(log.fileno(), 2)
+        try:
+            yield
+        except ImportError:
+            raise
+        except BaseException:
+            log.seek(0)
+            os.write(kept, log.read())
+            raise
+        finally:
+            sys.stderr.flush()
+            os.dup2(kept, 2)
+            os.close(kept)
+
+
+def versions(*packages: str) -> dict[str, str]:
+    """The installed versions of `packages`, for the record beside a result."""
+    found = {}
+    for package in packages:
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            found[package] = "not installed"
+    return found
