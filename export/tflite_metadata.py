@@ -12,8 +12,7 @@ import zipfile
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
+from edgewright.export import tflite_tree
 from edgewright.runtime.contract import CONTRACT_KEY, ModelContract
 
 STANDARD_KEY = "TFLITE_METADATA"
@@ -31,26 +30,10 @@ def embed(model: bytes, contract: ModelContract) -> bytes:
 
     Deterministic. The file's contract is left unstamped, see `edgewright.runtime.contract.stamp`.
     """
-    import flatbuffers
-    from ai_edge_litert import schema_py_generated as schema
-
-    tree = schema.ModelT.InitFromObj(schema.Model.GetRootAsModel(bytearray(model), 0))
-    for buffer in tree.buffers:  # constants outside the FlatBuffer would be lost: take them in
-        if buffer.offset > 1:
-            buffer.data = np.frombuffer(model, np.uint8, buffer.size, buffer.offset)
-            buffer.offset = buffer.size = 0
+    tree = tflite_tree.read(model)
     entries = {STANDARD_KEY: _standard(contract), CONTRACT_KEY: contract.to_bytes()}
-    tree.metadata = [entry for entry in tree.metadata or [] if _text(entry.name) not in entries]
-    for name, data in entries.items():
-        buffer = schema.BufferT()
-        buffer.data = np.frombuffer(data, np.uint8)
-        tree.buffers.append(buffer)
-        entry = schema.MetadataT()
-        entry.name, entry.buffer = name, len(tree.buffers) - 1
-        tree.metadata.append(entry)
-    builder = flatbuffers.Builder(len(model) + 4096)
-    builder.Finish(tree.Pack(builder), file_identifier=b"TFL3")
-    return bytes(builder.Output()) + _zipped(LABELS_FILE, "\n".join(contract.labels) + "\n")
+    tflite_tree.set_metadata(tree, entries)
+    return tflite_tree.write(tree) + _zipped(LABELS_FILE, "\n".join(contract.labels) + "\n")
 
 
 def _standard(contract: ModelContract) -> bytes:
@@ -123,10 +106,6 @@ def _floats(builder: Any, values: Sequence[float]) -> int:
 def _string(builder: Any, text: str) -> int:
     offset: int = builder.CreateString(text)
     return offset
-
-
-def _text(name: str | bytes) -> str:
-    return name if isinstance(name, str) else name.decode("utf-8", "replace")
 
 
 def _zipped(name: str, text: str) -> bytes:

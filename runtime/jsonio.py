@@ -119,9 +119,9 @@ def read(path: Path, error: type[EdgewrightError]) -> JsonObject:
     return parse(raw, str(path), error)
 
 
-def dump(data: Any) -> bytes:
-    """The one way Edgewright writes JSON: UTF-8, indented, no NaN, a newline at the end."""
-    return (json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode("utf-8")
+def dump(data: Any, indent: int | None = 2) -> bytes:
+    """The one way Edgewright writes JSON: UTF-8, no NaN, a newline at the end."""
+    return (json.dumps(data, indent=indent, ensure_ascii=False, allow_nan=False) + "\n").encode("utf-8")
 
 
 def _kind(value: Any) -> str:

@@ -19,6 +19,13 @@ if TYPE_CHECKING:
     from edgewright.export.network import Network
 
 
+# The layer that gives the scores stays in float32 where it holds few of the weights. Measured on
+# fashion-mlp (1.3 % of its weights, +3.5 % bytes, no time): agreement with the float model .9990
+# instead of .9905 (onnx-int8), .9985 instead of .9965 (tflite-dynamic-int8).
+SMALL_CLASSIFIER = 0.05
+WHY_FLOAT_CLASSIFIER = f"it holds at most {SMALL_CLASSIFIER:.0%} of the weights and decides between close classes"
+
+
 @dataclass(frozen=True, kw_only=True)
 class Scheme:
     """How numbers are stored and computed.

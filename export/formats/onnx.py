@@ -6,13 +6,14 @@ Transposes; onnx 1.23's own defaults are newer than onnxruntime 1.31 loads.
 
 from __future__ import annotations
 
+import math
 import tempfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from edgewright.export.formats import Conversion, Scheme
+from edgewright.export.formats import SMALL_CLASSIFIER, WHY_FLOAT_CLASSIFIER, Conversion, Scheme
 from edgewright.export.network import INPUT, OUTPUT, Network
 from edgewright.runtime.contract import CONTRACT_KEY, ModelContract, stamp
 from edgewright.train.datasets import Images
@@ -32,12 +33,13 @@ class Onnx:
         model = _float32(network)
         tool, chosen = f"tf2onnx {versions('tf2onnx')['tf2onnx']}", {"opset": OPSET, "ir_version": IR_VERSION}
         if scheme == "int8":
-            model = _int8(model, calibration)
+            model, kept = _int8(model, calibration)
             tool += f", onnxruntime {versions('onnxruntime')['onnxruntime']} quantize_static"
             chosen |= {
                 "weights": "int8 per channel",
                 "activations": "int8 per tensor, asymmetric, ranges from the calibration images",
-                "why": "S8S8: exact on CPUs without VNNI, where U8S8 saturates",
+                "float32": " and ".join(kept),
+                "why": f"int8 by int8 is exact on CPUs without VNNI too; of the last layer: {WHY_FLOAT_CLASSIFIER}",
             }
         _write(_normalized(model), path)
         return Conversion(tool=tool, chosen=chosen)
@@ -62,7 +64,8 @@ def _float32(network: Network) -> Any:
     return model
 
 
-def _int8(model: Any, calibration: Images) -> Any:
+def _int8(model: Any, calibration: Images) -> tuple[Any, list[str]]:
+    """The quantized model, and the types of the nodes that were left in float32."""
     import onnx
     from onnxruntime import quantization
     from onnxruntime.quantization.shape_inference import quant_pre_process
@@ -79,6 +82,7 @@ def _int8(model: Any, calibration: Images) -> Any:
         given, prepared, quantized = (str(Path(folder, f"{name}.onnx")) for name in ("given", "prepared", "int8"))
         onnx.save(model, given)
         quant_pre_process(given, prepared)
+        kept = _float_nodes(onnx.load(prepared).graph)
         quantization.quantize_static(
             prepared,
             quantized,
@@ -87,10 +91,25 @@ def _int8(model: Any, calibration: Images) -> Any:
             per_channel=True,
             activation_type=quantization.QuantType.QInt8,
             weight_type=quantization.QuantType.QInt8,
+            nodes_to_exclude=list(kept),
         )
         result = onnx.load(quantized)
+    used = {node.domain for node in result.graph.node}
+    opsets = [entry for entry in result.opset_import if entry.domain in used]
+    del result.opset_import[:]
+    result.opset_import.extend(opsets)
     result.ir_version = IR_VERSION
-    return result
+    return result, sorted(kept.values())
+
+
+def _float_nodes(graph: Any) -> dict[str, str]:
+    """Name and type of the nodes to leave in float32: the softmax, and the last dense layer if few of the weights are in it."""
+    sizes = {constant.name: math.prod(constant.dims) for constant in graph.initializer}
+    dense = [node for node in graph.node if node.op_type in ("Gemm", "MatMul")]
+    nodes = {node.name: node.op_type for node in graph.node if node.op_type == "Softmax"}
+    if dense and sizes.get(dense[-1].input[1], 0) <= SMALL_CLASSIFIER * sum(sizes.values()):
+        nodes[dense[-1].name] = dense[-1].op_type
+    return nodes
 
 
 def _normalized(model: Any) -> Any:

@@ -6,6 +6,8 @@ That entry was right on every network tried and keeps the names; handing the Ker
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,8 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgewright.export import tflite_metadata
-from edgewright.export.formats import Conversion, Scheme
+from edgewright.export import logits, tflite_metadata, tflite_tree
+from edgewright.export.formats import SMALL_CLASSIFIER, WHY_FLOAT_CLASSIFIER, Conversion, Scheme
 from edgewright.export.network import Network
 from edgewright.runtime.contract import ModelContract, stamp
 from edgewright.runtime.errors import ExportError
@@ -68,12 +70,33 @@ def _float16(network: Network, _: Images) -> tuple[bytes, dict[str, Any]]:
     return converter.convert(), {"input": _RAW_PIXELS}
 
 
-def _dynamic_int8(network: Network, _: Images) -> tuple[bytes, dict[str, Any]]:
-    import tensorflow as tf
+def _dynamic_int8(network: Network, calibration: Images) -> tuple[bytes, dict[str, Any]]:
+    """By ai-edge-quantizer, which can leave single layers alone; otherwise the converter's own bytes."""
+    from ai_edge_quantizer import quantizer, recipe
+    from ai_edge_quantizer.qtyping import TFLOperationName
 
-    converter = _converter(network, network.on_pixels)
-    converter.optimizations = [tf.lite.Optimize.DEFAULT]
-    return converter.convert(), {"input": _RAW_PIXELS, "weights": "int8 per channel"}
+    raw, chosen = _float32(network, calibration)
+    quantizing = quantizer.Quantizer(raw, recipe.dynamic_wi8_afp32())
+    chosen |= {"quantizer": f"ai-edge-quantizer {versions('ai-edge-quantizer')['ai-edge-quantizer']}"}
+    chosen |= {"weights": "int8 per channel"}
+    if classifier := _small_classifier(raw):
+        quantizing.update_quantization_recipe(
+            f"^{re.escape(classifier)};?$",
+            TFLOperationName.FULLY_CONNECTED,
+            algorithm_key=recipe.AlgorithmName.NO_QUANTIZE,
+        )
+        chosen |= {"float32": "the last dense layer", "why": WHY_FLOAT_CLASSIFIER}
+    return bytes(quantizing.quantize().quantized_model), chosen
+
+
+def _small_classifier(raw: bytes) -> str | None:
+    """Output of the last FULLY_CONNECTED, if few of the file's weights are in it; else None."""
+    tree = tflite_tree.read(raw)
+    dense = [op for op in tflite_tree.operators(tree) if op.name == "FULLY_CONNECTED"]
+    weights = tflite_tree.constant_sizes(tree)
+    if not dense or weights.get(dense[-1].inputs[1], 0) > SMALL_CLASSIFIER * sum(weights.values()):
+        return None
+    return tflite_tree.tensor_name(tree, dense[-1].outputs[0])
 
 
 def _int8(network: Network, calibration: Images) -> tuple[bytes, dict[str, Any]]:
@@ -86,18 +109,15 @@ def _int8(network: Network, calibration: Images) -> tuple[bytes, dict[str, Any]]
     converter.inference_input_type = tf.uint8
     converter.inference_output_type = tf.uint8
     raw = converter.convert()
-    scale, zero_point = _input_quantization(raw)
-    low, high = network.input_range
-    if not np.isclose(scale, (high - low) / 255.0, rtol=1e-5) or abs(low + zero_point * scale) > scale / 2 * 1.01:
-        raise ExportError(
-            f"expected the int8 input to take pixels 0-255 for {low:g} to {high:g}, "
-            f"got scale {scale:.6g} and zero point {zero_point}"
-        )
-    return raw, {
+    chosen = {
         "input": "uint8 pixels by the input's own quantization",
         "weights": "int8 per channel",
         "activations": "int8 per tensor, ranges from the calibration images",
     }
+    if narrowed := logits.narrow(raw, _float32(network, calibration)[0], calibration):
+        raw, chosen["logits"] = narrowed
+    _check_input(raw, network.input_range)
+    return raw, chosen
 
 
 def _samples(network: Network, calibration: Images) -> Iterator[list[NDArray[np.float32]]]:
@@ -113,12 +133,16 @@ def _samples(network: Network, calibration: Images) -> Iterator[list[NDArray[np.
         yield [network.scaled(image[np.newaxis])]
 
 
-def _input_quantization(raw: bytes) -> tuple[float, int]:
-    from ai_edge_litert.interpreter import Interpreter
-
-    details = Interpreter(model_content=raw).get_input_details()[0]
-    scale, zero_point = details["quantization"]
-    return float(scale), int(zero_point)
+def _check_input(raw: bytes, input_range: tuple[float, float]) -> None:
+    """See that the input's quantization reads raw pixels as the network wants them."""
+    tree = tflite_tree.read(raw)
+    scale, zero_point = tflite_tree.quantization(tree, tree.subgraphs[0].inputs[0])
+    low, high = input_range
+    if not math.isclose(scale, (high - low) / 255, rel_tol=1e-5) or abs(low + zero_point * scale) > scale / 2 * 1.01:
+        raise ExportError(
+            f"expected the int8 input to take pixels 0-255 for {low:g} to {high:g}, "
+            f"got scale {scale:.6g} and zero point {zero_point}"
+        )
 
 
 FORMAT = TFLite()

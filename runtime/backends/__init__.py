@@ -83,9 +83,13 @@ class Session(Protocol):
 
 
 class Backend(Protocol):
-    """A kind of model file and the interpreter for it. `extra` is the pip extra that installs it."""
+    """A kind of model file and the interpreter for it.
+
+    `module` is what `open` imports, `extra` the pip extra that installs it.
+    """
 
     suffixes: tuple[str, ...]
+    module: str
     extra: str
 
     def available(self) -> bool:

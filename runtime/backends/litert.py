@@ -45,6 +45,7 @@ _DTYPES = {
 
 class LiteRT:
     suffixes = (".tflite",)
+    module = "ai_edge_litert.interpreter"
     extra = "tflite"
 
     def available(self) -> bool:

@@ -31,6 +31,7 @@ _EXTERNAL = 1  # TensorProto.DataLocation
 
 class OnnxRuntime:
     suffixes = (".onnx",)
+    module = "onnxruntime"
     extra = "onnx"
 
     def available(self) -> bool:

@@ -1,0 +1,80 @@
+"""What a measurement is: raw samples and the circumstances they were taken in. Figures are derived."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from edgewright.runtime import plugins
+from edgewright.runtime.manifest import Bundle
+
+_TARGETS = "edgewright.benchmarks.targets"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """How much to measure: at least `runs` warm runs and `seconds` of them, after `warmup_seconds`.
+
+    `end_to_end_runs` pictures are taken from bytes to label, for each encoding.
+    """
+
+    threads: int = 1
+    runs: int = 1000
+    seconds: float = 1.0
+    warmup_seconds: float = 0.3
+    end_to_end_runs: int = 500
+    most_runs: int = 20_000  # raw samples are kept: a file of more is of no use
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measurement:
+    """One variant on one target.
+
+    `samples_ns` holds raw durations in nanoseconds by stage, in the order they were taken: `import`
+    (the interpreter's Python package), `load` (file to open interpreter, SHA-256 checked),
+    `first_run`, `warm_up`, `warm_run` (one inference of raw pixels), `jpeg_to_label` and
+    `png_to_label` (encoded bytes to the best label). `peak_rss_bytes` is the process's high-water
+    mark, `base_rss_bytes` the same before the model was loaded.
+    """
+
+    variant: str
+    target: str
+    threads: int
+    kernels: str
+    samples_ns: Mapping[str, list[int]] = field(repr=False)
+    peak_rss_bytes: int
+    base_rss_bytes: int
+    environment: Mapping[str, Any]
+
+
+class Target(Protocol):
+    """A place where a measurement is taken; `summary` says what its figures do and do not mean."""
+
+    summary: str
+
+    def run(self, bundle: Bundle, variant: str, plan: Plan) -> Measurement:
+        """Measure one variant in a process of its own.
+
+        Raises:
+            BundleError: a damaged file.
+            MissingExtraError: the interpreter is not installed.
+        """
+        ...
+
+
+def names() -> tuple[str, ...]:
+    return plugins.names(_TARGETS)
+
+
+def get(name: str) -> Target:
+    """Raises `UnknownNameError`."""
+    target: Target = plugins.get(_TARGETS, name, "TARGET")
+    return target
+
+
+def default_out(bundle: Path) -> Path:
+    """Where a bundle's measurements go when no path is given: beside the bundle, never inside."""
+    absolute = bundle.absolute()
+    return absolute.with_name(f"{absolute.name}-bench.json")

@@ -1,0 +1,42 @@
+"""This machine's CPU. Each variant gets a fresh process, so that memory and load time are its own."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from edgewright.benchmarks.measurement import Measurement, Plan
+from edgewright.runtime import jsonio
+from edgewright.runtime.errors import BundleError, EdgewrightError
+from edgewright.runtime.manifest import Bundle
+
+
+class Local:
+    summary = "this machine's CPU, one process a variant; wall time, so other load shows in it"
+
+    def run(self, bundle: Bundle, variant: str, plan: Plan) -> Measurement:
+        bundle.path(bundle.variant(variant).file)
+        with tempfile.TemporaryDirectory() as folder:
+            out = Path(folder, "measurement.json")
+            job = {
+                "bundle": str(bundle.folder.resolve()),
+                "variant": variant,
+                "plan": dataclasses.asdict(plan),
+                "out": str(out),
+            }
+            command = [sys.executable, "-m", "edgewright.benchmarks.probe", json.dumps(job)]
+            done = subprocess.run(
+                command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+            )
+            if done.returncode != 0:
+                lines = done.stderr.strip().splitlines()
+                raise EdgewrightError(lines[-1] if lines else f"{variant}: status {done.returncode}")
+            found = jsonio.read(out, BundleError).data
+        return Measurement(target="local", **found)
+
+
+TARGET = Local()

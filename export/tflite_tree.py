@@ -1,0 +1,104 @@
+"""A .tflite file as a tree of objects that can be looked through, changed and written again."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+
+@dataclass(frozen=True, kw_only=True)
+class Operator:
+    """One operator by its schema name, with the tensors it reads and writes by their index."""
+
+    name: str
+    inputs: tuple[int, ...]
+    outputs: tuple[int, ...]
+
+
+def read(raw: bytes) -> Any:
+    """The file's `ModelT` of the schema LiteRT installs, all constants inside."""
+    from ai_edge_litert import schema_py_generated as schema
+
+    tree = schema.ModelT.InitFromObj(schema.Model.GetRootAsModel(bytearray(raw), 0))
+    for buffer in tree.buffers:  # constants behind the FlatBuffer would be lost on writing
+        if buffer.offset > 1:
+            buffer.data = np.frombuffer(raw, np.uint8, buffer.size, buffer.offset)
+            buffer.offset = buffer.size = 0
+    return tree
+
+
+def write(tree: Any) -> bytes:
+    import flatbuffers
+
+    builder = flatbuffers.Builder(4096)
+    builder.Finish(tree.Pack(builder), file_identifier=b"TFL3")
+    return bytes(builder.Output())
+
+
+def operators(tree: Any) -> list[Operator]:
+    """The main graph's operators in execution order."""
+    names = _operator_names()
+    return [
+        Operator(
+            name=names.get(tree.operatorCodes[op.opcodeIndex].builtinCode, "CUSTOM"),
+            inputs=tuple(int(i) for i in op.inputs),
+            outputs=tuple(int(i) for i in op.outputs),
+        )
+        for op in tree.subgraphs[0].operators
+    ]
+
+
+def tensor_name(tree: Any, index: int) -> str:
+    return _text(tree.subgraphs[0].tensors[index].name)
+
+
+def constant_sizes(tree: Any) -> dict[int, int]:
+    """How many numbers each constant tensor holds, by its index."""
+    return {
+        i: math.prod(int(n) for n in tensor.shape)
+        for i, tensor in enumerate(tree.subgraphs[0].tensors)
+        if tensor.shape is not None and tree.buffers[tensor.buffer].data is not None
+    }
+
+
+def quantization(tree: Any, index: int) -> tuple[float, int]:
+    """A tensor's scale and zero point; (0.0, 0) where it is not quantized."""
+    given = tree.subgraphs[0].tensors[index].quantization
+    if given is None or given.scale is None or len(given.scale) == 0:
+        return 0.0, 0
+    return float(given.scale[0]), int(given.zeroPoint[0])
+
+
+def set_quantization(tree: Any, index: int, scale: float, zero_point: int) -> None:
+    given = tree.subgraphs[0].tensors[index].quantization
+    given.scale, given.zeroPoint = np.array([scale], np.float32), np.array([zero_point], np.int64)
+    given.min = given.max = None
+
+
+def set_metadata(tree: Any, entries: Mapping[str, bytes]) -> None:
+    """Add metadata entries; those of the same names are replaced."""
+    from ai_edge_litert import schema_py_generated as schema
+
+    tree.metadata = [entry for entry in tree.metadata or [] if _text(entry.name) not in entries]
+    for name, data in entries.items():
+        buffer, entry = schema.BufferT(), schema.MetadataT()
+        buffer.data = np.frombuffer(data, np.uint8)
+        tree.buffers.append(buffer)
+        entry.name, entry.buffer = name, len(tree.buffers) - 1
+        tree.metadata.append(entry)
+
+
+@cache
+def _operator_names() -> dict[int, str]:
+    from ai_edge_litert.schema_py_generated import BuiltinOperator
+
+    return {number: name for name, number in vars(BuiltinOperator).items() if isinstance(number, int)}
+
+
+def _text(name: str | bytes) -> str:
+    return name if isinstance(name, str) else name.decode("utf-8", "replace")
