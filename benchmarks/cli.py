@@ -19,8 +19,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("bundle", type=Path, metavar="BUNDLE", help="a bundle folder")
     parser.add_argument("--variants", metavar="LIST", help="comma-separated (default: all of the bundle's)")
     parser.add_argument("--target", default="local", help="where to measure (default: %(default)s)")
-    parser.add_argument("--threads", type=int, default=1, help="threads of the interpreter (default: %(default)s)")
-    parser.add_argument("--out", type=Path, metavar="FILE.json", help="raw samples (default: BUNDLE-bench.json)")
+    parser.add_argument(
+        "--threads", type=int, default=1, help="threads of the interpreter (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--out", type=Path, metavar="FILE.json", help="raw samples (default: BUNDLE-bench.json)"
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:

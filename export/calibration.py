@@ -48,6 +48,7 @@ def refuse_overlap(calibration: Images, test: Images) -> None:
     both = [i for i, image in enumerate(test) if image.tobytes() in known]
     if both:
         raise DataError(
-            f"expected test images that do not occur in calibration, got {len(both)} of {len(test):,} that do "
-            f"(the first is test image {both[0]}); take them out of the training data or draw others with --seed"
+            f"expected test images that do not occur in calibration, got {len(both)} of {len(test):,} "
+            f"that do (the first is test image {both[0]}); take them out of the training data or draw "
+            "others with --seed"
         )

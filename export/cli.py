@@ -14,7 +14,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("checkpoint", type=Path, metavar="CHECKPOINT", help="a folder that train wrote")
     parser.add_argument("--out", type=Path, required=True, metavar="BUNDLE", help="the folder to write")
     parser.add_argument(
-        "--variants", metavar="LIST", help="comma-separated, such as tflite-int8,onnx-float32 (default: all six)"
+        "--variants",
+        metavar="LIST",
+        help="comma-separated, such as tflite-int8,onnx-float32 (default: all six)",
     )
     parser.add_argument(
         "--max-drop",
@@ -31,7 +33,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="training images that set the ranges of int8 files (default: %(default)s)",
     )
-    parser.add_argument("--seed", type=int, default=0, help="draws the calibration images (default: %(default)s)")
+    parser.add_argument(
+        "--seed", type=int, default=0, help="draws the calibration images (default: %(default)s)"
+    )
     parser.add_argument("--data", metavar="NAME|FILE.npz", help="the checkpoint's data set, if it was moved")
     parser.add_argument("--data-dir", type=Path, metavar="DIR", help="where named data sets lie as .npz")
     parser.add_argument("--overwrite", action="store_true", help="replace a bundle that is there")

@@ -1,6 +1,6 @@
 """The converting child: the only process of an export that has TensorFlow.
 
-    python -m edgewright.export.convert FOLDER      (see `edgewright.export.job`)
+python -m edgewright.export.convert FOLDER      (see `edgewright.export.job`)
 """
 
 from __future__ import annotations

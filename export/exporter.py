@@ -15,13 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgewright.export import calibration as calibrating
-from edgewright.export import gate, job
+from edgewright.export import formats, gate, job
 from edgewright.export.scoring import Pending, Scored, scorer
 from edgewright.export.variants import Variant
-from edgewright.runtime import console, files
+from edgewright.runtime import console, files, plugins
 from edgewright.runtime.backends import Scores
 from edgewright.runtime.contract import ModelContract
-from edgewright.runtime.errors import CheckpointError, EdgewrightError, InputError
+from edgewright.runtime.errors import CheckpointError, EdgewrightError, InputError, MissingExtraError
 from edgewright.runtime.manifest import (
     GOLDEN,
     MANIFEST,
@@ -97,7 +97,12 @@ def export(checkpoint_folder: Path, options: Options) -> Result:
         ExportError: the checkpoint's model cannot be loaded or run.
     """
     if not 0 <= options.max_drop < 1:
-        raise InputError(f"expected a largest drop from 0 up to 1 (0.01 is one point), got {options.max_drop:g}")
+        raise InputError(
+            f"expected a largest drop from 0 up to 1 (0.01 is one point), got {options.max_drop:g}"
+        )
+    for module in ("tensorflow", *(m for v in options.variants for m in formats.get(v.format).modules)):
+        if not plugins.installed(module):
+            raise MissingExtraError(f"{module}, which export needs,", "export")
     files.check_output(options.out, overwrite=options.overwrite, ours=OURS)
     checkpoint = Checkpoint.open(checkpoint_folder)
     dataset = _dataset_of(checkpoint, options)
@@ -186,7 +191,9 @@ class _Export:
 
     def _note_reference(self, scores: Scores) -> None:
         if not np.isfinite(scores).all():
-            raise CheckpointError("expected finite scores of the Keras model, got NaN or infinity; train it again")
+            raise CheckpointError(
+                "expected finite scores of the Keras model, got NaN or infinity; train it again"
+            )
         model = self.checkpoint_folder / MODEL
         self.reference = {
             "samples": len(scores),
@@ -259,7 +266,8 @@ class _Export:
                 "recipe": self.checkpoint.recipe,
                 "model_sha256": self.checkpoint.model_sha256,
                 "data": {
-                    key: getattr(self.checkpoint.data, key) for key in ("name", "sha256", "licence", "citation")
+                    key: getattr(self.checkpoint.data, key)
+                    for key in ("name", "sha256", "licence", "citation")
                 },
                 "max_drop": self.options.max_drop,
                 "machine": platform.machine(),

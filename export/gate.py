@@ -74,13 +74,11 @@ def images_to_settle(lost: int, won: int, samples: int, max_drop: float) -> int 
     while high - low > 1:
         middle = (low + high) / 2
         low, high = (low, middle) if settled(middle) else (middle, high)
-    step = 10 ** max(int(math.log10(high)) - 1, 0)  # two digits are all such a forecast is worth
+    step: int = 10 ** max(int(math.log10(high)) - 1, 0)  # two digits are all such a forecast is worth
     return math.ceil(high / step) * step
 
 
-def judge(
-    reference: Scores, scores: Scores, labels: NDArray[np.int64], max_drop: float
-) -> ParityReport:
+def judge(reference: Scores, scores: Scores, labels: NDArray[np.int64], max_drop: float) -> ParityReport:
     """Compare a variant's scores with the reference's, image by image.
 
     Args:

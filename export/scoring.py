@@ -5,6 +5,7 @@ The images are split over worker processes that hold numpy and an interpreter an
 
 from __future__ import annotations
 
+import itertools
 import multiprocessing
 import os
 import threading
@@ -60,7 +61,7 @@ class Scorer:
         return Pending(
             parts=[
                 self._pool.submit(_score, model, self._images, start, stop)
-                for start, stop in zip(edges, edges[1:], strict=False)
+                for start, stop in itertools.pairwise(edges)
             ]
         )
 

@@ -48,9 +48,7 @@ def _standard(contract: ModelContract) -> bytes:
     image = _table(b, 2, {0: ("byte", _GREY if contract.input.channels == 1 else _RGB), 1: size})
     image_content = _table(b, 2, {0: ("byte", _IMAGE), 1: image})
     pixel_range = _table(b, 2, {0: _floats(b, [255.0]), 1: _floats(b, [0.0])})
-    given = _table(
-        b, 7, {0: _string(b, "image"), 3: image_content, 4: _tables(b, [process]), 5: pixel_range}
-    )
+    given = _table(b, 7, {0: _string(b, "image"), 3: image_content, 4: _tables(b, [process]), 5: pixel_range})
     labels = _table(
         b, 5, {0: _string(b, LABELS_FILE), 1: _string(b, "class labels"), 2: ("byte", _AXIS_LABELS)}
     )

@@ -2,8 +2,9 @@
 
     from edgewright.runtime import load
 
-    with load("bundle") as predictor:          # or one .tflite / .onnx file out of it
-        print(predictor.predict("shoe.png"))   # [Prediction(label='Ankle boot', index=9, probability=0.98), ...]
+    with load("bundle") as predictor:  # or one .tflite / .onnx file out of it
+        for found in predictor.predict("shoe.png", k=3):
+            print(found.label, found.probability)
 
 Names are imported when they are first asked for, so that `edgewright --help` needs no numpy.
 """

@@ -69,9 +69,9 @@ def _commands(words: Sequence[str]) -> Mapping[str, Callable[[], Any]]:
     from importlib.metadata import entry_points
 
     found: dict[str, Callable[[], Any]] = {entry.name: entry.load for entry in entry_points(group=_GROUP)}
-    order = ["train", "export", "predict", "verify", "inspect", "bench"]
     found |= {name: loader(name) for name in own}
-    return dict(sorted(found.items(), key=lambda item: (order + [item[0]]).index(item[0])))
+    order = ("train", "export", "predict", "verify", "inspect", "bench")  # as they are used; others after
+    return dict(sorted(found.items(), key=lambda item: (*order, item[0]).index(item[0])))
 
 
 class _Version(argparse.Action):

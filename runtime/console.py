@@ -8,8 +8,9 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from importlib.util import find_spec
 from typing import Any, Protocol
+
+from edgewright.runtime import plugins
 
 WIDE = 160  # columns when the output is a file or a pipe: tables are not wrapped there
 
@@ -27,7 +28,7 @@ def complain(text: str) -> None:
 def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], *, left: int = 1) -> None:
     """Print a table; the first `left` columns and the last are aligned left, the others right."""
     aligned_left = {*range(left), len(columns) - 1}
-    if find_spec("rich") is None:
+    if not plugins.installed("rich"):
         widths = [max(len(row[i]) for row in [columns, *rows]) for i in range(len(columns))]
         say(title)
         for row in [columns, *rows]:
@@ -58,7 +59,7 @@ class Progress(Protocol):
 @contextmanager
 def progress(title: str, total: float) -> Iterator[Progress]:
     """A progress bar with the time left, on standard error; nothing where that is no terminal."""
-    if find_spec("rich") is None or not sys.stderr.isatty():
+    if not plugins.installed("rich") or not sys.stderr.isatty():
         yield _Silent()
         return
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn

@@ -66,7 +66,8 @@ def check_output(path: Path, *, overwrite: bool, ours: tuple[str, ...]) -> None:
             raise OutputError(f"{path} already holds {entries[0]}; choose another --out or add --overwrite")
         if foreign:
             raise OutputError(
-                f"{path} holds '{foreign[0]}', which --overwrite would lose; move it away or choose another --out"
+                f"{path} holds '{foreign[0]}', which --overwrite would lose; "
+                "move it away or choose another --out"
             )
     parent = next(p for p in path.absolute().parents if p.exists())
     if not parent.is_dir() or not os.access(parent, os.W_OK | os.X_OK):

@@ -64,20 +64,20 @@ class JsonObject:
             raise self.fail(key, "true or false")
         return value
 
-    def list(self, key: str) -> list[Any]:
+    def array(self, key: str) -> list[Any]:
         value = self.data.get(key)
         if not isinstance(value, list):
             raise self.fail(key, "a list")
         return value
 
     def texts(self, key: str) -> tuple[str, ...]:
-        value = self.list(key)
+        value = self.array(key)
         if not all(isinstance(item, str) for item in value):
             raise self.fail(key, "a list of strings")
         return tuple(value)
 
     def integers(self, key: str) -> tuple[int, ...]:
-        value = self.list(key)
+        value = self.array(key)
         if not all(isinstance(item, int) and not isinstance(item, bool) for item in value):
             raise self.fail(key, "a list of whole numbers")
         return tuple(value)
@@ -89,7 +89,8 @@ class JsonObject:
 
     def objects(self, key: str) -> list[JsonObject]:
         return [
-            JsonObject(item, f"{self.where}: {key}[{i}]", self._error) for i, item in enumerate(self.list(key))
+            JsonObject(item, f"{self.where}: {key}[{i}]", self._error)
+            for i, item in enumerate(self.array(key))
         ]
 
 

@@ -47,7 +47,7 @@ class FileEntry:
     @staticmethod
     def from_json(obj: JsonObject) -> FileEntry:
         name = obj.text("file")
-        if name in ("", ".", "..") or any(c in name for c in '/\\:\0') or name.startswith("."):
+        if name in ("", ".", "..") or any(c in name for c in "/\\:\0") or name.startswith("."):
             raise obj.fail("file", "the plain name of a file in the bundle's own folder")
         return FileEntry(file=name, sha256=obj.text("sha256"), bytes=obj.integer("bytes"))
 
@@ -227,7 +227,9 @@ class Manifest:
             versions=obj.object("versions").data,
         )
         if not stamp_is_right(raw, obj.text("sha256")):
-            raise BundleError(f"{where} is damaged: its SHA-256 is not the one it carries; copy or export it again")
+            raise BundleError(
+                f"{where} is damaged: its SHA-256 is not the one it carries; copy or export it again"
+            )
         return manifest
 
     def contract(self, variant: str) -> ModelContract:
@@ -253,7 +255,9 @@ class Bundle:
         files.mend(folder)
         path = folder / MANIFEST
         if not path.is_file():
-            raise BundleError(f"expected a bundle, got {folder} without {MANIFEST}; make one with edgewright export")
+            raise BundleError(
+                f"expected a bundle, got {folder} without {MANIFEST}; make one with edgewright export"
+            )
         raw = path.read_bytes()
         return Bundle(folder=folder, manifest=Manifest.from_bytes(raw, str(path)))
 

@@ -25,7 +25,11 @@ COLUMNS = (
 def print_parity(
     title: str, reference: Mapping[str, Any], rows: Sequence[tuple[str, int, int, ParityReport]]
 ) -> None:
-    """Print a row for the Keras model (`reference`: samples, accuracy, bytes, gzip_bytes) and one a variant."""
+    """Print a row for the Keras model and one a variant.
+
+    `reference` holds its `samples`, `accuracy`, `bytes`, `gzip_bytes`; a row is a variant's name,
+    bytes, gzip bytes and report.
+    """
     first = (
         "keras float32",
         f"{reference['bytes']:,}",

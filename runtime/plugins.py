@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from functools import cache
+from importlib.util import find_spec
 from typing import Any
 
 from edgewright.runtime.errors import UnknownNameError
@@ -18,6 +19,14 @@ def names(package: str) -> tuple[str, ...]:
     """The plugins in the package `package`, sorted; a module `fashion_mlp` is named `fashion-mlp`."""
     folder = importlib.import_module(package).__path__
     return tuple(sorted(module.name.replace("_", "-") for module in pkgutil.iter_modules(folder)))
+
+
+def installed(module: str) -> bool:
+    """True if the optional package `module` can be imported; does not import it."""
+    try:
+        return find_spec(module) is not None
+    except (ImportError, ValueError):
+        return False
 
 
 def get(package: str, name: str, constant: str) -> Any:

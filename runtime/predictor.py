@@ -66,7 +66,8 @@ class Predictor:
             scores = powers / powers.sum()
         best = np.argsort(-scores, kind="stable")[:k]
         return [
-            Prediction(label=self.contract.labels[i], index=int(i), probability=float(scores[i])) for i in best
+            Prediction(label=self.contract.labels[i], index=int(i), probability=float(scores[i]))
+            for i in best
         ]
 
     def close(self) -> None:
@@ -110,7 +111,9 @@ def load(path: str | os.PathLike[str], *, threads: int = 1, variant: str | None 
     file = backend.read(path)
     contract = file.contract()
     if contract is None:
-        raise ModelFileError(f"{path} carries no contract (input and labels); export it with edgewright export")
+        raise ModelFileError(
+            f"{path} carries no contract (input and labels); export it with edgewright export"
+        )
     return Predictor(contract, backend.open(file, threads))
 
 
@@ -119,7 +122,9 @@ def _load_from_bundle(bundle: Bundle, threads: int, name: str | None) -> Predict
     path = bundle.path(entry.file)
     predictor = load(path, threads=threads)
     if predictor.contract != bundle.manifest.contract(entry.name):
-        raise BundleError(f"{path} does not hold what the manifest says of '{entry.name}'; export the bundle again")
+        raise BundleError(
+            f"{path} does not hold what the manifest says of '{entry.name}'; export the bundle again"
+        )
     return predictor
 
 

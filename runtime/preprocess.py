@@ -45,8 +45,8 @@ def to_pixels(image: ImageSource, contract: InputContract) -> Pixels:
         uint8 `(1, height, width, channels)`, C-contiguous, 0-255, RGB or grey.
 
     Raises:
-        ImageError: no picture, a damaged one, one larger than Pillow's limit (179 megapixels), or an array of another
-            dtype or shape.
+        ImageError: no picture, a damaged one, one larger than Pillow's limit (179 megapixels), or an
+            array of another dtype or shape.
     """
     if isinstance(image, np.ndarray):
         if image.dtype == np.uint8 and image.shape == contract.shape:
@@ -93,7 +93,8 @@ def _from_array(array: NDArray[Any]) -> Image.Image:
     fits = array.ndim == 2 or (array.ndim == 3 and array.shape[2] in (1, 3, 4))
     if array.dtype != np.uint8 or not fits or 0 in array.shape:
         raise ImageError(
-            f"expected uint8 pixels (H, W), (H, W, 1), (H, W, 3) or (H, W, 4), got {array.dtype} {array.shape}"
+            "expected uint8 pixels (H, W), (H, W, 1), (H, W, 3) or (H, W, 4), "
+            f"got {array.dtype} {array.shape}"
         )
     return Image.fromarray(array[:, :, 0] if array.ndim == 3 and array.shape[2] == 1 else array)
 

@@ -66,7 +66,7 @@ def read_golden(bundle: Bundle) -> Mapping[str, NDArray[Any]]:
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as failure:
         raise BundleError(f"expected arrays in {path}, got something else: {failure}") from failure
     count = len(golden.get(GOLDEN_INPUTS, ()))
-    expected = {GOLDEN_INPUTS: (count, *bundle.manifest.input.shape)}
+    expected: dict[str, tuple[int, ...]] = {GOLDEN_INPUTS: (count, *bundle.manifest.input.shape)}
     for name in (GOLDEN_REFERENCE, *(v.name for v in bundle.manifest.variants)):
         expected[name] = (count, len(bundle.manifest.labels))
     for name, shape in expected.items():

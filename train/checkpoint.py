@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from edgewright.runtime import files, jsonio
 from edgewright.runtime.contract import HEADS, SCHEMA_VERSION, InputContract, check_schema
-from edgewright.runtime.errors import CheckpointError
+from edgewright.runtime.errors import CheckpointError, MissingExtraError
 from edgewright.train.datasets import Dataset, Images, Labels
 
 CHECKPOINT = "checkpoint.json"
@@ -85,7 +85,7 @@ class Checkpoint:
             raise CheckpointError(f"expected a checkpoint, got {what}; make one with edgewright train")
         obj = jsonio.read(path, CheckpointError)
         check_schema(obj, CheckpointError)
-        ends = obj.list("input_range")
+        ends = obj.array("input_range")
         if len(ends) != 2 or not all(isinstance(e, int | float) for e in ends) or not ends[0] < ends[1]:
             raise obj.fail("input_range", "two rising numbers")
         if len(obj.texts("labels")) < 2:
@@ -114,7 +114,10 @@ class Checkpoint:
 
 def split(labels: Labels, validation: float, seed: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     """Indices of the training images proper and of those held out for validation, stratified by class."""
-    from sklearn.model_selection import train_test_split
+    try:
+        from sklearn.model_selection import train_test_split
+    except ImportError as failure:
+        raise MissingExtraError("scikit-learn, which splits data sets,", "train") from failure
 
     train, held_out = train_test_split(
         np.arange(len(labels)), test_size=validation, random_state=seed, stratify=labels

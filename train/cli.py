@@ -13,7 +13,9 @@ HELP = "train a recipe and write a checkpoint that export takes"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("recipe", metavar="RECIPE", help="one of: " + ", ".join(recipes.names()))
-    parser.add_argument("--data", metavar="NAME|FILE.npz", help="a data set by name or path (default: the recipe's)")
+    parser.add_argument(
+        "--data", metavar="NAME|FILE.npz", help="a data set by name or path (default: the recipe's)"
+    )
     parser.add_argument(
         "--data-dir",
         type=Path,
@@ -22,7 +24,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--out", type=Path, required=True, metavar="CHECKPOINT", help="the folder to write")
     parser.add_argument("--epochs", type=int, help="at most so many (default: the recipe's)")
-    parser.add_argument("--seed", type=int, default=0, help="for weights, order and split (default: %(default)s)")
+    parser.add_argument(
+        "--seed", type=int, default=0, help="for weights, order and split (default: %(default)s)"
+    )
     parser.add_argument("--overwrite", action="store_true", help="replace a checkpoint that is there")
 
 
@@ -55,9 +59,10 @@ def run(arguments: argparse.Namespace) -> int:
             overwrite=arguments.overwrite,
         ),
     )
+    done = checkpoint.training
+    kept = f"epoch {done['best_epoch']} of {done['epochs']} kept"
     console.say(
         f"test accuracy {checkpoint.metrics['test_accuracy']:.4f} "
-        f"({checkpoint.training['parameters']:,} parameters, epoch {checkpoint.training['best_epoch']} of "
-        f"{checkpoint.training['epochs']} kept, {checkpoint.training['seconds']:.1f} s); wrote {arguments.out}"
+        f"({done['parameters']:,} parameters, {kept}, {done['seconds']:.1f} s); wrote {arguments.out}"
     )
     return 0

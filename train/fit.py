@@ -11,11 +11,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgewright.runtime import console, files
+from edgewright.runtime import console, files, plugins
 from edgewright.runtime.contract import InputContract
-from edgewright.runtime.errors import DataError, EdgewrightError
+from edgewright.runtime.errors import DataError, EdgewrightError, MissingExtraError
 from edgewright.train import plots
-from edgewright.train.checkpoint import CHECKPOINT, MODEL, MODEL_H5, OURS, Checkpoint, DataRecord, scale, split
+from edgewright.train.checkpoint import (
+    CHECKPOINT,
+    MODEL,
+    MODEL_H5,
+    OURS,
+    Checkpoint,
+    DataRecord,
+    scale,
+    split,
+)
 from edgewright.train.datasets import Dataset
 from edgewright.train.recipe import Recipe
 from edgewright.train.stack import import_keras, versions
@@ -49,6 +58,8 @@ def train(name: str, recipe: Recipe, dataset: Dataset, options: Options) -> Chec
 
 def _train(name: str, recipe: Recipe, dataset: Dataset, options: Options, folder: Path) -> Checkpoint:
     keras = import_keras()
+    if not plugins.installed("matplotlib"):
+        raise MissingExtraError("matplotlib, which draws the curves,", "train")
     keras.utils.set_random_seed(options.seed)
     try:
         train_part, validation_part = split(dataset.y_train, recipe.validation, options.seed)

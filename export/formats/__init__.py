@@ -23,7 +23,9 @@ if TYPE_CHECKING:
 # fashion-mlp (1.3 % of its weights, +3.5 % bytes, no time): agreement with the float model .9990
 # instead of .9905 (onnx-int8), .9985 instead of .9965 (tflite-dynamic-int8).
 SMALL_CLASSIFIER = 0.05
-WHY_FLOAT_CLASSIFIER = f"it holds at most {SMALL_CLASSIFIER:.0%} of the weights and decides between close classes"
+WHY_FLOAT_CLASSIFIER = (
+    f"holds at most {SMALL_CLASSIFIER:.0%} of the weights and decides between close classes"
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,16 +45,20 @@ class Scheme:
 
 @dataclass(frozen=True, kw_only=True)
 class Conversion:
-    """How a file was made: `tool` with its version, and what was `chosen`, with the reason where it matters."""
+    """How a file was made: `tool` with its version, and what was `chosen`, with reasons."""
 
     tool: str
     chosen: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Format(Protocol):
-    """A kind of model file. `schemes` by their names, in the order they are shown."""
+    """A kind of model file.
+
+    `schemes` by their names, in the order they are shown; `modules` are the packages it imports.
+    """
 
     suffix: str
+    modules: tuple[str, ...]
     schemes: Mapping[str, Scheme]
 
     def export(self, network: Network, scheme: str, calibration: Images, path: Path) -> Conversion:

@@ -24,14 +24,18 @@ OPSET, IR_VERSION = 17, 8
 
 class Onnx:
     suffix = ".onnx"
+    modules = ("tf2onnx", "onnx", "onnxruntime", "sympy")
     schemes = {  # noqa: RUF012
         "float32": Scheme(summary="32-bit floats"),
-        "int8": Scheme(summary="static, QDQ, 8-bit weights and activations", calibrated=True, repeats="kernel"),
+        "int8": Scheme(
+            summary="static, QDQ, 8-bit weights and activations", calibrated=True, repeats="kernel"
+        ),
     }
 
     def export(self, network: Network, scheme: str, calibration: Images, path: Path) -> Conversion:
         model = _float32(network)
-        tool, chosen = f"tf2onnx {versions('tf2onnx')['tf2onnx']}", {"opset": OPSET, "ir_version": IR_VERSION}
+        tool = f"tf2onnx {versions('tf2onnx')['tf2onnx']}"
+        chosen: dict[str, Any] = {"opset": OPSET, "ir_version": IR_VERSION}
         if scheme == "int8":
             model, kept = _int8(model, calibration)
             tool += f", onnxruntime {versions('onnxruntime')['onnxruntime']} quantize_static"
@@ -39,7 +43,8 @@ class Onnx:
                 "weights": "int8 per channel",
                 "activations": "int8 per tensor, asymmetric, ranges from the calibration images",
                 "float32": " and ".join(kept),
-                "why": f"int8 by int8 is exact on CPUs without VNNI too; of the last layer: {WHY_FLOAT_CLASSIFIER}",
+                "why": "int8 by int8 does not saturate on CPUs without VNNI; "
+                f"the dense layer {WHY_FLOAT_CLASSIFIER}",
             }
         _write(_normalized(model), path)
         return Conversion(tool=tool, chosen=chosen)
@@ -79,7 +84,9 @@ def _int8(model: Any, calibration: Images) -> tuple[Any, list[str]]:
             return None if image is None else {INPUT: image[np.newaxis]}
 
     with tempfile.TemporaryDirectory() as folder:
-        given, prepared, quantized = (str(Path(folder, f"{name}.onnx")) for name in ("given", "prepared", "int8"))
+        given, prepared, quantized = (
+            str(Path(folder, f"{name}.onnx")) for name in ("given", "prepared", "int8")
+        )
         onnx.save(model, given)
         quant_pre_process(given, prepared)
         kept = _float_nodes(onnx.load(prepared).graph)
@@ -103,7 +110,7 @@ def _int8(model: Any, calibration: Images) -> tuple[Any, list[str]]:
 
 
 def _float_nodes(graph: Any) -> dict[str, str]:
-    """Name and type of the nodes to leave in float32: the softmax, and the last dense layer if few of the weights are in it."""
+    """Name and type of the nodes to leave in float32: the softmax, and a small last dense layer."""
     sizes = {constant.name: math.prod(constant.dims) for constant in graph.initializer}
     dense = [node for node in graph.node if node.op_type in ("Gemm", "MatMul")]
     nodes = {node.name: node.op_type for node in graph.node if node.op_type == "Softmax"}
@@ -127,7 +134,9 @@ def _normalized(model: Any) -> Any:
         node.name = f"{node.op_type}_{i}"
         node.input[:] = [names[value] for value in node.input]
         node.output[:] = [names[value] for value in node.output]
-    constants = sorted((c for c in graph.initializer if c.name in names), key=lambda c: int(names[c.name][1:]))
+    constants = sorted(
+        (c for c in graph.initializer if c.name in names), key=lambda c: int(names[c.name][1:])
+    )
     for constant in constants:
         constant.name, constant.doc_string = names[constant.name], ""
     del graph.value_info[:]

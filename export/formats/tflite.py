@@ -28,11 +28,14 @@ _RAW_PIXELS = "uint8 pixels, cast and scaled inside the file"
 
 class TFLite:
     suffix = ".tflite"
+    modules = ("ai_edge_litert", "ai_edge_quantizer", "flatbuffers")
     schemes = {  # noqa: RUF012
         "float32": Scheme(summary="32-bit floats"),
         "float16": Scheme(summary="weights as 16-bit floats, computed in 32 bits"),
         "dynamic-int8": Scheme(summary="8-bit weights, activations quantized as they come", repeats="kernel"),
-        "int8": Scheme(summary="all integer, for NPUs and the fastest kernels", calibrated=True, repeats="step"),
+        "int8": Scheme(
+            summary="all integer, for NPUs and the fastest kernels", calibrated=True, repeats="step"
+        ),
     }
 
     def export(self, network: Network, scheme: str, calibration: Images, path: Path) -> Conversion:
@@ -85,7 +88,7 @@ def _dynamic_int8(network: Network, calibration: Images) -> tuple[bytes, dict[st
             TFLOperationName.FULLY_CONNECTED,
             algorithm_key=recipe.AlgorithmName.NO_QUANTIZE,
         )
-        chosen |= {"float32": "the last dense layer", "why": WHY_FLOAT_CLASSIFIER}
+        chosen |= {"float32": "the last dense layer", "why": f"it {WHY_FLOAT_CLASSIFIER}"}
     return bytes(quantizing.quantize().quantized_model), chosen
 
 
@@ -138,7 +141,10 @@ def _check_input(raw: bytes, input_range: tuple[float, float]) -> None:
     tree = tflite_tree.read(raw)
     scale, zero_point = tflite_tree.quantization(tree, tree.subgraphs[0].inputs[0])
     low, high = input_range
-    if not math.isclose(scale, (high - low) / 255, rel_tol=1e-5) or abs(low + zero_point * scale) > scale / 2 * 1.01:
+    if (
+        not math.isclose(scale, (high - low) / 255, rel_tol=1e-5)
+        or abs(low + zero_point * scale) > scale / 2 * 1.01
+    ):
         raise ExportError(
             f"expected the int8 input to take pixels 0-255 for {low:g} to {high:g}, "
             f"got scale {scale:.6g} and zero point {zero_point}"

@@ -51,9 +51,13 @@ class ModelFile:
         obj = jsonio.parse(entry, where, ModelFileError)
         contract = ModelContract.from_json(obj)
         if not stamp_is_right(self.raw, obj.text("sha256")):
-            raise ModelFileError(f"{self.path} is damaged: its SHA-256 is not the one it carries; copy it again")
+            raise ModelFileError(
+                f"{self.path} is damaged: its SHA-256 is not the one it carries; copy it again"
+            )
         check_single(self.path, self.inputs, self.outputs)
-        if self.inputs[0].shape[1:] != contract.input.shape or self.outputs[0].shape[1] != len(contract.labels):
+        if self.inputs[0].shape[1:] != contract.input.shape or self.outputs[0].shape[1] != len(
+            contract.labels
+        ):
             raise ModelFileError(
                 f"expected input {contract.input.shape} and {len(contract.labels)} scores by {where}, "
                 f"got {self.inputs[0].shape[1:]} and {self.outputs[0].shape[1]}"

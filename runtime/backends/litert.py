@@ -8,12 +8,12 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
 from importlib import metadata as packages
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from edgewright.runtime import plugins
 from edgewright.runtime.backends import (
     ModelFile,
     Pixels,
@@ -49,7 +49,7 @@ class LiteRT:
     extra = "tflite"
 
     def available(self) -> bool:
-        return find_spec("ai_edge_litert") is not None
+        return plugins.installed("ai_edge_litert")
 
     def version(self) -> str:
         return f"ai-edge-litert {packages.version('ai-edge-litert')}"
@@ -106,7 +106,7 @@ class LiteRTSession:
         interpreter.set_tensor(self._input_index, pixels)
         interpreter.invoke()
         scores = interpreter.get_tensor(self._output_index)
-        return self._dequantize(scores) if self._dequantize else scores  # type: ignore[no-any-return]
+        return self._dequantize(scores) if self._dequantize else scores
 
 
 def _dequantizer(output: TensorSpec) -> Callable[[Any], Scores] | None:
@@ -208,7 +208,7 @@ def _spec(tensor: Table) -> TensorSpec:
 def _operators(raw: bytes) -> dict[str, int]:
     """Operator counts by name; the schema that LiteRT installs knows the names."""
     names: dict[int, str] = {}
-    if find_spec("ai_edge_litert") is not None:
+    if plugins.installed("ai_edge_litert"):
         from ai_edge_litert.schema_py_generated import BuiltinOperator
 
         names = {number: name for name, number in vars(BuiltinOperator).items() if isinstance(number, int)}

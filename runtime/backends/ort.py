@@ -6,11 +6,11 @@ import contextlib
 from collections import Counter
 from collections.abc import Iterator
 from importlib import metadata as packages
-from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 
+from edgewright.runtime import plugins
 from edgewright.runtime.backends import (
     ModelFile,
     Pixels,
@@ -25,7 +25,16 @@ from edgewright.runtime.errors import MissingExtraError, ModelFileError
 from edgewright.runtime.protobuf import DamagedError, Message
 
 # TensorProto.DataType and the field numbers below: https://github.com/onnx/onnx/blob/main/onnx/onnx.proto
-_DTYPES = {1: "float32", 2: "uint8", 3: "int8", 5: "int16", 6: "int32", 7: "int64", 10: "float16", 11: "float64"}
+_DTYPES = {
+    1: "float32",
+    2: "uint8",
+    3: "int8",
+    5: "int16",
+    6: "int32",
+    7: "int64",
+    10: "float16",
+    11: "float64",
+}
 _EXTERNAL = 1  # TensorProto.DataLocation
 
 
@@ -35,7 +44,7 @@ class OnnxRuntime:
     extra = "onnx"
 
     def available(self) -> bool:
-        return find_spec("onnxruntime") is not None
+        return plugins.installed("onnxruntime")
 
     def version(self) -> str:
         return f"onnxruntime {packages.version('onnxruntime')}"
@@ -67,7 +76,9 @@ class OnnxSession:
         options.inter_op_num_threads = 1
         options.log_severity_level = 4  # errors come as exceptions; nothing is printed
         try:
-            self._session = onnxruntime.InferenceSession(file.raw, options, providers=["CPUExecutionProvider"])
+            self._session = onnxruntime.InferenceSession(
+                file.raw, options, providers=["CPUExecutionProvider"]
+            )
         except Exception as failure:  # onnxruntime's own exceptions share no public base class
             reason = " ".join(str(failure).split())
             raise ModelFileError(f"onnxruntime cannot load {file.path}: {reason}") from failure
@@ -94,7 +105,9 @@ def _read(path: Path, raw: bytes) -> ModelFile:
     if not model.integer(1) or not graph.messages(1):
         raise ModelFileError(f"expected an ONNX model, got {path}, which has no IR version or no nodes")
     if any(tensor.integer(14) == _EXTERNAL for tensor in initializers):
-        raise ModelFileError(f"expected all weights inside {path}, got references to other files; export it whole")
+        raise ModelFileError(
+            f"expected all weights inside {path}, got references to other files; export it whole"
+        )
     constants = {tensor.text(8) for tensor in initializers}
     opsets = [f"{entry.text(1) or 'ai.onnx'} {entry.integer(2)}" for entry in model.messages(8)]
     return ModelFile(

@@ -11,7 +11,9 @@ HELP = "show what a .tflite or .onnx file, or a bundle, says of itself"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("path", type=Path, metavar="FILE|BUNDLE", help="a .tflite, an .onnx or a bundle folder")
+    parser.add_argument(
+        "path", type=Path, metavar="FILE|BUNDLE", help="a .tflite, an .onnx or a bundle folder"
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -47,7 +49,9 @@ def _file(path: Path) -> None:
     lines = [("file", str(path)), ("bytes", f"{len(file.raw):,}"), *file.facts.items()]
     lines += [("input", tensor(spec)) for spec in file.inputs]
     lines += [("output", tensor(spec)) for spec in file.outputs]
-    lines.append(("operators", f"{sum(operators.values())}: " + ", ".join(f"{name} {n}" for name, n in counts)))
+    lines.append(
+        ("operators", f"{sum(operators.values())}: " + ", ".join(f"{name} {n}" for name, n in counts))
+    )
     lines.append(("metadata", ", ".join(sorted(file.metadata)) or "none"))
     if contract is None:
         lines.append(("contract", "none: input range and labels are unknown"))

@@ -14,11 +14,19 @@ HELP = "label pictures with a bundle or one .tflite or .onnx file"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("model", type=Path, metavar="BUNDLE|FILE", help="a bundle folder, a .tflite or an .onnx")
+    parser.add_argument(
+        "model", type=Path, metavar="BUNDLE|FILE", help="a bundle folder, a .tflite or an .onnx"
+    )
     parser.add_argument("images", nargs="+", metavar="IMAGE", help="pictures (JPEG, PNG, ...)")
-    parser.add_argument("--top", type=int, default=3, metavar="K", help="how many classes (default: %(default)s)")
-    parser.add_argument("--variant", help="which of the bundle's variants (default: the smallest that runs here)")
-    parser.add_argument("--threads", type=int, default=1, help="threads of the interpreter (default: %(default)s)")
+    parser.add_argument(
+        "--top", type=int, default=3, metavar="K", help="how many classes (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--variant", help="which of the bundle's variants (default: the smallest that runs here)"
+    )
+    parser.add_argument(
+        "--threads", type=int, default=1, help="threads of the interpreter (default: %(default)s)"
+    )
     parser.add_argument("--json", action="store_true", help="one JSON object a picture and line")
 
 

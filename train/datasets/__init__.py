@@ -142,9 +142,7 @@ def load(source: str, data_dir: Path | None = None) -> Dataset:
             f"expected the published {source} (SHA-256 {known.sha256[:12]}…), got other data "
             f"({found.sha256[:12]}…); give its path to --data to use it all the same"
         )
-    return dataclasses.replace(
-        found, labels=known.labels, licence=known.licence, citation=known.citation
-    )
+    return dataclasses.replace(found, labels=known.labels, licence=known.licence, citation=known.citation)
 
 
 def digest(*arrays: NDArray[Any]) -> str:
@@ -170,8 +168,8 @@ def _fetch(name: str, known: _Named, data_dir: Path | None) -> Dataset:
         (x_train, y_train), (x_test, y_test) = module.load_data()
     except Exception as failure:  # urllib, socket, zlib, KeyError: whatever the download met
         raise DataError(
-            f"cannot download {name} ({type(failure).__name__}); put {known.file} (arrays {', '.join(_ARRAYS)}) "
-            f"into {folder} or name its folder with --data-dir or {DATA_VARIABLE}"
+            f"cannot download {name} ({type(failure).__name__}); put {known.file} with arrays "
+            f"{', '.join(_ARRAYS)} into {folder}, or name its folder with --data-dir or {DATA_VARIABLE}"
         ) from failure
     arrays = dict(zip(_ARRAYS, (x_train, y_train.ravel(), x_test, y_test.ravel()), strict=True))
     return _from_arrays(arrays, None, name=name, source=name)

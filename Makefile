@@ -1,0 +1,60 @@
+# Every target makes what it needs: `make demo` and `make test` work in a fresh clone.
+VENV ?= .venv
+PYTHON ?= python3
+DEMO ?= demo
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+SOURCES := runtime train export benchmarks tests
+
+.PHONY: help demo test test-slow check format types results clean
+
+help:  ## show this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+$(READY): pyproject.toml constraints.txt
+	@test -x $(BIN)/python || $(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("edgewright: expected Python 3.11 or newer, got " + sys.version.split()[0] + "; run make PYTHON=python3.11")'
+	@if command -v uv >/dev/null; then \
+		set -x; test -x $(BIN)/python || uv venv --quiet --python $(PYTHON) $(VENV); \
+		uv pip install --quiet --python $(BIN)/python -e ".[all,dev]" -c constraints.txt; \
+	else \
+		set -x; test -x $(BIN)/python || $(PYTHON) -m venv $(VENV); \
+		$(BIN)/pip install --quiet --disable-pip-version-check -e ".[all,dev]" -c constraints.txt; \
+	fi
+	@touch $@
+
+demo: $(READY)  ## train, export, verify, predict and measure on embedded real data (a minute)
+	$(BIN)/edgewright train fashion-mlp --out $(DEMO)/checkpoint --overwrite
+	$(BIN)/edgewright export $(DEMO)/checkpoint --out $(DEMO)/bundle --overwrite
+	$(BIN)/edgewright verify $(DEMO)/bundle
+	$(BIN)/edgewright predict $(DEMO)/bundle docs/ankle-boot.png
+	$(BIN)/edgewright inspect $(DEMO)/bundle
+	$(BIN)/edgewright bench $(DEMO)/bundle --out $(DEMO)/bench.json
+	@ls -d $(DEMO)/checkpoint/* $(DEMO)/bundle/* $(DEMO)/bench.json
+
+test: $(READY)  ## run the fast tests
+	$(BIN)/pytest -q
+
+test-slow: $(READY)  ## run the long tests: clean installs, killed exports
+	$(BIN)/pytest -q -m slow
+
+types: $(READY)  ## let type checkers see the folders as the packages they are installed as
+	@mkdir -p .types/edgewright
+	@for folder in runtime train export benchmarks; do ln -sfn ../../$$folder .types/edgewright/$$folder; done
+
+check: types  ## format, lint, types, import rules
+	$(BIN)/ruff format --check $(SOURCES)
+	$(BIN)/ruff check $(SOURCES)
+	$(BIN)/mypy
+	PYTHONPATH=.types $(BIN)/lint-imports
+
+format: $(READY)  ## rewrite the sources as `make check` wants them
+	$(BIN)/ruff format $(SOURCES)
+	$(BIN)/ruff check --fix $(SOURCES)
+
+results: demo  ## write benchmarks/results/*.json from the demo and render the README's tables from them
+	$(BIN)/python -m edgewright.benchmarks.results --checkpoint $(DEMO)/checkpoint --bundle $(DEMO)/bundle \
+		--bench $(DEMO)/bench.json --out benchmarks/results
+	$(BIN)/python -m edgewright.benchmarks.readme README.md benchmarks/results
+
+clean:  ## remove what the other targets made, the environment included
+	rm -rf $(VENV) $(DEMO) .types

@@ -1,0 +1,68 @@
+"""One real model for all tests: the fashion-mlp recipe, trained and exported once a session."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from edgewright.export import variants
+from edgewright.export.exporter import Options as ExportOptions
+from edgewright.export.exporter import Result, export
+from edgewright.runtime.cli import main
+from edgewright.train import datasets, recipe
+from edgewright.train.datasets import Dataset
+from edgewright.train.fit import Options as TrainOptions
+from edgewright.train.fit import train
+
+ROOT = Path(__file__).resolve().parent.parent
+Run = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture(scope="session")
+def fashion_mini() -> Dataset:
+    return datasets.load("fashion-mini")
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory, fashion_mini: Dataset) -> Path:
+    """The recipe's own checkpoint, whole. Shared: copy it (`checkpoint`) before changing anything."""
+    out = tmp_path_factory.mktemp("trained") / "checkpoint"
+    train("fashion-mlp", recipe.get("fashion-mlp"), fashion_mini, TrainOptions(out=out))
+    return out
+
+
+@pytest.fixture(scope="session")
+def exported(tmp_path_factory: pytest.TempPathFactory, trained: Path) -> tuple[Path, Result]:
+    """The six default variants and what the export said. Shared: copy it (`bundle`) before changing it."""
+    out = tmp_path_factory.mktemp("exported") / "bundle"
+    return out, export(trained, ExportOptions(out=out, variants=variants.defaults()))
+
+
+@pytest.fixture
+def checkpoint(trained: Path, tmp_path: Path) -> Path:
+    """A checkpoint of this test's own."""
+    return Path(shutil.copytree(trained, tmp_path / "checkpoint"))
+
+
+@pytest.fixture
+def bundle(exported: tuple[Path, Result], tmp_path: Path) -> Path:
+    """A bundle of this test's own."""
+    return Path(shutil.copytree(exported[0], tmp_path / "bundle"))
+
+
+@pytest.fixture
+def run(capfd: pytest.CaptureFixture[str]) -> Iterator[Run]:
+    """Run the command line in this process: exit status, standard output, standard error.
+
+    Native code's output is captured too, so "one line on standard error" means one line.
+    """
+
+    def call(*words: object) -> tuple[int, str, str]:
+        capfd.readouterr()
+        status = main([str(word) for word in words])
+        out, err = capfd.readouterr()
+        return status, out, err
+
+    yield call
