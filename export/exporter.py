@@ -37,7 +37,6 @@ from edgewright.train.checkpoint import MODEL, Checkpoint
 from edgewright.train.datasets import Dataset
 from edgewright.train.stack import versions
 
-OURS = (MANIFEST, GOLDEN, "*.tflite", "*.onnx")
 GOLDEN_IMAGES = 16
 GOLDEN_MARGIN = 0.25  # between the two best scores: rounding on another machine does not turn it
 FLOAT_TOLERANCE = 1e-5
@@ -103,7 +102,8 @@ def export(checkpoint_folder: Path, options: Options) -> Result:
     for module in ("tensorflow", *(m for v in options.variants for m in formats.get(v.format).modules)):
         if not plugins.installed(module):
             raise MissingExtraError(f"{module}, which export needs,", "export")
-    files.check_output(options.out, overwrite=options.overwrite, ours=OURS)
+    ours = _ours()
+    files.check_output(options.out, overwrite=options.overwrite, ours=ours)
     checkpoint = Checkpoint.open(checkpoint_folder)
     dataset = _dataset_of(checkpoint, options)
     chosen = calibrating.choose(
@@ -111,11 +111,16 @@ def export(checkpoint_folder: Path, options: Options) -> Result:
     )
     calibration = dataset.x_train[chosen]
     calibrating.refuse_overlap(calibration, dataset.x_test)
-    with files.new_folder(options.out, overwrite=options.overwrite, ours=OURS) as (folder, scratch):
+    with files.new_folder(options.out, overwrite=options.overwrite, ours=ours) as (folder, scratch):
         work = _Export(checkpoint_folder, checkpoint, dataset, options, folder, scratch)
         work.convert_and_judge(calibration)
         work.write_bundle(calibration)
         return Result(reference=work.reference, outcomes=work.outcomes)
+
+
+def _ours() -> tuple[str, ...]:
+    """The files a bundle holds, as glob patterns: all that --overwrite may replace."""
+    return (MANIFEST, GOLDEN, *(f"*{formats.get(name).suffix}" for name in formats.names()))
 
 
 def _dataset_of(checkpoint: Checkpoint, options: Options) -> Dataset:

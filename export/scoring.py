@@ -8,6 +8,7 @@ from __future__ import annotations
 import itertools
 import multiprocessing
 import os
+import signal
 import threading
 from collections.abc import Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -79,7 +80,11 @@ def scorer(images: Path) -> Iterator[Scorer]:
 
 
 def _watch_parent() -> None:
-    """A worker whose parent was killed would wait for work forever: end it instead."""
+    """A worker whose parent was killed would wait for work forever: end it instead.
+
+    Ctrl-C reaches the whole process group; the parent is the one to answer it.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
     def wait() -> None:
         parent = multiprocessing.parent_process()

@@ -28,7 +28,7 @@ class Variant:
 
 
 def known() -> dict[str, Variant]:
-    """Every variant there is, by name."""
+    """Every variant there is, by name; formats in reverse alphabetical order, so TFLite comes first."""
     return {
         f"{name}-{scheme}": Variant(name=f"{name}-{scheme}", format=name, scheme=scheme)
         for name in reversed(formats.names())

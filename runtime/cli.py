@@ -52,7 +52,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         console.complain(f"{failure.strerror or failure}{place}")
         return 1
     except KeyboardInterrupt:
-        console.complain("interrupted; nothing was written")
+        console.complain("interrupted")
         return 130
     return status
 

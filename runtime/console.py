@@ -5,7 +5,9 @@ A device has no rich; the same tables then come as aligned columns.
 
 from __future__ import annotations
 
+import shutil
 import sys
+import textwrap
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Protocol
@@ -26,10 +28,18 @@ def complain(text: str) -> None:
 
 
 def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], *, left: int = 1) -> None:
-    """Print a table; the first `left` columns and the last are aligned left, the others right."""
+    """Print a table; the first `left` columns and the last are aligned left, the others right.
+
+    A terminal too narrow for it gets a paragraph a row instead of broken cells.
+    """
+    widths = [max(len(row[i]) for row in [columns, *rows]) for i in range(len(columns))]
     aligned_left = {*range(left), len(columns) - 1}
-    if not plugins.installed("rich"):
-        widths = [max(len(row[i]) for row in [columns, *rows]) for i in range(len(columns))]
+    room = shutil.get_terminal_size().columns if sys.stdout.isatty() else WIDE
+    if sum(widths) + 3 * len(widths) > room:
+        _paragraphs(title, columns, rows, room)
+    elif plugins.installed("rich"):
+        _rich_table(title, columns, rows, aligned_left)
+    else:
         say(title)
         for row in [columns, *rows]:
             cells = (
@@ -37,14 +47,28 @@ def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], *, 
                 for i, (cell, width) in enumerate(zip(row, widths, strict=True))
             )
             say("  ".join(cells).rstrip())
-        return
+
+
+def _paragraphs(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], room: int) -> None:
+    say(title)
+    for row in rows:
+        named = (
+            f"{column} {cell}" for column, cell in zip(columns[1:], row[1:], strict=True) if cell.strip("-")
+        )
+        text = textwrap.fill(", ".join(named), room, initial_indent="    ", subsequent_indent="    ")
+        say(f"  {row[0]}\n{text}")
+
+
+def _rich_table(
+    title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], aligned_left: set[int]
+) -> None:
     from rich import box
     from rich.table import Table
     from rich.text import Text
 
     out = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
     for i, column in enumerate(columns):
-        out.add_column(column, justify="left" if i in aligned_left else "right", overflow="fold")
+        out.add_column(column, justify="left" if i in aligned_left else "right", no_wrap=True)
     for row in rows:
         out.add_row(*(Text(cell) for cell in row))
     _console(stderr=False).print(out)
