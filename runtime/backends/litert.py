@@ -7,7 +7,6 @@ import os
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
-from importlib import metadata as packages
 from pathlib import Path
 from typing import Any
 
@@ -50,9 +49,6 @@ class LiteRT:
 
     def available(self) -> bool:
         return plugins.installed("ai_edge_litert")
-
-    def version(self) -> str:
-        return f"ai-edge-litert {packages.version('ai-edge-litert')}"
 
     def read(self, path: Path) -> ModelFile:
         raw = read_bytes(path)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 from collections import Counter
 from collections.abc import Iterator
-from importlib import metadata as packages
 from pathlib import Path
 
 import numpy as np
@@ -45,9 +44,6 @@ class OnnxRuntime:
 
     def available(self) -> bool:
         return plugins.installed("onnxruntime")
-
-    def version(self) -> str:
-        return f"onnxruntime {packages.version('onnxruntime')}"
 
     def read(self, path: Path) -> ModelFile:
         raw = read_bytes(path)
