@@ -65,8 +65,10 @@ class OnnxSession:
     kernels = "onnxruntime-cpu"
 
     def __init__(self, file: ModelFile, threads: int) -> None:
-        import onnxruntime
-
+        try:
+            import onnxruntime
+        except ImportError as failure:
+            raise MissingExtraError(f"onnxruntime cannot be imported ({failure}); it", "onnx") from failure
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1

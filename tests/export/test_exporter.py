@@ -19,7 +19,7 @@ from edgewright.export.exporter import Options, Result, export
 from edgewright.export.network import Network
 from edgewright.runtime import Bundle, load
 from edgewright.runtime.errors import CheckpointError, DataError, InputError
-from edgewright.runtime.verify import GOLDEN_INPUTS, GOLDEN_REFERENCE, read_golden
+from edgewright.runtime.verification import GOLDEN_INPUTS, GOLDEN_REFERENCE, read_golden
 from edgewright.train import datasets
 from edgewright.train.checkpoint import CHECKPOINT, Checkpoint
 from edgewright.train.datasets import Dataset, Images

@@ -17,7 +17,7 @@ from edgewright.runtime import jsonio, load
 from edgewright.runtime.contract import SCHEMA_VERSION, ZERO_HASH, stamp
 from edgewright.runtime.errors import BundleError, EdgewrightError, UnknownNameError
 from edgewright.runtime.manifest import GOLDEN, MANIFEST, Bundle, FileEntry, Manifest
-from edgewright.runtime.verify import read_golden
+from edgewright.runtime.verification import read_golden
 
 Rewrite = Callable[..., Manifest]
 Edit = Callable[[Path, Callable[[dict[str, Any]], object]], None]

@@ -24,7 +24,7 @@ from edgewright.runtime.errors import (
     UnknownNameError,
 )
 from edgewright.runtime.manifest import Bundle
-from edgewright.runtime.verify import GOLDEN_INPUTS, read_golden
+from edgewright.runtime.verification import GOLDEN_INPUTS, read_golden
 
 VARIANTS = (
     *("tflite-float32", "tflite-float16", "tflite-dynamic-int8", "tflite-int8"),

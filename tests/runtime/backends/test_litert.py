@@ -12,7 +12,7 @@ from ai_edge_litert.interpreter import Interpreter, OpResolverType
 from edgewright.export.exporter import Result
 from edgewright.runtime import load
 from edgewright.runtime.manifest import Bundle
-from edgewright.runtime.verify import GOLDEN_INPUTS, read_golden
+from edgewright.runtime.verification import GOLDEN_INPUTS, read_golden
 
 INT8 = "tflite-int8"
 

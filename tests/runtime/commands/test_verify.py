@@ -13,7 +13,7 @@ import pytest
 
 from edgewright.runtime.contract import ZERO_HASH, stamp
 from edgewright.runtime.manifest import GOLDEN, MANIFEST, Bundle, FileEntry, Manifest
-from edgewright.runtime.verify import read_golden
+from edgewright.runtime.verification import read_golden
 
 Run = Callable[..., tuple[int, str, str]]
 Refused = Callable[..., str]

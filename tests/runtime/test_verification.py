@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from edgewright.export.exporter import Result
 from edgewright.runtime.errors import BundleError
 from edgewright.runtime.manifest import GOLDEN, Bundle, FileEntry, Manifest, VariantEntry
-from edgewright.runtime.verify import GOLDEN_INPUTS, GOLDEN_REFERENCE, read_golden, verify
+from edgewright.runtime.verification import GOLDEN_INPUTS, GOLDEN_REFERENCE, read_golden, verify
 from edgewright.train.datasets import Dataset
 
 Arrays = dict[str, NDArray[Any]]
