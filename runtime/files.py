@@ -8,6 +8,7 @@ absent, or the new one whole, and `mend` finishes what was interrupted.
 from __future__ import annotations
 
 import contextlib
+import errno
 import fnmatch
 import hashlib
 import os
@@ -123,7 +124,8 @@ def _swap(new: Path, path: Path, staging: Path) -> None:
         except BaseException as failure:
             mend(path)
             # A reader that found nothing at `path` may have mended it between the two renames.
-            if tries_left == 0 or not isinstance(failure, OSError):
+            mended = isinstance(failure, OSError) and failure.errno in (errno.ENOTEMPTY, errno.EEXIST)
+            if not mended or tries_left == 0:
                 raise
     if old.exists():
         old.rename(staging / "old")
