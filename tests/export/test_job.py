@@ -19,6 +19,8 @@ from edgewright.runtime.errors import ExportError
 from edgewright.train.checkpoint import MODEL, Checkpoint
 from edgewright.train.datasets import Dataset
 
+Prepare = Callable[..., Path]
+
 
 def children() -> list[psutil.Process]:
     """The converting processes this one has started."""
@@ -30,23 +32,25 @@ def children() -> list[psutil.Process]:
 
 
 @pytest.fixture
-def prepare(tmp_path: Path, fashion_mini: Dataset) -> Callable[[Path], Path]:
-    def call(checkpoint: Path) -> Path:
+def prepare(tmp_path: Path, fashion_mini: Dataset) -> Prepare:
+    def call(checkpoint: Path, names: str = "tflite-float32") -> Path:
         opened = Checkpoint.open(checkpoint)
-        chosen = variants.parse("tflite-float32")
-        contract = ModelContract(name="x", variant=chosen[0].name, input=opened.input, labels=opened.labels)
+        chosen = variants.parse(names)
+        contracts = [
+            ModelContract(name="x", variant=variant.name, input=opened.input, labels=opened.labels)
+            for variant in chosen
+        ]
         folder = tmp_path / "job"
         folder.mkdir()
-        job.prepare(
-            folder, checkpoint, chosen, [contract], fashion_mini.x_train[:20], fashion_mini.x_test[:20]
-        )
+        calibration, test = fashion_mini.x_train[:20], fashion_mini.x_test[:20]
+        job.prepare(folder, checkpoint, chosen, contracts, calibration, test)
         return folder
 
     return call
 
 
 def test_events_come_in_order_and_the_files_are_there(
-    prepare: Callable[[Path], Path], trained: Path, fashion_mini: Dataset
+    prepare: Prepare, trained: Path, fashion_mini: Dataset
 ) -> None:
     folder = prepare(trained)
     events = list(job.run(folder))
@@ -62,18 +66,14 @@ def test_events_come_in_order_and_the_files_are_there(
     assert children() == []
 
 
-def test_a_model_keras_cannot_load_is_told_in_one_line(
-    prepare: Callable[[Path], Path], checkpoint: Path
-) -> None:
+def test_a_model_keras_cannot_load_is_told_in_one_line(prepare: Prepare, checkpoint: Path) -> None:
     folder = prepare(checkpoint)
     (checkpoint / MODEL).write_bytes(b"no model")
     with pytest.raises(ExportError, match=r"model\.keras is not the model"):
         list(job.run(folder))
 
 
-def test_a_child_that_fails_is_told_with_its_last_line(
-    prepare: Callable[[Path], Path], trained: Path
-) -> None:
+def test_a_child_that_fails_is_told_with_its_last_line(prepare: Prepare, trained: Path) -> None:
     folder = prepare(trained)
     (folder / job.TEST).unlink()
     with pytest.raises(ExportError, match=r"ended with status 1: FileNotFoundError.*test\.npy") as failed:
@@ -81,9 +81,7 @@ def test_a_child_that_fails_is_told_with_its_last_line(
     assert "\n" not in str(failed.value)
 
 
-def test_a_child_that_is_killed_is_told_with_its_status(
-    prepare: Callable[[Path], Path], trained: Path
-) -> None:
+def test_a_child_that_is_killed_is_told_with_its_status(prepare: Prepare, trained: Path) -> None:
     folder = prepare(trained)
     with ThreadPoolExecutor(1) as thread:
         running = thread.submit(list, job.run(folder))
@@ -94,14 +92,14 @@ def test_a_child_that_is_killed_is_told_with_its_status(
             running.result()
 
 
-def test_a_job_that_is_given_up_takes_its_child_with_it(
-    prepare: Callable[[Path], Path], trained: Path
-) -> None:
-    events = job.run(prepare(trained))
+def test_a_job_that_is_given_up_takes_its_child_with_it(prepare: Prepare, trained: Path) -> None:
+    folder = prepare(trained, "tflite-float32,tflite-int8,onnx-float32,onnx-int8")
+    events = job.run(folder)
     assert next(events) == Event(kind="reference")
     assert len(children()) == 1
     events.close()  # type: ignore[attr-defined]
     assert children() == []
+    assert not (folder / "onnx-int8.onnx").exists()
 
 
 def test_an_event_survives_the_pipe() -> None:

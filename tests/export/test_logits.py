@@ -108,3 +108,14 @@ def test_a_network_that_gives_logits_is_left_alone(
     folder = make_checkpoint(build_conv((-1.0, 1.0), None), colour, input_range=(-1.0, 1.0), head="logits")
     quantized, float32 = converted(Network(folder, Checkpoint.open(folder)), colour.x_train[:60])
     assert logits.narrow(quantized, float32, colour.x_train[:60]) is None
+
+
+def test_logits_that_are_all_within_reach_are_left_alone(
+    keras: Any, colour: Dataset, make_checkpoint: MakeCheckpoint
+) -> None:
+    keras.utils.set_random_seed(0)
+    layers = [keras.Input(colour.x_train.shape[1:]), keras.layers.Flatten()]
+    model = keras.Sequential([*layers, keras.layers.Dense(10, activation="softmax")])
+    folder = make_checkpoint(model, colour)
+    quantized, float32 = converted(Network(folder, Checkpoint.open(folder)), colour.x_train[:60])
+    assert logits.narrow(quantized, float32, colour.x_train[:60]) is None

@@ -17,7 +17,7 @@ from PIL import Image
 
 from edgewright.runtime.errors import DataError, EdgewrightError, OutputError
 from edgewright.train import recipe
-from edgewright.train.checkpoint import Checkpoint, scale
+from edgewright.train.checkpoint import Checkpoint, scale, split
 from edgewright.train.datasets import Dataset
 from edgewright.train.fit import Options, head_of, train
 from edgewright.train.recipe import Recipe
@@ -92,6 +92,16 @@ def test_the_history_has_a_row_an_epoch_and_the_best_is_kept(trained: Path) -> N
     assert int(best["epoch"]) == checkpoint.training["best_epoch"]
     assert float(best["val_loss"]) == pytest.approx(checkpoint.metrics["validation_loss"], abs=1e-6)
     assert float(best["val_accuracy"]) == pytest.approx(checkpoint.metrics["validation_accuracy"], abs=1e-6)
+
+
+def test_the_kept_weights_are_those_of_the_best_epoch(trained: Path, fashion_mini: Dataset) -> None:
+    checkpoint = Checkpoint.open(trained)
+    assert checkpoint.training["best_epoch"] < checkpoint.training["epochs"]
+    _, held_out = split(fashion_mini.y_train, checkpoint.validation, checkpoint.seed)
+    x = scale(fashion_mini.x_train[held_out], checkpoint.input_range)
+    model = import_keras().saving.load_model(trained / "model.keras", compile=False)
+    right = model.predict(x, verbose=0)[np.arange(len(x)), fashion_mini.y_train[held_out]]
+    assert -np.log(right).mean() == pytest.approx(checkpoint.metrics["validation_loss"], rel=1e-3)
 
 
 def test_the_curves_are_pictures(trained: Path) -> None:
