@@ -32,7 +32,7 @@ def main(job: dict[str, Any]) -> None:
     from edgewright.runtime import backends
     from edgewright.runtime.manifest import Bundle
     from edgewright.runtime.predictor import load
-    from edgewright.runtime.verify import GOLDEN_INPUTS, read_golden
+    from edgewright.runtime.verification import GOLDEN_INPUTS, read_golden
 
     images = read_golden(Bundle.open(folder))[GOLDEN_INPUTS]
     pixels = [image[None].copy() for image in images]

@@ -28,14 +28,17 @@ def choose(dataset: Dataset, validation: float, split_seed: int, size: int, seed
     random = np.random.default_rng(seed)
     candidates, _ = split(dataset.y_train, validation, split_seed)
     shuffled = random.permutation(candidates)
-    labels = dataset.y_train[shuffled]
-    # An image's rank within its class: all the first ones of each class come before any second one.
-    rank = np.empty(len(shuffled), np.intp)
-    for c in range(classes):
+    chosen = shuffled[in_turn(dataset.y_train[shuffled])[:size]]
+    return random.permutation(chosen)
+
+
+def in_turn(labels: NDArray[np.int64]) -> NDArray[np.intp]:
+    """An order of the images in which the classes take turns: all their first ones, then all second ones."""
+    rank = np.empty(len(labels), np.intp)
+    for c in np.unique(labels):
         of_class = np.flatnonzero(labels == c)
         rank[of_class] = np.arange(len(of_class))
-    chosen = shuffled[np.argsort(rank, kind="stable")[:size]]
-    return random.permutation(chosen)
+    return np.argsort(rank, kind="stable")
 
 
 def refuse_overlap(calibration: Images, test: Images) -> None:

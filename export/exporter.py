@@ -31,7 +31,7 @@ from edgewright.runtime.manifest import (
     Tolerance,
     VariantEntry,
 )
-from edgewright.runtime.verify import GOLDEN_INPUTS, GOLDEN_REFERENCE
+from edgewright.runtime.verification import GOLDEN_INPUTS, GOLDEN_REFERENCE
 from edgewright.train import datasets
 from edgewright.train.checkpoint import MODEL, Checkpoint
 from edgewright.train.datasets import Dataset
@@ -102,6 +102,8 @@ def export(checkpoint_folder: Path, options: Options) -> Result:
     for module in ("tensorflow", *(m for v in options.variants for m in formats.get(v.format).modules)):
         if not plugins.installed(module):
             raise MissingExtraError(f"{module}, which export needs,", "export")
+    if not 0 <= options.seed < 2**32:
+        raise InputError(f"expected a seed from 0 to {2**32 - 1}, got {options.seed}")
     ours = _ours()
     files.check_output(options.out, overwrite=options.overwrite, ours=ours)
     checkpoint = Checkpoint.open(checkpoint_folder)
@@ -301,14 +303,10 @@ def _pick_golden(scores: Scores, labels: NDArray[np.int64]) -> NDArray[np.intp]:
     """Test images whose class the reference is sure of, the classes in turn; else those it is surest of."""
     ordered = np.sort(scores, axis=1)
     margin = ordered[:, -1] - ordered[:, -2]
-    rank = np.empty(len(labels), np.intp)
-    for c in np.unique(labels):
-        of_class = np.flatnonzero(labels == c)
-        rank[of_class] = np.arange(len(of_class))
     sure = np.flatnonzero(margin >= GOLDEN_MARGIN)
     if len(sure) < GOLDEN_IMAGES:
         return np.sort(np.argsort(-margin, kind="stable")[:GOLDEN_IMAGES])
-    return np.sort(sure[np.argsort(rank[sure], kind="stable")[:GOLDEN_IMAGES]])
+    return np.sort(sure[calibrating.in_turn(labels[sure])[:GOLDEN_IMAGES]])
 
 
 def _tolerance(variant: Variant, scored: Scored, parity: ParityReport) -> Tolerance:

@@ -12,6 +12,7 @@ import signal
 import threading
 from collections.abc import Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,7 @@ import numpy as np
 from edgewright.runtime import backends
 from edgewright.runtime.backends import Scores
 from edgewright.runtime.contract import TensorSpec
+from edgewright.runtime.errors import ExportError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,8 +42,13 @@ class Pending:
     parts: list[Future[Scored]]
 
     def result(self) -> Scored:
-        """Wait for them. Raises what the runtime raised."""
-        found = [part.result() for part in self.parts]
+        """Wait for them. Raises what the runtime raised, `ExportError` if a worker died."""
+        try:
+            found = [part.result() for part in self.parts]
+        except BrokenProcessPool as failure:
+            raise ExportError(
+                "a scoring process was ended from outside; is there enough memory? Export again"
+            ) from failure
         return Scored(
             scores=np.concatenate([part.scores for part in found]),
             kernels=found[0].kernels,

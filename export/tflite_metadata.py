@@ -31,18 +31,20 @@ def embed(model: bytes, contract: ModelContract) -> bytes:
     Deterministic. The file's contract is left unstamped, see `edgewright.runtime.contract.stamp`.
     """
     tree = tflite_tree.read(model)
-    entries = {STANDARD_KEY: _standard(contract), CONTRACT_KEY: contract.to_bytes()}
+    scale, zero_point = tflite_tree.quantization(tree, tree.subgraphs[0].inputs[0])
+    # A reader normalizes, (pixel - mean) / std, then quantizes if the input is; raw pixels must come out.
+    mean, std = (float(zero_point), 1 / scale) if scale else (0.0, 1.0)
+    entries = {STANDARD_KEY: _standard(contract, mean, std), CONTRACT_KEY: contract.to_bytes()}
     tflite_tree.set_metadata(tree, entries)
     return tflite_tree.write(tree) + _zipped(LABELS_FILE, "\n".join(contract.labels) + "\n")
 
 
-def _standard(contract: ModelContract) -> bytes:
+def _standard(contract: ModelContract, mean: float, std: float) -> bytes:
     """The FlatBuffer of the standard schema. Numbers are the fields' slots in it."""
     import flatbuffers
 
     b = flatbuffers.Builder(1024)
-    # Pixels 0-255 go in as they are: mean 0, standard deviation 1.
-    normalization = _table(b, 2, {0: _floats(b, [0.0]), 1: _floats(b, [1.0])})
+    normalization = _table(b, 2, {0: _floats(b, [mean]), 1: _floats(b, [std])})
     process = _table(b, 2, {0: ("byte", _NORMALIZATION), 1: normalization})
     size = _table(b, 2, {0: ("uint", contract.input.width), 1: ("uint", contract.input.height)})
     image = _table(b, 2, {0: ("byte", _GREY if contract.input.channels == 1 else _RGB), 1: size})

@@ -81,16 +81,18 @@ def set_quantization(tree: Any, index: int, scale: float, zero_point: int) -> No
 
 
 def set_metadata(tree: Any, entries: Mapping[str, bytes]) -> None:
-    """Add metadata entries; those of the same names are replaced."""
+    """Set metadata entries; those of the same names are replaced."""
     from ai_edge_litert import schema_py_generated as schema
 
-    tree.metadata = [entry for entry in tree.metadata or [] if _text(entry.name) not in entries]
+    tree.metadata = tree.metadata or []
+    places = {_text(entry.name): entry.buffer for entry in tree.metadata}
     for name, data in entries.items():
-        buffer, entry = schema.BufferT(), schema.MetadataT()
-        buffer.data = np.frombuffer(data, np.uint8)
-        tree.buffers.append(buffer)
-        entry.name, entry.buffer = name, len(tree.buffers) - 1
-        tree.metadata.append(entry)
+        if name not in places:
+            entry = schema.MetadataT()
+            entry.name, entry.buffer = name, len(tree.buffers)
+            tree.metadata.append(entry)
+            tree.buffers.append(schema.BufferT())
+        tree.buffers[places.get(name, -1)].data = np.frombuffer(data, np.uint8)
 
 
 @cache

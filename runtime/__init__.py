@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from edgewright.runtime.errors import EdgewrightError
     from edgewright.runtime.manifest import Bundle, Manifest, ParityReport
     from edgewright.runtime.predictor import Prediction, Predictor, load
-    from edgewright.runtime.verify import verify
+    from edgewright.runtime.verification import verify
 
 __all__ = [
     "Bundle",
@@ -46,7 +46,7 @@ _HOME = {
     "Predictor": "predictor",
     "TensorSpec": "contract",
     "load": "predictor",
-    "verify": "verify",
+    "verify": "verification",
 }
 
 

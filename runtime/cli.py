@@ -8,6 +8,8 @@ is a module with `HELP`, `add_arguments(parser)` and `run(arguments) -> exit sta
 from __future__ import annotations
 
 import argparse
+import io
+import logging
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -24,6 +26,9 @@ _GROUP = "edgewright.commands"
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one subcommand; `argv` without the program's name. Returns the exit status."""
     words = list(sys.argv[1:] if argv is None else argv)
+    if isinstance(sys.stdout, io.TextIOWrapper):  # file names and labels may hold what it cannot encode
+        sys.stdout.reconfigure(errors="backslashreplace")
+    logging.getLogger("PIL").addHandler(logging.NullHandler())
     commands = _commands(words)
     parser = argparse.ArgumentParser(
         prog="edgewright",

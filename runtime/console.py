@@ -24,7 +24,7 @@ def say(text: str = "") -> None:
 
 def complain(text: str) -> None:
     """One line about what went wrong, on standard error."""
-    print(f"edgewright: {text}", file=sys.stderr, flush=True)  # noqa: T201
+    print(f"edgewright: {' '.join(text.split())}", file=sys.stderr, flush=True)  # noqa: T201
 
 
 def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], *, left: int = 1) -> None:

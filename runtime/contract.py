@@ -156,7 +156,7 @@ def stamp(raw: bytes) -> bytes:
 
 def stamp_is_right(raw: bytes, sha256: str) -> bool:
     """True if `raw` is the file that was stamped with `sha256`."""
-    field = sha256.encode()
+    field = sha256.encode("ascii", "replace")
     return (
         len(field) == 64
         and raw.count(field) == 1

@@ -34,7 +34,7 @@ class UnknownNameError(InputError):
         import difflib
 
         names = sorted(known)
-        near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+        near = difflib.get_close_matches(name.lower(), names, n=1, cutoff=0.5)
         hint = f"did you mean '{near[0]}'? " if near else ""
         super().__init__(f"unknown {kind} '{name}'; {hint}known: {', '.join(names) or 'none'}")
 

@@ -8,6 +8,7 @@ absent, or the new one whole, and `mend` finishes what was interrupted.
 from __future__ import annotations
 
 import contextlib
+import errno
 import fnmatch
 import hashlib
 import os
@@ -41,6 +42,7 @@ def write_file(path: Path, raw: bytes) -> None:
 
 def mend(path: Path) -> None:
     """Put the old folder back if a replacement of `path` was cut off half-way; else do nothing."""
+    path = _real(path)
     old = _aside(path)
     if not path.exists() and old.is_dir():
         with contextlib.suppress(OSError):
@@ -60,8 +62,13 @@ def check_output(path: Path, *, overwrite: bool, ours: tuple[str, ...]) -> None:
     if path.exists():
         if not path.is_dir():
             raise OutputError(f"expected {path} to be a folder or free, got a file; choose another --out")
-        entries = sorted(entry.name for entry in path.iterdir())
-        foreign = [e for e in entries if not any(fnmatch.fnmatch(e, pattern) for pattern in ours)]
+        found = sorted(path.iterdir())
+        entries = [entry.name for entry in found]
+        foreign = [
+            e.name
+            for e in found
+            if e.is_dir() or not any(fnmatch.fnmatch(e.name, pattern) for pattern in ours)
+        ]
         if entries and not overwrite:
             raise OutputError(f"{path} already holds {entries[0]}; choose another --out or add --overwrite")
         if foreign:
@@ -69,6 +76,8 @@ def check_output(path: Path, *, overwrite: bool, ours: tuple[str, ...]) -> None:
                 f"{path} holds '{foreign[0]}', which --overwrite would lose; "
                 "move it away or choose another --out"
             )
+    if _real(path) == _real(path).parent:
+        raise OutputError(f"expected a folder that can be replaced, got {path}; choose another --out")
     parent = next(p for p in path.absolute().parents if p.exists())
     if not parent.is_dir() or not os.access(parent, os.W_OK | os.X_OK):
         raise OutputError(f"cannot write to {parent}; choose another --out")
@@ -81,7 +90,7 @@ def new_folder(path: Path, *, overwrite: bool, ours: tuple[str, ...]) -> Iterato
     Leaving the block by an exception, or with `new` empty, leaves `path` as it was.
     """
     check_output(path, overwrite=overwrite, ours=ours)
-    path = path.absolute()
+    path = _real(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     for left_over in path.parent.glob(f".{_escape(path.name)}.new-*"):
         _remove_if_abandoned(left_over)
@@ -94,30 +103,41 @@ def new_folder(path: Path, *, overwrite: bool, ours: tuple[str, ...]) -> Iterato
         yield new, scratch
         if any(new.iterdir()):
             check_output(path, overwrite=overwrite, ours=ours)  # it may have been filled meanwhile
-            _swap(new, path)
+            _swap(new, path, staging)
     finally:
         if lock is not None:
             os.close(lock)
         shutil.rmtree(staging, ignore_errors=True)
 
 
-def _swap(new: Path, path: Path) -> None:
+def _swap(new: Path, path: Path, staging: Path) -> None:
+    """Put `new` at `path`. What it replaces is deleted from `staging`, where no command looks for it."""
     old = _aside(path)
     if old.exists():
-        shutil.rmtree(old)
-    if path.exists():
-        path.rename(old)
-    try:
-        new.rename(path)
-    except OSError:
-        mend(path)
-        raise
-    shutil.rmtree(old, ignore_errors=True)
+        old.rename(staging / "stale")
+    for tries_left in (2, 1, 0):
+        try:
+            if path.exists():
+                path.rename(old)
+            new.rename(path)
+            break
+        except BaseException as failure:
+            mend(path)
+            # A reader that found nothing at `path` may have mended it between the two renames.
+            mended = isinstance(failure, OSError) and failure.errno in (errno.ENOTEMPTY, errno.EEXIST)
+            if not mended or tries_left == 0:
+                raise
+    if old.exists():
+        old.rename(staging / "old")
 
 
 def _aside(path: Path) -> Path:
-    absolute = path.absolute()
-    return absolute.with_name(f".{absolute.name}.old")
+    return path.parent / f".{path.name}.old"
+
+
+def _real(path: Path) -> Path:
+    """The absolute path behind any links; one that leads to itself stays as it is."""
+    return Path(os.path.realpath(path))
 
 
 def _lock(folder: Path) -> int | None:

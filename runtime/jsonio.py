@@ -54,9 +54,15 @@ class JsonObject:
 
     def number(self, key: str) -> float:
         value = self.data.get(key)
-        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        try:
+            number = (
+                math.nan if isinstance(value, bool) or not isinstance(value, int | float) else float(value)
+            )
+        except OverflowError:
+            number = math.inf
+        if not math.isfinite(number):
             raise self.fail(key, "a finite number")
-        return float(value)
+        return number
 
     def flag(self, key: str) -> bool:
         value = self.data.get(key)
@@ -103,7 +109,10 @@ def parse(raw: bytes, where: str, error: type[EdgewrightError]) -> JsonObject:
     if len(raw) > MAX_BYTES:
         raise error(f"expected at most {MAX_BYTES} bytes of JSON in {where}, got {len(raw)}")
     try:
-        data = json.loads(raw.decode("utf-8"))
+        text = raw.decode("utf-8")
+        data = json.loads(text)
+        if "\\u" in text:  # a lone surrogate is no text: it can be neither printed nor a file name
+            json.dumps(data, ensure_ascii=False).encode("utf-8")
     except (ValueError, RecursionError) as failure:
         raise error(f"expected JSON in {where}, got something else ({failure})") from failure
     return JsonObject(data, where, error)

@@ -7,6 +7,7 @@ ignored, a newer `schema_version` is refused, and a file name may not leave the 
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -54,7 +55,8 @@ class FileEntry:
     def check(self, folder: Path) -> Path:
         """The file's path in `folder`, once its size and SHA-256 are right. Raises `BundleError`."""
         path = folder / self.file
-        if path.resolve().parent != folder.resolve():
+        # os.path.realpath, unlike Path.resolve, takes a link that leads to itself
+        if Path(os.path.realpath(path)).parent != Path(os.path.realpath(folder)):
             raise BundleError(f"expected {path} to be a file of the bundle, got a link that leaves it")
         try:
             found_bytes, found = path.stat().st_size, files.sha256_of(path)
@@ -213,6 +215,10 @@ class Manifest:
         names = [variant.name for variant in variants]
         if not variants or len(set(names)) < len(names):
             raise obj.fail("variants", "a list of variants with different names")
+        reference = obj.object("reference")
+        for key in ("samples", "bytes", "gzip_bytes"):
+            reference.integer(key)
+        reference.number("accuracy")
         manifest = Manifest(
             name=obj.text("name"),
             input=InputContract.from_json(obj.object("input")),
@@ -220,7 +226,7 @@ class Manifest:
             head=obj.choice("head", HEADS),
             golden=FileEntry.from_json(obj.object("golden")),
             variants=variants,
-            reference=obj.object("reference").data,
+            reference=reference.data,
             refused=tuple(entry.data for entry in obj.objects("refused")),
             calibration=obj.object("calibration").data,
             provenance=obj.object("provenance").data,

@@ -72,7 +72,7 @@ class Predictor:
 
     def close(self) -> None:
         """Let go of the interpreter; the predictor cannot be used after."""
-        del self.session
+        vars(self).pop("session", None)
 
     def __enter__(self) -> Predictor:
         return self
@@ -98,8 +98,8 @@ def load(path: str | os.PathLike[str], *, threads: int = 1, variant: str | None 
         MissingExtraError: no interpreter for the file.
     """
     path = Path(path)
-    if threads < 1:
-        raise InputError(f"expected at least 1 thread, got {threads}")
+    if not 1 <= threads <= 1024:
+        raise InputError(f"expected 1 to 1024 threads, got {threads}")
     mend(path)
     if path.is_dir():
         return _load_from_bundle(Bundle.open(path), threads, variant)

@@ -69,15 +69,15 @@ def _open(image: str | os.PathLike[str] | bytes) -> Image.Image:
         name = f"'{os.fspath(image)}'"
         try:
             source = io.BytesIO(Path(image).read_bytes())
-        except OSError as failure:
-            raise ImageError(f"cannot read {name}: {failure.strerror}") from failure
+        except (OSError, ValueError) as failure:
+            raise ImageError(f"cannot read {name}: {getattr(failure, 'strerror', failure)}") from failure
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Pillow warns of half its limit; above the limit it raises
         try:
             picture = Image.open(source)
         except Image.DecompressionBombError as failure:
             raise ImageError(f"expected a picture of ordinary size, got {name}: {failure}") from failure
-        except (OSError, ValueError, SyntaxError) as failure:
+        except Exception as failure:  # decoders raise what they like
             raise ImageError(f"expected a picture (JPEG, PNG, ...), got {name}, which is none") from failure
         return _upright(picture, name)
 
@@ -85,7 +85,7 @@ def _open(image: str | os.PathLike[str] | bytes) -> Image.Image:
 def _upright(picture: Image.Image, name: str) -> Image.Image:
     try:
         return ImageOps.exif_transpose(picture)
-    except (OSError, ValueError, SyntaxError, EOFError, ArithmeticError, KeyError) as failure:
+    except Exception as failure:
         raise ImageError(f"expected a whole picture, got {name}, which is damaged: {failure}") from failure
 
 
@@ -100,18 +100,22 @@ def _from_array(array: NDArray[Any]) -> Image.Image:
 
 
 def _mode(picture: Image.Image, mode: str) -> Image.Image:
-    if picture.mode == mode:
+    transparent = picture.mode in ("RGBA", "LA", "PA") or "transparency" in picture.info
+    if picture.mode == mode and not transparent:
         return picture
     if picture.mode.startswith("I;16"):
         # Pillow clips 16-bit grey to white; its upper byte is the picture.
         return Image.fromarray((np.asarray(picture) >> 8).astype(np.uint8)).convert(mode)
     if picture.mode in ("I", "F"):
         raise ImageError(f"expected 8- or 16-bit pixels, got a picture of mode '{picture.mode}' (32-bit)")
-    if picture.mode in ("RGBA", "LA", "PA") or "transparency" in picture.info:
+    if transparent:
         picture = picture.convert("RGBA")
         white = Image.new("RGBA", picture.size, (255, 255, 255, 255))
         picture = Image.alpha_composite(white, picture)
-    return picture.convert(mode)
+    try:
+        return picture.convert(mode)
+    except ValueError as failure:
+        raise ImageError(f"expected a grey or colour picture, got one of mode '{picture.mode}'") from failure
 
 
 def _resize(picture: Image.Image, contract: InputContract) -> Image.Image:
@@ -122,5 +126,12 @@ def _resize(picture: Image.Image, contract: InputContract) -> Image.Image:
     if contract.fit == "crop":
         return ImageOps.fit(picture, size, resample)
     if contract.fit == "letterbox":
-        return ImageOps.pad(picture, size, resample, color=0)
+        scale = min(size[0] / picture.width, size[1] / picture.height)
+        inner = (max(1, round(picture.width * scale)), max(1, round(picture.height * scale)))
+        out = Image.new(picture.mode, size)
+        out.paste(
+            picture.resize(inner, resample),
+            (round((size[0] - inner[0]) / 2), round((size[1] - inner[1]) / 2)),
+        )
+        return out
     return picture.resize(size, resample)

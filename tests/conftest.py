@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import shutil
-from collections.abc import Callable, Iterator
+import subprocess
+import sys
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 
 import pytest
+
 from edgewright.export import variants
 from edgewright.export.exporter import Options as ExportOptions
 from edgewright.export.exporter import Result, export
@@ -18,6 +22,7 @@ from edgewright.train.fit import train
 
 ROOT = Path(__file__).resolve().parent.parent
 Run = Callable[..., tuple[int, str, str]]
+Fresh = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
 @pytest.fixture(scope="session")
@@ -66,3 +71,42 @@ def run(capfd: pytest.CaptureFixture[str]) -> Iterator[Run]:
         return status, out, err
 
     yield call
+
+
+_BLOCK = """
+import sys
+
+class Block:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in {blocked}:
+            raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
+
+sys.meta_path.insert(0, Block())
+"""
+_COMMAND = "from edgewright.runtime.cli import main; sys.exit(main(sys.argv[1:]))"
+
+
+@pytest.fixture(scope="session")
+def fresh() -> Fresh:
+    """Run the command line, or `code`, in a process of its own where importing `blocked` packages fails."""
+
+    def call(
+        *words: object, code: str = _COMMAND, blocked: Collection[str] = (), **environment: str
+    ) -> subprocess.CompletedProcess[str]:
+        program = _BLOCK.format(blocked=sorted(blocked)) + code
+        return subprocess.run(
+            [
+                sys.executable,
+                "-c",
+                program,
+                *(os.fspath(w) if isinstance(w, Path) else str(w) for w in words),
+            ],
+            env=os.environ | environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="surrogateescape",
+            check=False,
+        )
+
+    return call

@@ -7,6 +7,7 @@ what goes in, what comes out, which data it saw and how well it did.
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -95,20 +96,19 @@ class Checkpoint:
             raise CheckpointError(f"expected a checkpoint, got {what}; make one with edgewright train")
         obj = jsonio.read(path, CheckpointError)
         check_schema(obj, CheckpointError)
-        ends = obj.array("input_range")
-        if len(ends) != 2 or not all(isinstance(e, int | float) for e in ends) or not ends[0] < ends[1]:
-            raise obj.fail("input_range", "two rising numbers")
+        if not 0 < obj.number("validation") < 1:
+            raise obj.fail("validation", "a share between 0 and 1")
         if len(obj.texts("labels")) < 2:
             raise obj.fail("labels", "a list of at least two labels")
         checkpoint = Checkpoint(
             recipe=obj.text("recipe"),
             labels=obj.texts("labels"),
             input=InputContract.from_json(obj.object("input")),
-            input_range=(float(ends[0]), float(ends[1])),
+            input_range=_rising(obj, "input_range"),
             head=obj.choice("head", HEADS),
             data=DataRecord.from_json(obj.object("data")),
             validation=obj.number("validation"),
-            seed=obj.integer("seed"),
+            seed=obj.integer("seed", 0, 2**32 - 1),
             model_sha256=obj.text("model_sha256"),
             metrics=obj.object("metrics").data,
             training=obj.object("training").data,
@@ -120,6 +120,16 @@ class Checkpoint:
         if files.sha256_of(model) != checkpoint.model_sha256:
             raise CheckpointError(f"{model} is not the model that {CHECKPOINT} describes; train it again")
         return checkpoint
+
+
+def _rising(obj: jsonio.JsonObject, key: str) -> tuple[float, float]:
+    try:
+        low, high = (float(end) for end in obj.array(key))
+    except (TypeError, ValueError, OverflowError):
+        low = high = math.nan
+    if not -math.inf < low < high < math.inf:
+        raise obj.fail(key, "two rising numbers")
+    return low, high
 
 
 def split(labels: Labels, validation: float, seed: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:

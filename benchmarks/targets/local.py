@@ -34,7 +34,8 @@ class Local:
             )
             if done.returncode != 0:
                 lines = done.stderr.strip().splitlines()
-                raise EdgewrightError(lines[-1] if lines else f"{variant}: status {done.returncode}")
+                last = lines[-1] if lines else f"measuring {variant} ended with status {done.returncode}"
+                raise EdgewrightError(last.removeprefix("edgewright: "))
             found = jsonio.read(out, BundleError).data
         return Measurement(target="local", **found)
 

@@ -101,10 +101,6 @@ def _int8(model: Any, calibration: Images) -> tuple[Any, list[str]]:
             nodes_to_exclude=list(kept),
         )
         result = onnx.load(quantized)
-    used = {node.domain for node in result.graph.node}
-    opsets = [entry for entry in result.opset_import if entry.domain in used]
-    del result.opset_import[:]
-    result.opset_import.extend(opsets)
     result.ir_version = IR_VERSION
     return result, sorted(kept.values())
 
@@ -143,6 +139,10 @@ def _normalized(model: Any) -> Any:
     ordered = [type(constant).FromString(constant.SerializeToString()) for constant in constants]
     del graph.initializer[:]
     graph.initializer.extend(ordered)
+    used = {node.domain for node in graph.node}
+    for place in reversed(range(len(model.opset_import))):
+        if model.opset_import[place].domain not in used:
+            del model.opset_import[place]
     graph.name, graph.doc_string, model.doc_string = "edgewright", "", ""
     return model
 

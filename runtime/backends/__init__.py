@@ -100,10 +100,6 @@ class Backend(Protocol):
         """True if the interpreter is installed; does not import it."""
         ...
 
-    def version(self) -> str:
-        """Name and version of the interpreter, such as "ai-edge-litert 2.3.0"."""
-        ...
-
     def read(self, path: Path) -> ModelFile:
         """Read and check the file's structure. Raises `ModelFileError`."""
         ...

@@ -7,7 +7,6 @@ import os
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
-from importlib import metadata as packages
 from pathlib import Path
 from typing import Any
 
@@ -51,9 +50,6 @@ class LiteRT:
     def available(self) -> bool:
         return plugins.installed("ai_edge_litert")
 
-    def version(self) -> str:
-        return f"ai-edge-litert {packages.version('ai-edge-litert')}"
-
     def read(self, path: Path) -> ModelFile:
         raw = read_bytes(path)
         if raw[4:8] != b"TFL3":
@@ -78,8 +74,10 @@ class LiteRTSession:
     """Indices and the dequantization table are looked up once; a run is three calls."""
 
     def __init__(self, file: ModelFile, threads: int) -> None:
-        from ai_edge_litert.interpreter import Interpreter
-
+        try:
+            from ai_edge_litert.interpreter import Interpreter
+        except ImportError as failure:
+            raise MissingExtraError(f"LiteRT cannot be imported ({failure}); it", "tflite") from failure
         try:
             with _hushed():
                 interpreter = Interpreter(model_content=file.raw, num_threads=threads)
@@ -171,9 +169,11 @@ def _read(path: Path, raw: bytes) -> ModelFile:
     def specs(slot: int) -> tuple[TensorSpec, ...]:
         return tuple(_spec(_item(tensors, index, "tensor")) for index in graph.integers(slot))
 
+    found = model.tables(6)
+    if len(found) > 1000:  # they may share their names and buffers: a small file would fill the memory
+        raise DamagedError(f"{len(found)} metadata entries")
     entries = {
-        entry.text(0): _buffer(_item(buffers, entry.scalar(1, "<I"), "buffer"), raw)
-        for entry in model.tables(6)
+        entry.text(0): _buffer(_item(buffers, entry.scalar(1, "<I"), "buffer"), raw) for entry in found
     }
     return ModelFile(
         path=path,

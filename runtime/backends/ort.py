@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 from collections import Counter
 from collections.abc import Iterator
-from importlib import metadata as packages
 from pathlib import Path
 
 import numpy as np
@@ -46,9 +45,6 @@ class OnnxRuntime:
     def available(self) -> bool:
         return plugins.installed("onnxruntime")
 
-    def version(self) -> str:
-        return f"onnxruntime {packages.version('onnxruntime')}"
-
     def read(self, path: Path) -> ModelFile:
         raw = read_bytes(path)
         with _damage_named(path):
@@ -69,8 +65,10 @@ class OnnxSession:
     kernels = "onnxruntime-cpu"
 
     def __init__(self, file: ModelFile, threads: int) -> None:
-        import onnxruntime
-
+        try:
+            import onnxruntime
+        except ImportError as failure:
+            raise MissingExtraError(f"onnxruntime cannot be imported ({failure}); it", "onnx") from failure
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1

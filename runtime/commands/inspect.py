@@ -24,7 +24,10 @@ def run(arguments: argparse.Namespace) -> int:
         from edgewright.runtime.manifest import Bundle
         from edgewright.runtime.parity_table import print_parity
 
-        manifest = Bundle.open(arguments.path).manifest
+        bundle = Bundle.open(arguments.path)
+        manifest = bundle.manifest
+        for entry in (*(v.file for v in manifest.variants), manifest.golden):
+            bundle.path(entry)
         rows = [(v.name, v.file.bytes, v.gzip_bytes, v.parity) for v in manifest.variants]
         print_parity(f"{manifest.name}: {arguments.path}", manifest.reference, rows)
     else:

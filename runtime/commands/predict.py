@@ -44,7 +44,7 @@ def run(arguments: argparse.Namespace) -> int:
                 continue
             if arguments.json:
                 found = {"image": image, "predictions": [dataclasses.asdict(p) for p in best]}
-                console.say(json.dumps(found, ensure_ascii=False))
+                console.say(json.dumps(found))
             else:
                 console.say(f"{image}: " + ", ".join(f"{p.label} {p.probability:.3f}" for p in best))
     return status

@@ -15,7 +15,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    from edgewright.runtime.verify import verify
+    from edgewright.runtime.verification import verify
 
     found = verify(arguments.bundle)
     rows = [

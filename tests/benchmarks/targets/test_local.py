@@ -1,0 +1,85 @@
+"""Measuring here: each variant in a fresh process, every stage sampled, nothing thrown away."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+import pytest
+
+from edgewright.benchmarks.measurement import Measurement, Plan
+from edgewright.benchmarks.targets.local import TARGET
+from edgewright.export.exporter import Result
+from edgewright.runtime import Bundle
+from edgewright.runtime.errors import BundleError, EdgewrightError, UnknownNameError
+
+SHORT = Plan(runs=200, seconds=0.05, warmup_seconds=0.02, end_to_end_runs=40)
+STAGES = {"import", "load", "first_run", "warm_up", "warm_run", "jpeg_to_label", "png_to_label"}
+
+
+@pytest.fixture(scope="module", params=["tflite-int8", "onnx-float32"])
+def found(request: pytest.FixtureRequest, exported: tuple[Path, Result]) -> Measurement:
+    return TARGET.run(Bundle.open(exported[0]), request.param, SHORT)
+
+
+def test_every_stage_has_as_many_samples_as_planned(found: Measurement) -> None:
+    counts = {stage: len(samples) for stage, samples in found.samples_ns.items()}
+    assert set(counts) == STAGES
+    assert counts["import"] == counts["load"] == counts["first_run"] == 1
+    assert counts["warm_up"] >= 1
+    assert SHORT.runs <= counts["warm_run"] <= SHORT.most_runs
+    assert counts["jpeg_to_label"] == counts["png_to_label"] == SHORT.end_to_end_runs
+
+
+def test_samples_are_whole_nanoseconds_of_some_plausible_length(found: Measurement) -> None:
+    for samples in found.samples_ns.values():
+        assert all(type(sample) is int and 0 < sample < 60 * 10**9 for sample in samples)
+    warm = sorted(found.samples_ns["warm_run"])
+    assert warm[len(warm) // 2] < found.samples_ns["load"][0] < found.samples_ns["import"][0]
+
+
+def test_from_picture_to_label_takes_longer_than_the_inference_alone(found: Measurement) -> None:
+    warm, whole = (sorted(found.samples_ns[stage]) for stage in ("warm_run", "png_to_label"))
+    assert whole[len(whole) // 2] > warm[len(warm) // 2]
+
+
+def test_memory_is_that_of_the_measuring_process_alone(found: Measurement) -> None:
+    assert 10 * 2**20 < found.base_rss_bytes < found.peak_rss_bytes < 500 * 2**20
+
+
+def test_it_says_what_was_measured_where(found: Measurement) -> None:
+    assert found.target == "local"
+    assert found.threads == 1
+    assert found.kernels == {"tflite-int8": "xnnpack", "onnx-float32": "onnxruntime-cpu"}[found.variant]
+    assert found.environment["cpu"]
+    assert json.loads(json.dumps(dataclasses.asdict(found))) == dataclasses.asdict(found)
+
+
+def test_warm_runs_go_on_for_as_long_as_planned_and_no_longer_than_the_most(
+    exported: tuple[Path, Result],
+) -> None:
+    plan = dataclasses.replace(SHORT, runs=10, seconds=0.5, most_runs=700)
+    found = TARGET.run(Bundle.open(exported[0]), "tflite-int8", plan)
+    assert len(found.samples_ns["warm_run"]) == 700
+    patient = TARGET.run(Bundle.open(exported[0]), "tflite-int8", dataclasses.replace(plan, most_runs=10**6))
+    assert len(patient.samples_ns["warm_run"]) > 700
+    assert 0.25 * 10**9 < sum(patient.samples_ns["warm_run"]) < 0.6 * 10**9
+
+
+def test_an_unknown_variant_gets_the_nearest_one(exported: tuple[Path, Result]) -> None:
+    with pytest.raises(UnknownNameError, match="did you mean 'tflite-int8'"):
+        TARGET.run(Bundle.open(exported[0]), "tflite-int88", SHORT)
+
+
+@pytest.mark.parametrize("file", ["tflite-int8.tflite", "golden.npz"])
+def test_a_damaged_file_is_named_once_and_not_measured(bundle: Path, file: str) -> None:
+    opened = Bundle.open(bundle)
+    raw = bytearray((bundle / file).read_bytes())
+    raw[len(raw) // 2] ^= 1
+    (bundle / file).write_bytes(raw)
+    with pytest.raises(EdgewrightError) as refused:
+        TARGET.run(opened, "tflite-int8", SHORT)
+    assert f"{file} is damaged" in str(refused.value)
+    assert not str(refused.value).startswith("edgewright: ")
+    assert isinstance(refused.value, BundleError) or file == "golden.npz"

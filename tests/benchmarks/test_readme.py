@@ -1,0 +1,52 @@
+"""Published figures are rendered, never typed: the README says what the results files say."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from edgewright.benchmarks import readme, results
+from edgewright.runtime.cli import main
+from edgewright.runtime.errors import InputError
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+
+ROW_KEYS = {
+    "train": "recipe data seed epochs seconds parameters validation_accuracy test_accuracy",
+    "export": "recipe variant accuracy drop drop_low drop_high agreement tie_agreement max_abs_error bytes "
+    "gzip_bytes samples verdict reason seed",
+    "bench": "recipe variant target threads metric value low high unit",
+}
+
+
+def test_readme_shows_the_published_results() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert readme.render(text, ROOT / "benchmarks" / "results") == text
+
+
+def test_results_come_from_what_the_commands_wrote(trained: Path, bundle: Path, tmp_path: Path) -> None:
+    bench = tmp_path / "bench.json"
+    assert main(["bench", str(bundle), "--variants", "tflite-int8", "--out", str(bench)]) == 0
+    out = tmp_path / "results"
+    words = {"--checkpoint": trained, "--bundle": bundle, "--bench": bench, "--out": out}
+    assert results.main([str(word) for pair in words.items() for word in pair]) == 0
+    for name, keys in ROW_KEYS.items():
+        found = json.loads((out / f"{name}.json").read_text())
+        assert found["schema_version"] == 1
+        assert found["environment"]["cpu"]
+        assert set(found["rows"][-1]) == set(keys.split())
+    (tmp_path / "README.md").write_text("<!-- table: export -->\nold\n<!-- end -->\n")
+    assert readme.main(tmp_path / "README.md", out) == 0
+    rendered = (tmp_path / "README.md").read_text()
+    assert "old" not in rendered
+    manifest = json.loads((bundle / "manifest.json").read_text())
+    assert f"{manifest['variants'][3]['bytes']:,}" in rendered
+
+
+def test_unknown_table_and_missing_results_are_named(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="got 'sizes'"):
+        readme.render("<!-- table: sizes -->\n<!-- end -->", tmp_path)
+    with pytest.raises(InputError, match=r"export\.json"):
+        readme.render("<!-- table: export -->\n<!-- end -->", tmp_path)

@@ -1,0 +1,81 @@
+"""Percentiles and their intervals hold what they promise, whatever the samples are distributed like."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from scipy import stats as scipy_stats
+
+from edgewright.benchmarks.stats import percentile
+
+Draw = Callable[[np.random.Generator, int], NDArray[np.float64]]
+DISTRIBUTIONS = {
+    "uniform": (lambda random, n: random.uniform(size=n), scipy_stats.uniform()),
+    "long tail": (lambda random, n: random.lognormal(0, 1.5, n), scipy_stats.lognorm(1.5)),
+    "normal": (lambda random, n: random.normal(size=n), scipy_stats.norm()),
+}
+
+
+@pytest.mark.parametrize("percent", [50, 90])
+@pytest.mark.parametrize("count", [60, 1000])
+@pytest.mark.parametrize("name", DISTRIBUTIONS)
+def test_the_interval_covers_the_true_percentile_95_times_in_100(
+    name: str, count: int, percent: float
+) -> None:
+    draw, distribution = DISTRIBUTIONS[name]
+    true = distribution.ppf(percent / 100)
+    random = np.random.default_rng(9)
+    found = [percentile(draw(random, count).tolist(), percent) for _ in range(2000)]
+    hits = np.mean([estimate.low <= true <= estimate.high for estimate in found])
+    assert 0.935 < hits < 0.985
+
+
+@pytest.mark.parametrize(("count", "percent"), [(20, 50), (50, 50), (1000, 50), (101, 90), (1000, 99)])
+def test_the_chance_to_cover_is_at_least_95_in_100_by_the_binomial_itself(count: int, percent: float) -> None:
+    """Samples 0, 1, 2, … show which order statistics the ends are; how many fall below is binomial."""
+    found = percentile(list(range(count)), percent)
+    below = scipy_stats.binom(count, percent / 100)
+    covered = below.cdf(found.high) - below.cdf(found.low)
+    assert covered >= 0.95
+    narrower = below.cdf(found.high - 2) - below.cdf(found.low + 2)
+    assert narrower < 0.95
+
+
+@pytest.mark.parametrize("percent", [0, 1, 50, 90, 99, 100])
+@pytest.mark.parametrize("count", [1, 2, 3, 7, 100])
+def test_the_value_is_numpys_and_lies_between_the_ends(count: int, percent: float) -> None:
+    samples = np.random.default_rng(count).integers(1, 10**6, count).tolist()
+    found = percentile(samples, percent)
+    assert found.value == np.percentile(samples, percent)
+    assert min(samples) <= found.low <= found.value <= found.high <= max(samples)
+    assert {found.low, found.high} <= set(samples)
+
+
+def test_too_few_samples_for_the_tail_give_the_largest_as_upper_end() -> None:
+    assert percentile(list(range(20)), 99).high == 19
+    assert (percentile([5, 9], 50).low, percentile([5, 9], 50).high) == (5, 9)
+
+
+def test_one_sample_is_all_there_is_to_say() -> None:
+    found = percentile([42], 99)
+    assert (found.value, found.low, found.high) == (42, 42, 42)
+
+
+def test_ties_close_the_interval() -> None:
+    found = percentile([7] * 99 + [10**6], 50)
+    assert (found.value, found.low, found.high) == (7, 7, 7)
+
+
+def test_the_order_of_the_samples_plays_no_part() -> None:
+    samples = np.random.default_rng(1).integers(0, 1000, 333)
+    shuffled = np.random.default_rng(2).permutation(samples)
+    assert percentile(samples.tolist(), 90) == percentile(shuffled.tolist(), 90)
+
+
+def test_an_outlier_moves_the_tail_and_not_the_middle() -> None:
+    calm = [100] * 500 + [101] * 499
+    assert percentile([*calm, 10**9], 50) == percentile([*calm, 102], 50)
+    assert percentile([*calm, 10**9], 100).value == 10**9

@@ -1,0 +1,182 @@
+"""`edgewright export` on the command line: what is left out is told, what was there is kept."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from edgewright.runtime import Bundle
+from edgewright.train.checkpoint import CHECKPOINT, Checkpoint, DataRecord
+from edgewright.train.datasets import Dataset
+
+Run = Callable[..., tuple[int, str, str]]
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+@pytest.fixture
+def on_few(checkpoint: Path, fashion_mini: Dataset, tmp_path: Path) -> Callable[[int], Path]:
+    """The checkpoint, as if its data had so few test images."""
+
+    def call(count: int) -> Path:
+        parts = {
+            "x_train": fashion_mini.x_train,
+            "y_train": fashion_mini.y_train,
+            "x_test": fashion_mini.x_test[:count],
+            "y_test": fashion_mini.y_test[:count],
+        }
+        source = tmp_path / "few.npz"
+        np.savez(source, **parts, labels=np.array(fashion_mini.labels))
+        few = Dataset(name="few", source=str(source), labels=fashion_mini.labels, **parts)
+        changed = dataclasses.replace(Checkpoint.open(checkpoint), data=DataRecord.of(few))
+        (checkpoint / CHECKPOINT).write_bytes(changed.to_bytes())
+        return checkpoint
+
+    return call
+
+
+def test_a_variant_that_drops_too_much_is_left_out_and_the_others_are_written(
+    run: Run, trained: Path, tmp_path: Path
+) -> None:
+    words = ("--out", tmp_path / "bundle", "--variants", "tflite-float32,tflite-int8", "--max-drop", "0.002")
+    status, said, complaints = run("export", trained, *words)
+    assert status == 1
+    assert complaints.count("\n") == 1
+    assert complaints.startswith("edgewright: tflite-int8 left out, not proven: accuracy drop ")
+    assert "over 2,000 images, may be up to 0.002" in complaints
+    assert "test images would settle it" in complaints
+    manifest = Bundle.open(tmp_path / "bundle").manifest
+    assert [variant.name for variant in manifest.variants] == ["tflite-float32"]
+    assert [entry["name"] for entry in manifest.refused] == ["tflite-int8"]
+    assert set(contents(tmp_path / "bundle")) == {"manifest.json", "golden.npz", "tflite-float32.tflite"}
+    for word in ("keras float32", "tflite-float32", "passed", "tflite-int8", "not proven", "reference"):
+        assert word in said
+
+
+def test_five_test_images_prove_nothing_and_the_old_bundle_stays(
+    run: Run, on_few: Callable[[int], Path], bundle: Path
+) -> None:
+    before = contents(bundle)
+    words = ("--out", bundle, "--variants", "tflite-float32", "--overwrite")
+    status, _, complaints = run("export", on_few(5), *words)
+    assert status == 1
+    first, second = complaints.splitlines()
+    assert first.startswith("edgewright: tflite-float32 left out, not proven: accuracy drop +0.0000")
+    assert "to +0.4345 over 5 images" in first
+    assert "about 390 test images would settle it" in first
+    assert second == f"edgewright: no variant passed; {bundle} was not written"
+    assert contents(bundle) == before
+    assert not list(bundle.parent.glob(".*"))
+
+
+def test_no_drop_at_all_can_never_be_proven(run: Run, trained: Path, tmp_path: Path) -> None:
+    words = ("--out", tmp_path / "bundle", "--variants", "onnx-float32", "--max-drop", "0")
+    status, _, complaints = run("export", trained, *words)
+    assert status == 1
+    assert "not proven" in complaints
+    assert "no number of test images would settle it" in complaints
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["--variants", "tflite-int88"], "did you mean 'tflite-int8'"),
+        (["--max-drop", "1"], "largest drop"),
+        (["--calibration-size", "9"], "at least 10 calibration images"),
+        (["--seed", "-1"], "seed"),
+        (["--data", "fashion-minni"], "did you mean 'fashion-mini'"),
+        (["--data", "nowhere.npz"], "nowhere.npz"),
+    ],
+)
+def test_options_that_cannot_be_used_get_one_line(
+    run: Run, trained: Path, tmp_path: Path, words: list[str], says: str
+) -> None:
+    status, said, complaints = run("export", trained, "--out", tmp_path / "bundle", *words)
+    assert (status, said) == (1, "")
+    assert complaints.startswith("edgewright: ")
+    assert complaints.count("\n") == 1
+    assert says in complaints
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"labels": None}, "labels"),
+        ({"schema_version": 99}, "newer edgewright"),
+        ({"validation": 1.5}, "validation"),
+        ({"seed": 2**40}, "seed"),
+    ],
+)
+def test_a_broken_checkpoint_gets_one_line(
+    run: Run, checkpoint: Path, tmp_path: Path, changes: dict[str, Any], says: str
+) -> None:
+    path = checkpoint / CHECKPOINT
+    path.write_text(json.dumps({**json.loads(path.read_bytes()), **changes}))
+    words = ("--out", tmp_path / "bundle", "--variants", "tflite-float32")
+    status, said, complaints = run("export", checkpoint, *words)
+    assert (status, said) == (1, "")
+    assert complaints.count("\n") == 1
+    assert says in complaints
+    assert list(tmp_path.iterdir()) == [checkpoint]
+
+
+def test_a_missing_checkpoint_gets_one_line(run: Run, tmp_path: Path) -> None:
+    status, _, complaints = run("export", tmp_path / "nowhere", "--out", tmp_path / "bundle")
+    assert status == 1
+    assert "nowhere, which is no folder; make one with edgewright train" in complaints
+    assert complaints.count("\n") == 1
+
+
+def test_a_folder_that_holds_something_needs_overwrite(run: Run, trained: Path, bundle: Path) -> None:
+    before = contents(bundle)
+    status, _, complaints = run("export", trained, "--out", bundle)
+    assert status == 1
+    assert "--overwrite" in complaints
+    assert complaints.count("\n") == 1
+    assert contents(bundle) == before
+
+
+def test_overwrite_never_takes_what_is_no_bundle(run: Run, trained: Path, tmp_path: Path) -> None:
+    shutil.copytree(trained, tmp_path / "checkpoint")
+    before = contents(tmp_path / "checkpoint")
+    status, _, complaints = run("export", trained, "--out", tmp_path / "checkpoint", "--overwrite")
+    assert status == 1
+    assert "which --overwrite would lose" in complaints
+    assert contents(tmp_path / "checkpoint") == before
+
+
+@pytest.mark.parametrize(
+    "package", ["tensorflow", "tf2onnx", "onnxruntime", "ai_edge_litert", "ai_edge_quantizer", "sympy"]
+)
+def test_a_missing_package_is_told_with_the_command_that_cures_it(
+    run: Run, trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, package: str
+) -> None:
+    monkeypatch.setitem(sys.modules, package, None)
+    status, _, complaints = run("export", trained, "--out", tmp_path / "bundle")
+    assert status == 1
+    assert complaints.count("\n") == 1
+    assert f"{package}, which export needs, is not installed" in complaints
+    assert "pip install 'edgewright[export]'" in complaints
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_package_only_another_format_needs_may_be_missing(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "tf2onnx", None)
+    for variant, says in (("onnx-float32", "tf2onnx"), ("tflite-float32", "expected a checkpoint")):
+        words = ("--out", tmp_path / "bundle", "--variants", variant)
+        _, _, complaints = run("export", tmp_path / "nowhere", *words)
+        assert complaints.startswith(f"edgewright: {says}")

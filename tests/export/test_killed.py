@@ -1,0 +1,212 @@
+"""Killed at any moment, an export leaves the old bundle, none, or the new one whole, and no process."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+import pytest
+
+from edgewright.export.exporter import Result
+from edgewright.runtime import Bundle
+
+pytestmark = pytest.mark.slow
+
+NEW, OLD = ["tflite-float32"], 6
+COMMAND = "from edgewright.runtime.cli import main; sys.exit(main(sys.argv[1:]))"
+KILL = """
+import os, signal, sys
+
+seen = 0
+
+def watch(event, arguments):
+    global seen
+    if event == {event!r} and {part!r} in str(arguments):
+        seen += 1
+        if seen == {nth}:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+sys.addaudithook(watch)
+"""
+
+# What Python is about to do when the process kills itself: event, part of its arguments, which time
+MOMENTS = {
+    "job written": ("open", "job.json", 1),
+    "reference read": ("open", "reference.npy", 1),
+    "file copied": ("shutil.copyfile", "tflite-float32", 1),
+    "golden written": ("open", "golden.npz", 1),
+    "manifest written": ("open", "manifest.json", 1),
+    "first rename": ("os.rename", "bundle", 1),
+    "second rename": ("os.rename", "bundle", 2),
+    "first removal": ("shutil.rmtree", "bundle", 1),
+    "last removal": ("shutil.rmtree", "bundle", 2),
+}
+ONLY_WITH_OLD = ("second rename", "last removal")  # else there is one of each
+
+
+def start(checkpoint: Path, out: Path, preamble: str = "import sys") -> subprocess.Popen[str]:
+    """An export in a session of its own, by which its children are found again."""
+    words = ("export", checkpoint, "--out", out, "--variants", "tflite-float32", "--overwrite")
+    return subprocess.Popen(
+        [sys.executable, "-c", f"{preamble}\n{COMMAND}", *map(str, words)],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def alive(session: int) -> list[psutil.Process]:
+    """The processes of a session that still run."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if os.getsid(process.pid) == session and process.status() != psutil.STATUS_ZOMBIE:
+                found.append(process)
+        except (psutil.Error, ProcessLookupError):
+            continue
+    return found
+
+
+def member(session: int, words: str) -> psutil.Process | None:
+    for process in alive(session):
+        try:
+            if words in " ".join(process.cmdline()):
+                return process
+        except psutil.Error:
+            continue
+    return None
+
+
+def wait_until(holds: Callable[[], object], seconds: float = 60) -> None:
+    end = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < end, "it did not happen"
+        time.sleep(0.005)
+
+
+def whole(out: Path) -> list[str]:
+    """The variants of a bundle all of whose files are what the manifest says."""
+    bundle = Bundle.open(out)
+    for entry in (bundle.manifest.golden, *(variant.file for variant in bundle.manifest.variants)):
+        bundle.path(entry)
+    return [variant.name for variant in bundle.manifest.variants]
+
+
+def check_after_death(session: int, out: Path, *, had_old: bool) -> None:
+    """No orphan; the old bundle or the new one whole (or none, if there was none)."""
+    wait_until(lambda: not alive(session), seconds=10)
+    if had_old or out.exists():
+        found = whole(out)
+        assert found == NEW or (had_old and len(found) == OLD)
+    else:
+        assert not out.exists()
+
+
+def check_next_export(checkpoint: Path, out: Path) -> None:
+    """It succeeds and clears away what the killed one left."""
+    child = start(checkpoint, out)
+    _, complaints = child.communicate()
+    assert (child.returncode, complaints) == (0, "")
+    assert whole(out) == NEW
+    assert sorted(path.name for path in out.parent.iterdir()) == ["bundle"]
+
+
+OLD_OR_NOT = pytest.mark.parametrize("had_old", [False, True], ids=["no old bundle", "old bundle"])
+
+
+@pytest.fixture
+def out(had_old: bool, request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    if had_old:
+        request.getfixturevalue("bundle")
+    return tmp_path / "bundle"
+
+
+@pytest.mark.parametrize(
+    ("moment", "had_old"),
+    [(moment, old) for old in (False, True) for moment in MOMENTS if old or moment not in ONLY_WITH_OLD],
+)
+def test_killed_just_before(moment: str, had_old: bool, trained: Path, out: Path) -> None:
+    event, part, nth = MOMENTS[moment]
+    child = start(trained, out, KILL.format(event=event, part=part, nth=nth))
+    child.communicate()
+    assert child.returncode == -signal.SIGKILL
+    check_after_death(child.pid, out, had_old=had_old)
+    check_next_export(trained, out)
+
+
+def converting(child: subprocess.Popen[str], out: Path) -> bool:
+    """The child with TensorFlow has judged the test images and is at work on the file."""
+    return any(out.parent.glob(".bundle.new-*/scratch/reference.npy"))
+
+
+def tensorflow(child: subprocess.Popen[str], out: Path) -> bool:
+    """The child has been started and imports TensorFlow."""
+    return member(child.pid, "edgewright.export.convert") is not None
+
+
+def scoring(child: subprocess.Popen[str], out: Path) -> bool:
+    """A worker has been started and runs test images."""
+    return member(child.pid, "spawn_main") is not None
+
+
+@OLD_OR_NOT
+@pytest.mark.parametrize("stage", [tensorflow, converting, scoring])
+def test_killed_while_a_child_is_at_work(
+    stage: Callable[..., bool], trained: Path, out: Path, had_old: bool
+) -> None:
+    child = start(trained, out)
+    wait_until(lambda: stage(child, out))
+    child.kill()
+    child.communicate()
+    check_after_death(child.pid, out, had_old=had_old)
+    check_next_export(trained, out)
+
+
+@OLD_OR_NOT
+@pytest.mark.parametrize(
+    ("stage", "victim"),
+    [
+        (tensorflow, "edgewright.export.convert"),
+        (converting, "edgewright.export.convert"),
+        (scoring, "spawn_main"),
+    ],
+)
+def test_a_child_that_is_killed_ends_the_export_in_one_line(
+    stage: Callable[..., bool], victim: str, trained: Path, out: Path, had_old: bool
+) -> None:
+    child = start(trained, out)
+    wait_until(lambda: stage(child, out))
+    process = member(child.pid, victim)
+    assert process is not None
+    process.kill()
+    _, complaints = child.communicate()
+    assert child.returncode == 1
+    assert complaints.count("\n") == 1
+    assert complaints.startswith("edgewright: ")
+    assert out.exists() == had_old
+    if had_old:
+        assert len(whole(out)) == OLD
+    assert [path.name for path in out.parent.iterdir()] == ["bundle"] * had_old
+    wait_until(lambda: not alive(child.pid), seconds=10)
+
+
+@pytest.mark.parametrize("stage", [tensorflow, converting, scoring])
+def test_ctrl_c_ends_it_in_one_line_and_tidies_up(
+    stage: Callable[..., bool], trained: Path, exported: tuple[Path, Result], bundle: Path
+) -> None:
+    child = start(trained, bundle)
+    wait_until(lambda: stage(child, bundle))
+    os.killpg(child.pid, signal.SIGINT)
+    _, complaints = child.communicate()
+    assert (child.returncode, complaints) == (130, "edgewright: interrupted\n")
+    assert len(whole(bundle)) == OLD
+    assert [path.name for path in bundle.parent.iterdir()] == ["bundle"]
+    wait_until(lambda: not alive(child.pid), seconds=10)

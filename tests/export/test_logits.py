@@ -1,0 +1,110 @@
+"""Narrowing the logits: finer steps where the softmax can see them, and never coarser ones."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from edgewright.export import logits, tflite_tree
+from edgewright.export.network import Network
+from edgewright.train.checkpoint import Checkpoint
+from edgewright.train.datasets import Dataset, Images
+
+MakeCheckpoint = Callable[..., Path]
+Score = Callable[[Path, Images], NDArray[np.float32]]
+
+
+def converted(network: Network, calibration: Images) -> tuple[bytes, bytes]:
+    """int8 and float32 as TensorFlow's converter makes them, nothing touched."""
+    import tensorflow as tf
+
+    def converter(function: Any) -> Any:
+        concrete = function.get_concrete_function()
+        return tf.lite.TFLiteConverter.from_concrete_functions([concrete], network.holder)
+
+    quantizing = converter(network.on_scaled)
+    quantizing.optimizations = [tf.lite.Optimize.DEFAULT]
+    quantizing.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+    quantizing.representative_dataset = lambda: ([network.scaled(i[np.newaxis])] for i in calibration)
+    quantizing.inference_input_type = quantizing.inference_output_type = tf.uint8
+    return quantizing.convert(), converter(network.on_pixels).convert()
+
+
+def steps(raw: bytes) -> float:
+    """The scale of what the softmax reads."""
+    tree = tflite_tree.read(raw)
+    last = next(op for op in tflite_tree.operators(tree) if op.name == "SOFTMAX")
+    return tflite_tree.quantization(tree, last.inputs[0])[0]
+
+
+@pytest.fixture(scope="module")
+def both(trained: Path, fashion_mini: Dataset) -> tuple[bytes, bytes]:
+    return converted(Network(trained, Checkpoint.open(trained)), fashion_mini.x_train[:128])
+
+
+def test_it_ties_fewer_images_and_agrees_no_less(
+    both: tuple[bytes, bytes], trained: Path, fashion_mini: Dataset, tmp_path: Path, score: Score
+) -> None:
+    quantized, float32 = both
+    narrowed = logits.narrow(quantized, float32, fashion_mini.x_train[:128])
+    assert narrowed is not None
+    reference = Network(trained, Checkpoint.open(trained)).scores(fashion_mini.x_test)
+    agreement, tied = {}, {}
+    for name, raw in (("wide", quantized), ("narrow", narrowed[0])):
+        path = tmp_path / f"{name}.tflite"
+        path.write_bytes(raw)
+        scores = np.sort(found := score(path, fashion_mini.x_test), axis=1)
+        tied[name] = np.mean(scores[:, -1] == scores[:, -2])
+        agreement[name] = np.mean(found.argmax(1) == reference.argmax(1))
+    assert tied["narrow"] < tied["wide"]
+    assert agreement["narrow"] >= agreement["wide"]
+
+
+def test_it_adds_no_operator_and_says_what_it_chose(both: tuple[bytes, bytes], fashion_mini: Dataset) -> None:
+    quantized, float32 = both
+    narrowed = logits.narrow(quantized, float32, fashion_mini.x_train[:128])
+    assert narrowed is not None
+    before, after = (tflite_tree.operators(tflite_tree.read(raw)) for raw in (quantized, narrowed[0]))
+    assert before == after
+    assert len(narrowed[0]) <= len(quantized) + 100
+    assert f"steps of {steps(narrowed[0]):.3f} instead of {steps(quantized):.3f}" in narrowed[1]
+
+
+@pytest.mark.parametrize("images", [1, 10, 128])
+def test_it_never_widens_and_leaves_what_is_narrow_already(
+    both: tuple[bytes, bytes], fashion_mini: Dataset, images: int
+) -> None:
+    quantized, float32 = both
+    once = logits.narrow(quantized, float32, fashion_mini.x_train[:images])
+    assert once is not None
+    assert steps(once[0]) < steps(quantized)
+    twice = logits.narrow(once[0], float32, fashion_mini.x_train[:images])
+    assert twice is None or steps(twice[0]) == pytest.approx(steps(once[0]), rel=0.02)
+
+
+def test_every_8_bit_score_within_reach_is_kept(
+    both: tuple[bytes, bytes], fashion_mini: Dataset, tmp_path: Path, score: Score
+) -> None:
+    """Saturation itself may not change a score by more than its own step: quantization noise does."""
+    quantized, float32 = both
+    narrowed = logits.narrow(quantized, float32, fashion_mini.x_train[:128])
+    assert narrowed is not None
+    paths = tmp_path / "float32.tflite", tmp_path / "wide.tflite", tmp_path / "narrow.tflite"
+    for path, raw in zip(paths, (float32, quantized, narrowed[0]), strict=True):
+        path.write_bytes(raw)
+    exact, wide, narrow = (score(path, fashion_mini.x_test[:500]) for path in paths)
+    assert np.abs(narrow - exact).mean() < np.abs(wide - exact).mean()
+    assert np.abs(narrow - exact).max() <= np.abs(wide - exact).max() + 1 / 256
+
+
+def test_a_network_that_gives_logits_is_left_alone(
+    build_conv: Any, colour: Dataset, make_checkpoint: MakeCheckpoint
+) -> None:
+    folder = make_checkpoint(build_conv((-1.0, 1.0), None), colour, input_range=(-1.0, 1.0), head="logits")
+    quantized, float32 = converted(Network(folder, Checkpoint.open(folder)), colour.x_train[:60])
+    assert logits.narrow(quantized, float32, colour.x_train[:60]) is None

@@ -1,0 +1,52 @@
+"""Variants by name: the six defaults in their order, and the nearest name for a slip."""
+
+from __future__ import annotations
+
+import pytest
+
+from edgewright.export import variants
+from edgewright.runtime.errors import UnknownNameError
+
+SIX = [
+    "tflite-float32",
+    "tflite-float16",
+    "tflite-dynamic-int8",
+    "tflite-int8",
+    "onnx-float32",
+    "onnx-int8",
+]
+
+
+def test_the_defaults_are_these_six_in_this_order() -> None:
+    assert [variant.name for variant in variants.defaults()] == SIX
+
+
+def test_a_list_keeps_its_order_and_holds_each_once() -> None:
+    found = variants.parse("onnx-int8, tflite-float32,onnx-int8 ,tflite-float32")
+    assert [variant.name for variant in found] == ["onnx-int8", "tflite-float32"]
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("tflite-int88", "unknown variant 'tflite-int88'; did you mean 'tflite-int8'"),
+        ("onnx-float32,onnx-float23", "did you mean 'onnx-float32'"),
+        ("tflite-int8,", "unknown variant ''"),
+        ("zzz", "unknown variant 'zzz'; known: onnx-float32, onnx-int8,"),
+    ],
+)
+def test_an_unknown_variant_gets_the_nearest_one(text: str, says: str) -> None:
+    with pytest.raises(UnknownNameError, match=says):
+        variants.parse(text)
+
+
+def test_a_variant_names_its_file_by_its_format() -> None:
+    assert {variant.file for variant in variants.parse("tflite-int8,onnx-int8")} == {
+        "tflite-int8.tflite",
+        "onnx-int8.onnx",
+    }
+
+
+def test_the_integer_schemes_are_calibrated_and_no_other() -> None:
+    calibrated = [variant.name for variant in variants.defaults() if variant.settings.calibrated]
+    assert calibrated == ["tflite-int8", "onnx-int8"]

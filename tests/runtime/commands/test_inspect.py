@@ -1,0 +1,130 @@
+"""`edgewright inspect`: a file says what it is, on any machine; a bundle shows how it was proven."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from edgewright.runtime import plugins
+from edgewright.runtime.manifest import Bundle
+
+Run = Callable[..., tuple[int, str, str]]
+Refused = Callable[..., str]
+Fresh = Callable[..., Any]
+
+EVERYTHING = ("tensorflow", "keras", "tf_keras", "onnx", "onnxruntime", "ai_edge_litert", "rich")
+
+
+def facts(out: str) -> dict[str, str]:
+    return {line[:10].strip(): line[11:] for line in out.splitlines()}
+
+
+@pytest.mark.parametrize(
+    ("file", "expected"),
+    [
+        (
+            "tflite-int8.tflite",
+            {
+                "format": "TFLite schema 3",
+                "input": "serving_default_image:0: uint8 1x28x28x1, scale 0.0039215689, zero point 0",
+                "operators": "6: FULLY_CONNECTED 2, QUANTIZE 2, RESHAPE 1, SOFTMAX 1",
+            },
+        ),
+        (
+            "onnx-int8.onnx",
+            {
+                "format": "ONNX IR 8, opset ai.onnx 17",
+                "input": "image: uint8 1x28x28x1",
+                "output": "scores: float32 1x10",
+            },
+        ),
+    ],
+)
+def test_a_file_says_what_it_is(run: Run, bundle: Path, file: str, expected: dict[str, str]) -> None:
+    status, out, err = run("inspect", bundle / file)
+    assert (status, err) == (0, "")
+    found = facts(out)
+    assert expected.items() <= found.items()
+    assert found["file"] == str(bundle / file)
+    assert found["bytes"] == f"{(bundle / file).stat().st_size:,}"
+    assert "edgewright" in found["metadata"].split(", ")
+    assert found["contract"] == f"fashion-mlp, variant {Path(file).stem}; its SHA-256 is right"
+    assert found["pixels"] == "28x28x1 uint8, stretch, bilinear"
+    assert found["scores"] == "10 softmax"
+    assert found["labels"].startswith("T-shirt/top, Trouser, ")
+
+
+@pytest.mark.parametrize("file", ["tflite-int8.tflite", "onnx-int8.onnx"])
+def test_a_file_can_be_inspected_where_nothing_is_installed(fresh: Fresh, bundle: Path, file: str) -> None:
+    done = fresh("inspect", bundle / file, blocked=EVERYTHING)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert facts(done.stdout)["labels"].endswith("Ankle boot")
+
+
+def test_a_file_without_a_contract_says_that_it_has_none(run: Run, bundle: Path, tmp_path: Path) -> None:
+    for file in ("tflite-int8.tflite", "onnx-int8.onnx"):
+        plain = tmp_path / file
+        plain.write_bytes((bundle / file).read_bytes().replace(b"edgewright", b"someoneels"))
+        status, out, err = run("inspect", plain)
+        assert (status, err) == (0, "")
+        assert facts(out)["contract"].startswith("none")
+        assert "labels" not in facts(out)
+
+
+@pytest.mark.parametrize("with_rich", [True, False])
+def test_a_bundle_shows_the_parity_of_each_variant_under_the_keras_model(
+    run: Run, bundle: Path, with_rich: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not with_rich:
+        monkeypatch.setattr(plugins, "installed", lambda module: False)
+    status, out, err = run("inspect", bundle)
+    assert (status, err) == (0, "")
+    manifest = Bundle.open(bundle).manifest
+    assert "fashion-mlp" in out
+    assert "2,000 test images" in out
+    rows = [line.split() for line in out.splitlines()]
+    names = ["keras", *(v.name for v in manifest.variants)]
+    assert [row[0] for row in rows if row and row[0] in names] == names
+    for variant in manifest.variants:
+        row = next(row for row in rows if row and row[0] == variant.name)
+        assert row[1:5] == [
+            f"{variant.file.bytes:,}",
+            f"{variant.gzip_bytes:,}",
+            f"{variant.parity.accuracy:.4f}",
+            f"{variant.parity.drop:+.4f}",
+        ]
+        assert row[-1] == "passed"
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("a.tflite", None),
+        ("a.onnx", None),
+        ("a", None),
+        ("a.tflite", "text"),
+        ("a.onnx", "text"),
+        ("a.pt", "text"),
+    ],
+)
+def test_what_is_no_model_file_is_one_line(
+    refused: Refused, tmp_path: Path, name: str, text: str | None
+) -> None:
+    if text is not None:
+        (tmp_path / name).write_text(text * 100)
+    assert name in refused("inspect", tmp_path / name)
+
+
+@pytest.mark.parametrize("file", ["tflite-int8.tflite", "onnx-int8.onnx"])
+def test_a_changed_byte_is_found(refused: Refused, bundle: Path, file: str) -> None:
+    raw = bytearray((bundle / file).read_bytes())
+    raw[len(raw) // 2] ^= 1
+    (bundle / file).write_bytes(raw)
+    assert f"{file} is damaged" in refused("inspect", bundle / file)
+
+
+def test_a_folder_that_is_no_bundle_is_one_line(refused: Refused, tmp_path: Path) -> None:
+    assert "without manifest.json" in refused("inspect", tmp_path)

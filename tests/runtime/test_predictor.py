@@ -1,0 +1,164 @@
+"""Labels come the same from a bundle, from a lone file copied out of it, and on any installed backend."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from edgewright.export.exporter import Result
+from edgewright.runtime import Predictor, load
+from edgewright.runtime.errors import (
+    BundleError,
+    EdgewrightError,
+    ImageError,
+    InputError,
+    ModelFileError,
+    UnknownNameError,
+)
+from edgewright.runtime.manifest import Bundle
+from edgewright.runtime.verification import GOLDEN_INPUTS, read_golden
+
+VARIANTS = (
+    *("tflite-float32", "tflite-float16", "tflite-dynamic-int8", "tflite-int8"),
+    *("onnx-float32", "onnx-int8"),
+)
+
+
+@pytest.fixture(scope="module")
+def opened(exported: tuple[Path, Result]) -> Bundle:
+    return Bundle.open(exported[0])
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_a_lone_file_predicts_as_it_does_in_its_bundle(
+    variant: str, opened: Bundle, tmp_path: Path, picture: Path
+) -> None:
+    name = opened.variant(variant).file.file
+    lone = Path(shutil.copyfile(opened.folder / name, tmp_path / f"phone{Path(name).suffix}"))
+    with load(lone) as alone, load(opened.folder, variant=variant) as inside:
+        assert alone.contract == inside.contract
+        assert alone.contract.variant == variant
+        for image in read_golden(opened)[GOLDEN_INPUTS]:
+            pixels = image[np.newaxis]
+            assert np.array_equal(alone.scores(pixels), inside.scores(pixels))
+        assert alone.predict(picture) == inside.predict(picture)
+        assert alone.predict(picture)[0].label == "Ankle boot"
+
+
+def test_encoded_pictures_give_the_golden_scores(opened: Bundle) -> None:
+    golden = read_golden(opened)
+    with load(opened.folder, variant="onnx-float32") as predictor:
+        for image, expected in zip(golden[GOLDEN_INPUTS], golden["onnx-float32"], strict=True):
+            memory = io.BytesIO()
+            Image.fromarray(image[:, :, 0]).save(memory, "PNG")
+            best = predictor.predict(memory.getvalue(), k=1)[0]
+            assert best.index == expected.argmax()
+            assert best.label == opened.manifest.labels[best.index]
+            assert best.probability == pytest.approx(expected.max(), abs=1e-5)
+
+
+def test_the_smallest_variant_is_chosen(opened: Bundle) -> None:
+    smallest = min(opened.manifest.variants, key=lambda v: v.file.bytes)
+    with load(opened.folder) as predictor:
+        assert predictor.contract.variant == smallest.name
+
+
+def test_the_smallest_variant_that_can_run_here_is_chosen(opened: Bundle, fresh: Callable[..., Any]) -> None:
+    code = "from edgewright.runtime import load; print(load(sys.argv[1]).contract.variant)"
+    for package, suffix in (("onnxruntime", ".tflite"), ("ai_edge_litert", ".onnx")):
+        runnable = [v for v in opened.manifest.variants if v.file.file.endswith(suffix)]
+        done = fresh(opened.folder, code=code, blocked=[package])
+        assert done.stdout.strip() == min(runnable, key=lambda v: v.file.bytes).name, done.stderr
+
+
+@pytest.mark.parametrize("k", [1, 3, 10, 11, 1000])
+def test_the_k_best_come_best_first_and_never_more_than_there_are(
+    opened: Bundle, k: int, picture: Path
+) -> None:
+    with load(opened.folder, variant="onnx-float32") as predictor:
+        found = predictor.predict(picture, k=k)
+    assert len(found) == min(k, 10)
+    assert [p.probability for p in found] == sorted((p.probability for p in found), reverse=True)
+    assert len({p.index for p in found}) == len(found)
+    if k >= 10:
+        assert sum(p.probability for p in found) == pytest.approx(1, abs=1e-5)
+
+
+@pytest.mark.parametrize("k", [0, -1])
+def test_k_below_one_is_refused(opened: Bundle, k: int, picture: Path) -> None:
+    with load(opened.folder) as predictor, pytest.raises(InputError, match=f"k of at least 1, got {k}"):
+        predictor.predict(picture, k=k)
+
+
+def test_of_equal_scores_the_lower_index_comes_first(opened: Bundle) -> None:
+    with load(opened.folder) as predictor:
+        scores = np.array([0, 1, 2, 2, 1, 2, 0, 0, 0, 0], np.float32)
+        assert [p.index for p in predictor.top(scores, 5)] == [2, 3, 5, 1, 4]
+
+
+def test_logits_become_probabilities(opened: Bundle) -> None:
+    with load(opened.folder) as predictor:
+        contract = dataclasses.replace(predictor.contract, head="logits")
+        scores = np.array([1000, 999, *[-1000] * 8], np.float32)
+        first, second, third = Predictor(contract, predictor.session).top(scores, 3)
+    assert (first.index, second.index) == (0, 1)
+    assert first.probability == pytest.approx(1 / (1 + np.exp(-1)), rel=1e-5)
+    assert first.probability + second.probability == pytest.approx(1)
+    assert third.probability == 0
+
+
+def test_a_bad_picture_leaves_the_predictor_usable(opened: Bundle, picture: Path) -> None:
+    with load(opened.folder) as predictor:
+        before = predictor.predict(picture)
+        with pytest.raises(ImageError):
+            predictor.predict(b"no picture")
+        assert predictor.predict(picture) == before
+
+
+def test_a_closed_predictor_is_closed_for_good_and_closing_twice_is_harmless(
+    opened: Bundle, picture: Path
+) -> None:
+    with load(opened.folder) as predictor:
+        predictor.close()
+    with pytest.raises((AttributeError, EdgewrightError)):
+        predictor.predict(picture)
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_threads_change_no_label(variant: str, opened: Bundle, picture: Path) -> None:
+    with load(opened.folder, variant=variant) as one, load(opened.folder, variant=variant, threads=2) as two:
+        assert [p.label for p in one.predict(picture, k=3)] == [p.label for p in two.predict(picture, k=3)]
+
+
+@pytest.mark.parametrize("threads", [0, -1, 10**11])
+@pytest.mark.parametrize("variant", ["tflite-int8", "onnx-int8"])
+def test_a_thread_count_that_cannot_be_is_refused(opened: Bundle, threads: int, variant: str) -> None:
+    with pytest.raises(InputError, match=f"got {threads}"):
+        load(opened.folder, variant=variant, threads=threads)
+
+
+def test_what_cannot_be_opened_is_refused_with_a_reason(opened: Bundle, tmp_path: Path) -> None:
+    lone = opened.folder / "onnx-int8.onnx"
+    with pytest.raises(InputError, match="which does not exist"):
+        load(tmp_path / "nowhere")
+    with pytest.raises(InputError, match="expected a bundle folder to choose variant 'onnx-int8' from"):
+        load(lone, variant="onnx-int8")
+    with pytest.raises(BundleError, match=r"expected a bundle, got .* without manifest\.json"):
+        load(tmp_path)
+    with pytest.raises(UnknownNameError, match="did you mean 'onnx-int8'"):
+        load(opened.folder, variant="onnx-int9")
+    (tmp_path / "plain.onnx").write_bytes(lone.read_bytes().replace(b"edgewright", b"someoneels"))
+    with pytest.raises(ModelFileError, match=r"plain\.onnx carries no contract"):
+        load(tmp_path / "plain.onnx")
+
+
+def test_a_path_may_be_text(opened: Bundle) -> None:
+    load(str(opened.folder / "onnx-int8.onnx")).close()

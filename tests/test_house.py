@@ -1,0 +1,103 @@
+"""The house keeps its shape: packages match the tree, plugins import anywhere, cold start stays light."""
+
+from __future__ import annotations
+
+import json
+import re
+import tomllib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import edgewright.runtime
+
+ROOT = Path(__file__).resolve().parent.parent
+FOLDERS = ("runtime", "train", "export", "benchmarks")
+HEAVY = (
+    *("tensorflow", "keras", "tf_keras", "onnx", "onnxruntime", "ai_edge_litert"),
+    *("matplotlib", "sklearn", "tf2onnx", "ai_edge_quantizer", "flatbuffers", "rich", "psutil"),
+)
+
+
+@pytest.fixture(scope="module")
+def pyproject() -> dict[str, Any]:
+    return tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+
+
+def test_packages_are_the_folders_that_hold_code(pyproject: dict[str, Any]) -> None:
+    found = {
+        ".".join(("edgewright", *file.parent.relative_to(ROOT).parts))
+        for folder in FOLDERS
+        for file in (ROOT / folder).rglob("*.py")
+    }
+    settings = pyproject["tool"]["setuptools"]
+    assert sorted(settings["packages"]) == sorted(found)
+    assert settings["package-dir"] == {f"edgewright.{folder}": folder for folder in FOLDERS}
+
+
+def test_base_install_is_numpy_and_pillow(pyproject: dict[str, Any]) -> None:
+    names = [re.split(r"[<>=!~;\[ ]", entry)[0] for entry in pyproject["project"]["dependencies"]]
+    assert sorted(names) == ["numpy", "pillow"]
+
+
+@pytest.mark.parametrize(
+    ("package", "constant", "least"),
+    [
+        ("runtime.backends", "BACKEND", {"litert", "ort"}),
+        ("runtime.commands", "HELP", {"predict", "verify", "inspect"}),
+        ("train.recipes", "RECIPE", {"fashion-mlp"}),
+        ("export.formats", "FORMAT", {"tflite", "onnx"}),
+        ("benchmarks.targets", "TARGET", {"local"}),
+    ],
+)
+def test_every_plugin_imports_without_the_heavy_packages(
+    package: str, constant: str, least: set[str], fresh: Callable[..., Any]
+) -> None:
+    code = """
+from edgewright.runtime import plugins
+package, constant = sys.argv[1:]
+for name in plugins.names(package):
+    plugins.get(package, name, constant)
+    print(name)
+"""
+    done = fresh(f"edgewright.{package}", constant, code=code, blocked=HEAVY)
+    assert done.returncode == 0, done.stderr
+    assert least <= set(done.stdout.split())
+
+
+def test_help_lists_every_command_and_imports_no_numpy(fresh: Callable[..., Any]) -> None:
+    code = """
+import json
+from edgewright.runtime.cli import main
+try:
+    main(["--help"])
+except SystemExit as end:
+    print(json.dumps([end.code, sorted(sys.modules)]))
+"""
+    done = fresh(code=code, blocked=HEAVY)
+    *text, last = done.stdout.splitlines()
+    status, modules = json.loads(last)
+    assert status == 0, done.stderr
+    assert not {"numpy", "PIL"} & set(modules)
+    for command in ("train", "export", "predict", "verify", "inspect", "bench"):
+        assert any(line.startswith(f"    {command} ") for line in text)
+
+
+def test_the_runtime_imports_its_names_when_they_are_asked_for(fresh: Callable[..., Any]) -> None:
+    code = """
+import edgewright.runtime
+assert "numpy" not in sys.modules
+from edgewright.runtime import load
+assert "numpy" in sys.modules and callable(load)
+"""
+    done = fresh(code=code, blocked=HEAVY)
+    assert done.returncode == 0, done.stderr
+
+
+def test_every_public_name_of_the_runtime_is_there() -> None:
+    for name in edgewright.runtime.__all__:
+        assert getattr(edgewright.runtime, name).__name__ == name
+    with pytest.raises(AttributeError, match="no attribute 'lode'"):
+        _ = edgewright.runtime.lode

@@ -1,0 +1,58 @@
+"""The import of TensorFlow: its noise is held back, a failure's words are not."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from edgewright.runtime.errors import MissingExtraError
+from edgewright.train.stack import import_keras, quiet_stderr, versions
+
+
+def test_output_is_held_back_when_all_goes_well(capfd: pytest.CaptureFixture[str]) -> None:
+    with quiet_stderr():
+        os.write(2, b"from native code\n")
+    os.write(2, b"after\n")
+    assert capfd.readouterr().err == "after\n"
+
+
+def test_output_is_shown_when_the_block_fails(capfd: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(RuntimeError, match="broken"), quiet_stderr():
+        os.write(2, b"the reason\n")
+        raise RuntimeError("broken")
+    os.write(2, b"after\n")
+    assert capfd.readouterr().err == "the reason\nafter\n"
+
+
+def test_a_missing_package_needs_no_words_but_its_own(capfd: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(ImportError), quiet_stderr():
+        os.write(2, b"noise\n")
+        raise ImportError("tensorflow")
+    assert capfd.readouterr().err == ""
+
+
+def test_no_descriptor_is_left_open() -> None:
+    before = set(Path("/proc/self/fd").iterdir())
+    for failure in (None, ImportError(), ValueError()):
+        try:
+            with quiet_stderr():
+                if failure:
+                    raise failure
+        except (ImportError, ValueError):
+            pass
+    assert set(Path("/proc/self/fd").iterdir()) == before
+
+
+def test_missing_tensorflow_is_told_with_the_command_that_cures_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "tensorflow", None)
+    with pytest.raises(MissingExtraError, match=r"pip install 'edgewright\[train\]'"):
+        import_keras()
+
+
+def test_versions_of_what_is_not_installed_are_said_to_be_so() -> None:
+    found = versions("numpy", "no-such-package")
+    assert found["numpy"].count(".") == 2
+    assert found["no-such-package"] == "not installed"
