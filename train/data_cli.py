@@ -15,7 +15,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "data",
         metavar="NAME|PATH",
-        help="mnist, fashion-mnist, cifar10, fashion-mini, an .npz, or a folder of IDX files or class folders",
+        help="mnist, fashion-mnist, cifar10, fashion-mini, an .npz, a folder of IDX or class folders",
     )
     data_options.add(parser)
     parser.add_argument("--seed", type=int, default=0, help="splits class folders (default: %(default)s)")

@@ -17,7 +17,7 @@ import numpy as np
 from edgewright.runtime import console, files, plugins
 from edgewright.runtime.backends import Scores
 from edgewright.runtime.contract import InputContract
-from edgewright.runtime.errors import EdgewrightError, MissingExtraError, TrainingError
+from edgewright.runtime.errors import DataError, EdgewrightError, MissingExtraError, TrainingError
 from edgewright.train import evaluation, metrics
 from edgewright.train.batches import batches
 from edgewright.train.checkpoint import (
@@ -91,14 +91,21 @@ class _Run:
         self.progress = Progress(options.out, self._identity())
         self.finished = False
         keras.utils.set_random_seed(options.seed)
-        train_part, validation_part = split(dataset.y_train, recipe.validation, options.seed)
+        try:
+            train_part, validation_part = split(dataset.y_train, recipe.validation, options.seed)
+        except ValueError as failure:
+            raise DataError(f"cannot hold out validation images of {dataset.name}: {failure}") from failure
         self.train_part = train_part
         self.x_validation = dataset.x_train[validation_part]
         self.y_validation = dataset.y_train[validation_part]
         self.steps = -(-len(train_part) // recipe.batch_size)
         self.model = recipe.build(keras, self.shape, self.classes)
-        optimizer = recipe.optimizer(keras, self.steps * self.epochs)
-        self.model.compile(optimizer, recipe.loss, metrics=["accuracy"])
+        self.head = head_of(self.model)
+        self.model.compile(
+            recipe.optimizer(keras, self.steps * self.epochs),
+            loss_of(keras, recipe, self.head),
+            metrics=["accuracy"],
+        )
 
     def _identity(self) -> str:
         """Names what was asked for: a run with other data, seed, recipe or length cannot go on from it."""
@@ -154,7 +161,8 @@ class _Run:
                     )
 
             def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-                found = metrics.summary(scores_of(run.x_validation), run.y_validation)
+                guessed = metrics.probabilities(scores_of(run.x_validation), run.head)
+                found = metrics.summary(guessed, run.y_validation)
                 figures = {"loss": float(logs["loss"]), "accuracy": float(logs["accuracy"])}
                 figures |= {f"val_{key}": value for key, value in found.items()}
                 run.note_epoch(figures, time.perf_counter() - self._start)
@@ -187,15 +195,16 @@ class _Run:
         scores = scorer(final, self.recipe)(self.dataset.x_test)
         self._save(final, folder, scores)
         _write_history(self.state.history, folder / HISTORY)
-        evaluation.write(folder, self.state.history, self.state.best_epoch, self.dataset, scores)
+        guessed = metrics.probabilities(scores, self.head)
+        evaluation.write(folder, self.state.history, self.state.best_epoch, self.dataset, guessed)
         best = self.state.history[self.state.best_epoch - 1]
-        test = metrics.summary(scores, self.dataset.y_test)
+        test = metrics.summary(guessed, self.dataset.y_test)
         checkpoint = Checkpoint(
             recipe=self.name,
             labels=self.dataset.labels,
             input=InputContract(height=self.shape[0], width=self.shape[1], channels=self.shape[2]),
             input_range=self.recipe.input_range,
-            head=head_of(final),
+            head=self.head,
             data=DataRecord.of(self.dataset),
             validation=self.recipe.validation,
             seed=self.options.seed,
@@ -236,6 +245,15 @@ def head_of(model: Any) -> str:
     last = model.layers[-1]
     activation = getattr(getattr(last, "activation", None), "__name__", "")
     return "softmax" if activation == "softmax" or type(last).__name__ == "Softmax" else "logits"
+
+
+def loss_of(keras: Any, recipe: Recipe, head: str) -> Any:
+    """The recipe's loss, for a network that ends in probabilities or in logits."""
+    losses = {
+        "sparse_categorical_crossentropy": keras.losses.SparseCategoricalCrossentropy,
+        "categorical_crossentropy": keras.losses.CategoricalCrossentropy,
+    }
+    return losses[recipe.loss](from_logits=head == "logits")
 
 
 def scorer(model: Any, recipe: Recipe) -> Callable[[Images], Scores]:

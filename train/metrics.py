@@ -13,6 +13,15 @@ from edgewright.runtime.backends import Scores
 from edgewright.train.datasets import Labels
 
 
+def probabilities(scores: Scores, head: str) -> Scores:
+    """Scores as probabilities: their softmax if they are `logits`."""
+    if head == "softmax":
+        return scores
+    powers: Scores = np.exp(scores - scores.max(axis=1, keepdims=True))
+    shares: Scores = powers / powers.sum(axis=1, keepdims=True)
+    return shares
+
+
 def summary(scores: Scores, labels: Labels) -> dict[str, float]:
     """Cross-entropy `loss`, `accuracy`, and macro `f1`, `precision`, `recall`.
 

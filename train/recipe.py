@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
-
-import numpy as np
+from typing import TYPE_CHECKING, Any
 
 from edgewright.runtime import plugins
-from edgewright.train.datasets import Images
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from edgewright.train.datasets import Images
 
 _RECIPES = "edgewright.train.recipes"
 
