@@ -36,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--seed", type=int, default=0, help="draws the calibration images (default: %(default)s)"
     )
-    parser.add_argument("--data", metavar="NAME|FILE.npz", help="the checkpoint's data set, if it was moved")
+    parser.add_argument("--data", metavar="NAME|PATH", help="the checkpoint's data set, if it was moved")
     parser.add_argument("--data-dir", type=Path, metavar="DIR", help="where named data sets lie as .npz")
     parser.add_argument("--overwrite", action="store_true", help="replace a bundle that is there")
 

@@ -126,7 +126,13 @@ def _ours() -> tuple[str, ...]:
 
 
 def _dataset_of(checkpoint: Checkpoint, options: Options) -> Dataset:
-    dataset = datasets.load(options.data or checkpoint.data.source, options.data_dir)
+    dataset = datasets.load(
+        options.data or checkpoint.data.source,
+        options.data_dir,
+        contract=checkpoint.input,
+        seed=checkpoint.seed,
+        skip_bad=checkpoint.data.skip_bad,
+    )
     if dataset.sha256 != checkpoint.data.sha256:
         raise CheckpointError(
             f"expected the data the checkpoint was trained on, {checkpoint.data.name} "

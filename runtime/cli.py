@@ -75,7 +75,15 @@ def _commands(words: Sequence[str]) -> Mapping[str, Callable[[], Any]]:
 
     found: dict[str, Callable[[], Any]] = {entry.name: entry.load for entry in entry_points(group=_GROUP)}
     found |= {name: loader(name) for name in own}
-    order = ("train", "export", "predict", "verify", "inspect", "bench")  # as they are used; others after
+    order = (
+        "data",
+        "train",
+        "export",
+        "predict",
+        "verify",
+        "inspect",
+        "bench",
+    )  # as they are used; others after
     return dict(sorted(found.items(), key=lambda item: (*order, item[0]).index(item[0])))
 
 

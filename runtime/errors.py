@@ -8,6 +8,7 @@ EdgewrightError
 ├── ModelFileError        not a model file, damaged, or without a contract
 ├── BundleError           a bundle whose manifest or files are not what they should be
 ├── CheckpointError       a checkpoint folder that cannot be used
+├── TrainingError         a training that cannot go on
 ├── OutputError           the place to write to is taken or cannot be written
 ├── ExportError           a conversion that failed, or a variant the gate left out
 └── MissingExtraError     a package that an optional extra would install
@@ -56,6 +57,10 @@ class BundleError(EdgewrightError):
 
 class CheckpointError(EdgewrightError):
     """A checkpoint folder that cannot be used."""
+
+
+class TrainingError(EdgewrightError):
+    """A training that cannot go on, such as one whose loss is no number."""
 
 
 class OutputError(EdgewrightError):

@@ -19,23 +19,26 @@ from numpy.typing import NDArray
 from edgewright.runtime import files, jsonio
 from edgewright.runtime.contract import HEADS, SCHEMA_VERSION, InputContract, check_schema
 from edgewright.runtime.errors import CheckpointError, MissingExtraError
+from edgewright.train import evaluation
 from edgewright.train.datasets import Dataset, Images, Labels
 
 CHECKPOINT = "checkpoint.json"
 MODEL = "model.keras"
 MODEL_H5 = "model.h5"
-OURS = (CHECKPOINT, MODEL, MODEL_H5, "history.csv", "accuracy.png", "loss.png")
+HISTORY = "history.csv"
+OURS = (CHECKPOINT, MODEL, MODEL_H5, HISTORY, *evaluation.FILES)
 
 
 @dataclass(frozen=True, kw_only=True)
 class DataRecord:
-    """Which data a model was trained on; `source` is what `datasets.load` takes."""
+    """Which data a model was trained on; `source` and `skip_bad` are what `datasets.load` takes."""
 
     name: str
     source: str
     sha256: str
     licence: str
     citation: str
+    skip_bad: bool = False
 
     @staticmethod
     def of(dataset: Dataset) -> DataRecord:
@@ -43,7 +46,14 @@ class DataRecord:
 
     @staticmethod
     def from_json(obj: jsonio.JsonObject) -> DataRecord:
-        return DataRecord(**{f.name: obj.text(f.name) for f in dataclasses.fields(DataRecord)})
+        return DataRecord(
+            name=obj.text("name"),
+            source=obj.text("source"),
+            sha256=obj.text("sha256"),
+            licence=obj.text("licence"),
+            citation=obj.text("citation"),
+            skip_bad=obj.has("skip_bad") and obj.flag("skip_bad"),
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

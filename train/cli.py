@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from edgewright.runtime import console
+from edgewright.train import data_options
 from edgewright.train import recipe as recipes
 
 HELP = "train a recipe and write a checkpoint that export takes"
@@ -14,26 +15,21 @@ HELP = "train a recipe and write a checkpoint that export takes"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("recipe", metavar="RECIPE", help="one of: " + ", ".join(recipes.names()))
     parser.add_argument(
-        "--data", metavar="NAME|FILE.npz", help="a data set by name or path (default: the recipe's)"
+        "--data", metavar="NAME|PATH", help="a data set as `edgewright data` takes it (default: the recipe's)"
     )
-    parser.add_argument(
-        "--data-dir",
-        type=Path,
-        metavar="DIR",
-        help="where named data sets lie as .npz (default: $EDGEWRIGHT_DATA, else ~/.cache/edgewright/data)",
-    )
+    data_options.add(parser)
     parser.add_argument("--out", type=Path, required=True, metavar="CHECKPOINT", help="the folder to write")
     parser.add_argument("--epochs", type=int, help="at most so many (default: the recipe's)")
     parser.add_argument(
         "--seed", type=int, default=0, help="for weights, order and split (default: %(default)s)"
     )
+    parser.add_argument("--resume", action="store_true", help="go on where a cut-off run of the same was")
     parser.add_argument("--overwrite", action="store_true", help="replace a checkpoint that is there")
 
 
 def run(arguments: argparse.Namespace) -> int:
     from edgewright.runtime.errors import InputError
     from edgewright.runtime.files import check_output
-    from edgewright.train import datasets
     from edgewright.train.checkpoint import OURS
     from edgewright.train.fit import Options, train
 
@@ -42,8 +38,8 @@ def run(arguments: argparse.Namespace) -> int:
         raise InputError(f"expected --epochs of at least 1, got {arguments.epochs}")
     if not 0 <= arguments.seed < 2**32:
         raise InputError(f"expected --seed from 0 to {2**32 - 1}, got {arguments.seed}")
-    check_output(arguments.out, overwrite=arguments.overwrite, ours=OURS)
-    dataset = datasets.load(arguments.data or recipe.data, arguments.data_dir)
+    check_output(arguments.out, overwrite=arguments.overwrite or arguments.resume, ours=OURS)
+    dataset = data_options.load(arguments, arguments.data or recipe.data, recipe.shape, arguments.seed)
     console.say(
         f"{arguments.recipe} on {dataset.name}: {len(dataset.x_train):,} training and "
         f"{len(dataset.x_test):,} test images, {len(dataset.labels)} classes"
@@ -57,6 +53,7 @@ def run(arguments: argparse.Namespace) -> int:
             seed=arguments.seed,
             epochs=arguments.epochs,
             overwrite=arguments.overwrite,
+            resume=arguments.resume,
         ),
     )
     done = checkpoint.training
@@ -65,4 +62,7 @@ def run(arguments: argparse.Namespace) -> int:
         f"test accuracy {checkpoint.metrics['test_accuracy']:.4f} "
         f"({done['parameters']:,} parameters, {kept}, {done['seconds']:.1f} s); wrote {arguments.out}"
     )
+    if not done["finished"]:
+        console.complain("interrupted; --resume goes on from here")
+        return 130
     return 0

@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import csv
+import hashlib
+import json
+import math
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from edgewright.runtime import console, files, plugins
+from edgewright.runtime.backends import Scores
 from edgewright.runtime.contract import InputContract
-from edgewright.runtime.errors import DataError, EdgewrightError, MissingExtraError
-from edgewright.train import plots
+from edgewright.runtime.errors import DataError, EdgewrightError, MissingExtraError, TrainingError
+from edgewright.train import evaluation, metrics
+from edgewright.train.batches import batches
 from edgewright.train.checkpoint import (
     CHECKPOINT,
+    HISTORY,
     MODEL,
     MODEL_H5,
     OURS,
@@ -25,11 +31,13 @@ from edgewright.train.checkpoint import (
     scale,
     split,
 )
-from edgewright.train.datasets import Dataset
+from edgewright.train.datasets import Dataset, Images
+from edgewright.train.progress import Progress, State
 from edgewright.train.recipe import Recipe
 from edgewright.train.stack import import_keras, versions
 
 SAVED_TOLERANCE = 1e-6  # a saved model gives the scores of the one in memory
+_BATCH = 500
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,10 +48,14 @@ class Options:
     seed: int = 0
     epochs: int | None = None
     overwrite: bool = False
+    resume: bool = False
 
 
 def train(name: str, recipe: Recipe, dataset: Dataset, options: Options) -> Checkpoint:
     """Train `recipe` on `dataset` and write a checkpoint folder to `options.out`.
+
+    Ctrl-C stops after the epoch at hand is dropped and what there is was written; then, and after a
+    kill, `options.resume` goes on from the last whole epoch to the same result.
 
     Returns:
         What was written; `metrics` holds accuracy and loss on validation and test images.
@@ -51,75 +63,181 @@ def train(name: str, recipe: Recipe, dataset: Dataset, options: Options) -> Chec
     Raises:
         OutputError: the folder is taken or cannot be written.
         DataError: too few images of a class to split.
+        InputError: nothing to resume, or another run.
+        TrainingError: the loss is no finite number.
+        KeyboardInterrupt: before the first epoch was whole.
     """
-    with files.new_folder(options.out, overwrite=options.overwrite, ours=OURS) as (folder, _):
-        return _train(name, recipe, dataset, options, folder)
-
-
-def _train(name: str, recipe: Recipe, dataset: Dataset, options: Options, folder: Path) -> Checkpoint:
     keras = import_keras()
-    if not plugins.installed("matplotlib"):
-        raise MissingExtraError("matplotlib, which draws the curves,", "train")
-    keras.utils.set_random_seed(options.seed)
-    try:
-        train_part, validation_part = split(dataset.y_train, recipe.validation, options.seed)
-    except ValueError as failure:
-        raise DataError(f"cannot hold out validation images of {dataset.name}: {failure}") from failure
-    x = scale(dataset.x_train, recipe.input_range)
-    shape, classes = dataset.x_train.shape[1:], len(dataset.labels)
-    model = recipe.build(keras, shape, classes)
-    model.compile(recipe.optimizer(keras), "sparse_categorical_crossentropy", metrics=["accuracy"])
-    epochs = options.epochs or recipe.epochs
-    start = time.perf_counter()
-    steps = -(-len(train_part) // recipe.batch_size)
-    with console.progress("training", total=epochs * steps) as bar:
-        early = keras.callbacks.EarlyStopping(
-            monitor="val_loss", patience=recipe.patience, restore_best_weights=True
-        )
-        history = model.fit(
-            x[train_part],
-            dataset.y_train[train_part],
-            validation_data=(x[validation_part], dataset.y_train[validation_part]),
-            epochs=epochs,
-            batch_size=recipe.batch_size,
-            callbacks=[early, _reporter(keras, bar, epochs)],
-            verbose=0,
-        ).history
-    seconds = time.perf_counter() - start
-    best = int(np.argmin(history["val_loss"]))
-    final = recipe.build(keras, shape, classes)  # the network alone, without optimizer state
-    final.set_weights(model.get_weights())
-    scores = _scores(final, scale(dataset.x_test, recipe.input_range))
-    _save(keras, final, folder, dataset, recipe, scores)
-    plots.curves(history, folder)
-    _write_history(history, folder / "history.csv")
-    checkpoint = Checkpoint(
-        recipe=name,
-        labels=dataset.labels,
-        input=InputContract(height=shape[0], width=shape[1], channels=shape[2]),
-        input_range=recipe.input_range,
-        head=head_of(final),
-        data=DataRecord.of(dataset),
-        validation=recipe.validation,
-        seed=options.seed,
-        model_sha256=files.sha256_of(folder / MODEL),
-        metrics={
-            "train_accuracy": float(history["accuracy"][best]),
-            "validation_accuracy": float(history["val_accuracy"][best]),
-            "validation_loss": float(history["val_loss"][best]),
-            "test_accuracy": float(np.mean(scores.argmax(1) == dataset.y_test)),
-        },
-        training={
-            "epochs": len(history["loss"]),
-            "best_epoch": best + 1,
-            "seconds": round(seconds, 2),
-            "parameters": int(final.count_params()),
-            "batch_size": recipe.batch_size,
-        },
-        versions=versions("edgewright", "tensorflow", "keras", "numpy"),
-    )
-    files.write_file(folder / CHECKPOINT, checkpoint.to_bytes())
+    for module in ("matplotlib", "sklearn"):
+        if not plugins.installed(module):
+            raise MissingExtraError(f"{module}, which reports on training,", "train")
+    overwrite = options.overwrite or options.resume
+    with files.new_folder(options.out, overwrite=overwrite, ours=OURS) as (folder, _):
+        run = _Run(keras, name, recipe, dataset, options)
+        run.fit()
+        checkpoint = run.write(folder)
+    if run.finished:
+        run.progress.remove()
     return checkpoint
+
+
+class _Run:
+    """One training under way."""
+
+    def __init__(self, keras: Any, name: str, recipe: Recipe, dataset: Dataset, options: Options) -> None:
+        self.keras, self.name, self.recipe, self.dataset, self.options = keras, name, recipe, dataset, options
+        self.epochs = options.epochs or recipe.epochs
+        self.shape, self.classes = dataset.x_train.shape[1:], len(dataset.labels)
+        self.progress = Progress(options.out, self._identity())
+        self.finished = False
+        keras.utils.set_random_seed(options.seed)
+        try:
+            train_part, validation_part = split(dataset.y_train, recipe.validation, options.seed)
+        except ValueError as failure:
+            raise DataError(f"cannot hold out validation images of {dataset.name}: {failure}") from failure
+        self.train_part = train_part
+        self.x_validation = dataset.x_train[validation_part]
+        self.y_validation = dataset.y_train[validation_part]
+        self.steps = -(-len(train_part) // recipe.batch_size)
+        self.model = recipe.build(keras, self.shape, self.classes)
+        self.head = head_of(self.model)
+        self.model.compile(
+            recipe.optimizer(keras, self.steps * self.epochs),
+            loss_of(keras, recipe, self.head),
+            metrics=["accuracy"],
+        )
+
+    def _identity(self) -> str:
+        """Names what was asked for: a run with other data, seed, recipe or length cannot go on from it."""
+        asked = [self.name, self.dataset.sha256, self.options.seed, self.epochs, self.recipe.batch_size]
+        return hashlib.sha256(json.dumps(asked).encode()).hexdigest()
+
+    def fit(self) -> None:
+        if self.options.resume:
+            self.state = self.progress.restore(self.model)
+        else:
+            self.progress.remove()
+            self.state = State(identity=self.progress.identity, history=[], best_epoch=0, seconds=0.0)
+        done = len(self.state.history)
+        given = batches(
+            self.keras,
+            self.recipe,
+            self.dataset.x_train[self.train_part],
+            self.dataset.y_train[self.train_part],
+            self.classes,
+            self.options.seed,
+            done,
+        )
+        if self._patience_is_out():
+            done = self.epochs
+        try:
+            with console.progress("training", total=(self.epochs - done) * self.steps) as bar:
+                self.model.fit(
+                    given,
+                    initial_epoch=done,
+                    epochs=self.epochs,
+                    callbacks=[self._callback(bar)],
+                    shuffle=False,
+                    verbose=0,
+                )
+            self.finished = True
+        except KeyboardInterrupt:
+            if not self.state.history:
+                raise
+
+    def _callback(self, bar: console.Progress) -> Any:
+        run, scores_of = self, scorer(self.model, self.recipe)
+
+        class EveryEpoch(self.keras.callbacks.Callback):  # type: ignore[misc,name-defined]
+            def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+                self._epoch, self._start = epoch + 1, time.perf_counter()
+
+            def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+                bar.advance(note=f"epoch {self._epoch}, loss {logs['loss']:.4f}")
+                if not math.isfinite(logs["loss"]):
+                    raise TrainingError(
+                        f"expected a finite loss, got {logs['loss']} at step {batch + 1} of epoch "
+                        f"{self._epoch}; lower the learning rate or look at the data"
+                    )
+
+            def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+                guessed = metrics.probabilities(scores_of(run.x_validation), run.head)
+                found = metrics.summary(guessed, run.y_validation)
+                figures = {"loss": float(logs["loss"]), "accuracy": float(logs["accuracy"])}
+                figures |= {f"val_{key}": value for key, value in found.items()}
+                run.note_epoch(figures, time.perf_counter() - self._start)
+                if run._patience_is_out():
+                    self.model.stop_training = True
+
+        return EveryEpoch()
+
+    def note_epoch(self, figures: dict[str, float], seconds: float) -> None:
+        history = [*self.state.history, figures]
+        best = min(range(len(history)), key=lambda i: history[i]["val_loss"]) + 1
+        self.state = State(
+            identity=self.state.identity,
+            history=history,
+            best_epoch=best,
+            seconds=self.state.seconds + seconds,
+        )
+        self.progress.save(self.model, self.state, is_best=best == len(history))
+        shown = "  ".join(f"{key} {value:.4f}" for key, value in figures.items())
+        console.say(f"epoch {len(history)}/{self.epochs}  {shown}")
+
+    def _patience_is_out(self) -> bool:
+        patience = self.recipe.patience
+        return patience is not None and len(self.state.history) - self.state.best_epoch >= patience
+
+    def write(self, folder: Path) -> Checkpoint:
+        """The checkpoint of the best epoch so far."""
+        final = self.recipe.build(self.keras, self.shape, self.classes)  # without optimizer state
+        self.progress.load_best(final)
+        scores = scorer(final, self.recipe)(self.dataset.x_test)
+        self._save(final, folder, scores)
+        _write_history(self.state.history, folder / HISTORY)
+        guessed = metrics.probabilities(scores, self.head)
+        evaluation.write(folder, self.state.history, self.state.best_epoch, self.dataset, guessed)
+        best = self.state.history[self.state.best_epoch - 1]
+        test = metrics.summary(guessed, self.dataset.y_test)
+        checkpoint = Checkpoint(
+            recipe=self.name,
+            labels=self.dataset.labels,
+            input=InputContract(height=self.shape[0], width=self.shape[1], channels=self.shape[2]),
+            input_range=self.recipe.input_range,
+            head=self.head,
+            data=DataRecord.of(self.dataset),
+            validation=self.recipe.validation,
+            seed=self.options.seed,
+            model_sha256=files.sha256_of(folder / MODEL),
+            metrics={
+                "train_accuracy": best["accuracy"],
+                **{f"validation_{key}": best[f"val_{key}"] for key in test},
+                **{f"test_{key}": value for key, value in test.items()},
+            },
+            training={
+                "epochs": len(self.state.history),
+                "best_epoch": self.state.best_epoch,
+                "finished": self.finished,
+                "seconds": round(self.state.seconds, 2),
+                "parameters": int(final.count_params()),
+                "batch_size": self.recipe.batch_size,
+            },
+            versions=versions("edgewright", "tensorflow", "keras", "numpy", "scikit-learn"),
+        )
+        files.write_file(folder / CHECKPOINT, checkpoint.to_bytes())
+        return checkpoint
+
+    def _save(self, model: Any, folder: Path, expected: Scores) -> None:
+        """Write both formats and see that what they load as predicts what the model in memory does."""
+        few = self.dataset.x_test[:256]
+        for name in (MODEL, MODEL_H5):
+            model.save(folder / name)
+            loaded = self.keras.saving.load_model(folder / name, compile=False, safe_mode=True)
+            error = float(np.abs(scorer(loaded, self.recipe)(few) - expected[: len(few)]).max())
+            if not error <= SAVED_TOLERANCE:
+                raise EdgewrightError(
+                    f"expected {name} to predict what the model in memory does, got scores {error:.2g} apart"
+                )
 
 
 def head_of(model: Any) -> str:
@@ -129,41 +247,31 @@ def head_of(model: Any) -> str:
     return "softmax" if activation == "softmax" or type(last).__name__ == "Softmax" else "logits"
 
 
-def _scores(model: Any, x: NDArray[np.float32]) -> NDArray[np.float32]:
-    batches = [np.asarray(model(x[i : i + 500], training=False)) for i in range(0, len(x), 500)]
-    return np.concatenate(batches)
+def loss_of(keras: Any, recipe: Recipe, head: str) -> Any:
+    """The recipe's loss, for a network that ends in probabilities or in logits."""
+    losses = {
+        "sparse_categorical_crossentropy": keras.losses.SparseCategoricalCrossentropy,
+        "categorical_crossentropy": keras.losses.CategoricalCrossentropy,
+    }
+    return losses[recipe.loss](from_logits=head == "logits")
 
 
-def _save(
-    keras: Any, model: Any, folder: Path, dataset: Dataset, recipe: Recipe, expected: NDArray[np.float32]
-) -> None:
-    """Write both formats and see that what they load as predicts what the model in memory does."""
-    few = scale(dataset.x_test[:256], recipe.input_range)
-    for name in (MODEL, MODEL_H5):
-        model.save(folder / name)
-        loaded = keras.saving.load_model(folder / name, compile=False, safe_mode=True)
-        error = float(np.abs(_scores(loaded, few) - expected[: len(few)]).max())
-        if not error <= SAVED_TOLERANCE:
-            raise EdgewrightError(
-                f"expected {name} to predict what the model in memory does, got scores {error:.2g} apart"
-            )
+def scorer(model: Any, recipe: Recipe) -> Callable[[Images], Scores]:
+    """A function from raw pixels `(n, height, width, channels)` to the model's scores `(n, classes)`."""
+    import tensorflow as tf
+
+    call = tf.function(lambda x: model(x, training=False), reduce_retracing=True)
+
+    def scores(images: Images) -> Scores:
+        parts = (scale(images[i : i + _BATCH], recipe.input_range) for i in range(0, len(images), _BATCH))
+        return np.concatenate([call(part).numpy() for part in parts])
+
+    return scores
 
 
-def _reporter(keras: Any, bar: console.Progress, epochs: int) -> Any:
-    class Reporter(keras.callbacks.Callback):  # type: ignore[misc]
-        def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-            bar.advance()
-
-        def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-            figures = "  ".join(f"{key} {value:.4f}" for key, value in logs.items())
-            console.say(f"epoch {epoch + 1}/{epochs}  {figures}")
-
-    return Reporter()
-
-
-def _write_history(history: dict[str, list[float]], path: Path) -> None:
+def _write_history(history: list[dict[str, float]], path: Path) -> None:
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
-        writer.writerow(["epoch", *history])
-        for epoch, row in enumerate(zip(*history.values(), strict=True), start=1):
-            writer.writerow([epoch, *(f"{value:.6f}" for value in row)])
+        writer.writerow(["epoch", *history[0]])
+        for epoch, figures in enumerate(history, start=1):
+            writer.writerow([epoch, *(f"{value:.6f}" for value in figures.values())])

@@ -196,9 +196,10 @@ def test_files_that_hold_no_arrays_are_refused(tmp_path: Path, raw: bytes) -> No
 
 def test_a_single_array_and_a_folder_are_no_data_set(tmp_path: Path) -> None:
     np.save(tmp_path / "one.npy", np.zeros(3))
-    for source in (tmp_path / "one.npy", tmp_path):
-        with pytest.raises(DataError, match=r"expected an \.npz file"):
-            datasets.load(str(source))
+    with pytest.raises(DataError, match=r"expected an \.npz file"):
+        datasets.load(str(tmp_path / "one.npy"))
+    with pytest.raises(DataError, match="expected a size for the pictures"):
+        datasets.load(str(tmp_path))
 
 
 def test_a_refused_file_is_closed(tmp_path: Path) -> None:

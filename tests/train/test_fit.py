@@ -23,7 +23,9 @@ from edgewright.train.fit import Options, head_of, train
 from edgewright.train.recipe import Recipe
 from edgewright.train.stack import import_keras
 
-FILES = {"model.keras", "model.h5", "checkpoint.json", "history.csv", "accuracy.png", "loss.png"}
+PICTURES = {"accuracy.png", "loss.png", "f1.png", "confusion.png", "mistakes.png"}
+FIGURES = {"checkpoint.json", "history.csv", "evaluation.json", "classes.csv", "confusion.csv"}
+FILES = {"model.keras", "model.h5"} | PICTURES | FIGURES
 
 
 @pytest.fixture(scope="module")
@@ -87,7 +89,9 @@ def test_the_history_has_a_row_an_epoch_and_the_best_is_kept(trained: Path) -> N
         rows = list(csv.DictReader(file))
     checkpoint = Checkpoint.open(trained)
     assert [int(row["epoch"]) for row in rows] == list(range(1, checkpoint.training["epochs"] + 1))
-    assert set(rows[0]) == {"epoch", "accuracy", "loss", "val_accuracy", "val_loss"}
+    assert set(rows[0]) == {"epoch", "accuracy", "loss"} | {
+        f"val_{name}" for name in ("accuracy", "loss", "f1", "precision", "recall")
+    }
     best = min(rows, key=lambda row: float(row["val_loss"]))
     assert int(best["epoch"]) == checkpoint.training["best_epoch"]
     assert float(best["val_loss"]) == pytest.approx(checkpoint.metrics["validation_loss"], abs=1e-6)
@@ -105,7 +109,7 @@ def test_the_kept_weights_are_those_of_the_best_epoch(trained: Path, fashion_min
 
 
 def test_the_curves_are_pictures(trained: Path) -> None:
-    for name in ("accuracy.png", "loss.png"):
+    for name in ("accuracy.png", "loss.png", "f1.png"):
         with Image.open(trained / name) as picture:
             picture.load()
             assert picture.size == (840, 504)
@@ -153,7 +157,7 @@ def test_overwriting_replaces_the_whole_checkpoint(checkpoint: Path, few: Datase
 def test_a_failure_in_mid_training_leaves_the_old_checkpoint_and_nothing_else(
     checkpoint: Path, few: Dataset
 ) -> None:
-    def optimizer(keras: Any) -> Any:
+    def optimizer(keras: Any, _: int) -> Any:
         class Failing(keras.optimizers.Adam):  # type: ignore[misc]
             def update_step(self, *_: Any) -> None:
                 raise RuntimeError("out of memory")
@@ -168,7 +172,7 @@ def test_a_failure_in_mid_training_leaves_the_old_checkpoint_and_nothing_else(
 
 
 def test_a_training_that_diverges_ends_in_one_line_and_writes_nothing(tmp_path: Path, few: Dataset) -> None:
-    wild = short(optimizer=lambda keras: keras.optimizers.SGD(1e30))
+    wild = short(optimizer=lambda keras, _: keras.optimizers.SGD(1e30))
     with pytest.raises(EdgewrightError, match=r"NaN|finite|diverge"):
         train("fashion-mlp", wild, few, Options(out=tmp_path / "out"))
     assert list(tmp_path.iterdir()) == []

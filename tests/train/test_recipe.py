@@ -34,7 +34,7 @@ def test_fashion_mlp_is_one_hidden_layer_of_256() -> None:
 
 def test_fashion_mlp_learns_by_adam_at_two_thousandths_on_pixels_from_0_to_1() -> None:
     found = recipe.get("fashion-mlp")
-    optimizer = found.optimizer(import_keras())
+    optimizer = found.optimizer(import_keras(), 100)
     assert type(optimizer).__name__ == "Adam"
     assert np.isclose(float(optimizer.learning_rate), 0.002)
     assert found.input_range == (0.0, 1.0)
@@ -43,4 +43,4 @@ def test_fashion_mlp_learns_by_adam_at_two_thousandths_on_pixels_from_0_to_1() -
 def test_each_training_run_gets_an_optimizer_of_its_own() -> None:
     keras = import_keras()
     found = recipe.get("fashion-mlp")
-    assert found.optimizer(keras) is not found.optimizer(keras)
+    assert found.optimizer(keras, 100) is not found.optimizer(keras, 100)

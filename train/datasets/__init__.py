@@ -1,8 +1,9 @@
 """Labelled images for training, calibrating and judging.
 
 A data set is named (`fashion-mini` comes with the package; `mnist`, `fashion-mnist`, `cifar10` come
-from a folder of .npz files, else are downloaded by Keras) or is the path of an .npz file with
-`x_train`, `y_train`, `x_test`, `y_test` and, if it has them, `labels`.
+from a folder of .npz files, else are downloaded by Keras) or is a path: an .npz file with `x_train`,
+`y_train`, `x_test`, `y_test` and, if it has them, `labels`; a folder of IDX files; or class folders of
+pictures.
 """
 
 from __future__ import annotations
@@ -19,7 +20,9 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from edgewright.runtime.contract import InputContract
 from edgewright.runtime.errors import DataError, UnknownNameError
+from edgewright.train.datasets import folder, idx
 
 Images: TypeAlias = NDArray[np.uint8]  # (n, height, width, channels), RGB or grey
 Labels: TypeAlias = NDArray[np.int64]  # (n,)
@@ -47,7 +50,7 @@ class Dataset:
     """Images uint8 `(n, height, width, channels)` and their class numbers `(n,)`, trained and tested apart.
 
     `sha256` covers the four arrays and names this very data in checkpoints and manifests; `source`
-    is what `load` was given.
+    and `skip_bad` are what `load` was given, the path made absolute.
     """
 
     name: str
@@ -59,6 +62,7 @@ class Dataset:
     labels: tuple[str, ...]
     licence: str = "unknown"
     citation: str = "unknown"
+    skip_bad: bool = False
     sha256: str = dataclasses.field(init=False)
 
     def __post_init__(self) -> None:
@@ -111,13 +115,23 @@ def names() -> tuple[str, ...]:
     return tuple(_NAMED)
 
 
-def load(source: str, data_dir: Path | None = None) -> Dataset:
+def load(
+    source: str,
+    data_dir: Path | None = None,
+    *,
+    contract: InputContract | None = None,
+    seed: int = 0,
+    skip_bad: bool = False,
+) -> Dataset:
     """Load a data set.
 
     Args:
-        source: a name of `names()`, or the path of an .npz file.
+        source: a name of `names()`, or a path.
         data_dir: where named sets lie as .npz files; by default the folder in the environment
             variable EDGEWRIGHT_DATA, else ~/.cache/edgewright/data.
+        contract: what pictures in class folders are brought to; only those need it.
+        seed: splits class folders that have no `train` and `test`.
+        skip_bad: leave damaged pictures of class folders out instead of refusing them.
 
     Raises:
         UnknownNameError: neither a known name nor a file.
@@ -129,7 +143,16 @@ def load(source: str, data_dir: Path | None = None) -> Dataset:
             if path.suffix or os.sep in source:
                 raise DataError(f"expected a data set, got {source}, which does not exist")
             raise UnknownNameError("data set", source, _NAMED)
-        return _from_npz(path, name=path.stem, source=str(path.resolve()))
+        name, absolute = path.stem or path.resolve().name, str(path.resolve())
+        if not path.is_dir():
+            return _from_npz(path, name=name, source=absolute)
+        if idx.is_folder(path):
+            return _from_arrays(idx.read(path), None, name=name, source=absolute)
+        if contract is None:
+            raise DataError(f"expected a size for the pictures in {path}, got none; add --size HEIGHTxWIDTH")
+        pictures = folder.read(path, contract, seed=seed, skip_bad=skip_bad)
+        found = _from_arrays(pictures.arrays, np.array(pictures.labels), name=name, source=absolute)
+        return dataclasses.replace(found, skip_bad=skip_bad)
     known = _NAMED[source]
     if source == "fashion-mini":
         with resources.as_file(resources.files(__name__) / known.file) as path:

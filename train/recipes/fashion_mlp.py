@@ -27,8 +27,9 @@ def build(keras: Any, shape: tuple[int, int, int], classes: int) -> Any:
 RECIPE = Recipe(
     summary="Flatten, Dense 256 ReLU, Dropout, Dense softmax; Adam 0.002",
     data="fashion-mini",
+    shape=(28, 28, 1),
     build=build,
-    optimizer=lambda keras: keras.optimizers.Adam(0.002),
+    optimizer=lambda keras, _: keras.optimizers.Adam(0.002),
     epochs=20,
     batch_size=64,
     patience=4,

@@ -1,0 +1,54 @@
+"""A network of under 100,000 parameters worth shipping: residual blocks on Fashion-MNIST."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from edgewright.train import augment
+from edgewright.train.datasets import Images
+from edgewright.train.recipe import Recipe
+
+
+def build(keras: Any, shape: tuple[int, int, int], classes: int) -> Any:
+    layers = keras.layers
+
+    def convolve(x: Any, filters: int, strides: int = 1) -> Any:
+        x = layers.Conv2D(filters, 3, strides=strides, padding="same", use_bias=False)(x)
+        return layers.BatchNormalization()(x)
+
+    image = keras.Input(shape, name="image")
+    x = layers.ReLU()(convolve(image, 24))
+    x = layers.ReLU()(convolve(x, 32, 2))
+    x = layers.ReLU()(layers.Add()([x, convolve(layers.ReLU()(convolve(x, 32)), 32)]))
+    x = layers.ReLU()(convolve(x, 48, 2))
+    x = layers.ReLU()(layers.Add()([x, convolve(layers.ReLU()(convolve(x, 48)), 48)]))
+    x = layers.Dropout(0.2)(layers.GlobalAveragePooling2D()(x))
+    scores = layers.Dense(classes, activation="softmax")(x)
+    return keras.Model(image, scores, name="fashion_cnn")
+
+
+def change(images: Images, random: np.random.Generator) -> Images:
+    return augment.erase(augment.mirror(augment.shift(images, random, 2), random), random, 8)
+
+
+def optimizer(keras: Any, steps: int) -> Any:
+    warmup = steps // 20
+    schedule = keras.optimizers.schedules.CosineDecay(
+        0.0005, steps - warmup, warmup_target=0.005, warmup_steps=warmup
+    )
+    return keras.optimizers.AdamW(schedule, weight_decay=0.01)
+
+
+RECIPE = Recipe(
+    summary="residual blocks, under 100k parameters; AdamW, cosine schedule, shifts, mirrors, erasing",
+    data="fashion-mnist",
+    shape=(28, 28, 1),
+    build=build,
+    optimizer=optimizer,
+    epochs=50,
+    batch_size=128,
+    augment=change,
+    validation=0.05,
+)

@@ -1,0 +1,47 @@
+"""A network of under 20,000 parameters for MNIST, small enough for a microcontroller."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from edgewright.train import augment
+from edgewright.train.datasets import Images
+from edgewright.train.recipe import Recipe
+
+
+def build(keras: Any, shape: tuple[int, int, int], classes: int) -> Any:
+    layers = keras.layers
+    x = image = keras.Input(shape, name="image")
+    for filters, strides in ((12, 1), (16, 2), (24, 1), (24, 2), (32, 1)):
+        x = layers.Conv2D(filters, 3, strides=strides, padding="same", use_bias=False)(x)
+        x = layers.ReLU()(layers.BatchNormalization()(x))
+    x = layers.Dropout(0.1)(layers.GlobalAveragePooling2D()(x))
+    scores = layers.Dense(classes, activation="softmax")(x)
+    return keras.Model(image, scores, name="mnist_tiny")
+
+
+def change(images: Images, random: np.random.Generator) -> Images:
+    return augment.shift(images, random, 2)
+
+
+def optimizer(keras: Any, steps: int) -> Any:
+    warmup = steps // 20
+    schedule = keras.optimizers.schedules.CosineDecay(
+        0.001, steps - warmup, warmup_target=0.01, warmup_steps=warmup
+    )
+    return keras.optimizers.AdamW(schedule, weight_decay=0.01)
+
+
+RECIPE = Recipe(
+    summary="five convolutions, under 20k parameters; AdamW, cosine schedule, shifts",
+    data="mnist",
+    shape=(28, 28, 1),
+    build=build,
+    optimizer=optimizer,
+    epochs=25,
+    batch_size=128,
+    augment=change,
+    validation=0.05,
+)
