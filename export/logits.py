@@ -3,8 +3,9 @@
 A converter quantizes the logits over their whole range, most of which the softmax turns into zero:
 -40 and -20 under a best logit of 10 are both a probability of nothing. The steps that are left are
 so coarse that the two best classes tie on 1 % of images and more, and half of these ties go to the
-wrong one. Logits are saturated on both sides instead, as far out as no score of 8 bits changes. That
-is one scale and one zero point in the file: no operator, no byte, no time.
+wrong one. Logits are saturated from below instead, so far down that no score of 8 bits changes. That
+is one scale and one zero point in the file: no operator, no byte, no time. The upper end stays: two
+classes that both reach it would tie.
 """
 
 from __future__ import annotations
@@ -34,16 +35,13 @@ def narrow(quantized: bytes, float32: bytes, calibration: Images) -> tuple[bytes
     if target is None or source is None:
         return None
     scale, zero_point = tflite_tree.quantization(tree, target)
-    found = _values(float32, source, calibration)
-    ordered = np.sort(found, axis=1)
-    best, second = ordered[:, -1], ordered[:, -2]
-    low = max((-128 - zero_point) * scale, float(best.min()) - REACH)
-    high = min((127 - zero_point) * scale, float(second.max()) + REACH)
-    narrowed = (high - low) / 255
-    if not 0 < narrowed < scale:
+    low, high = (-128 - zero_point) * scale, (127 - zero_point) * scale
+    raised = float(_values(float32, source, calibration).max(axis=1).min()) - REACH
+    if not low < raised < high:
         return None
-    tflite_tree.set_quantization(tree, target, narrowed, max(-128, min(127, round(-128 - low / narrowed))))
-    chosen = f"saturated to {low:.2f} … {high:.2f}: steps of {narrowed:.3f} instead of {scale:.3f}"
+    narrowed = (high - raised) / 255
+    tflite_tree.set_quantization(tree, target, narrowed, max(-128, min(127, round(-128 - raised / narrowed))))
+    chosen = f"saturated below {raised:.2f}: steps of {narrowed:.3f} instead of {scale:.3f}"
     return tflite_tree.write(tree), chosen
 
 

@@ -30,7 +30,7 @@ RECIPE = Recipe(
     shape=(28, 28, 1),
     build=build,
     optimizer=lambda keras, _: keras.optimizers.Adam(0.002),
-    epochs=20,
+    epochs=30,
     batch_size=64,
-    patience=4,
+    patience=6,
 )

