@@ -36,10 +36,24 @@ class Scored:
 
 
 @dataclass(frozen=True, kw_only=True)
+class _Part:
+    """What a worker answers: its scores lie in the file `scores`.
+
+    They are not sent: a worker that is sending more than a pipe holds while another one is killed
+    never ends.
+    """
+
+    scores: Path
+    kernels: str
+    input: TensorSpec
+    output: TensorSpec
+
+
+@dataclass(frozen=True, kw_only=True)
 class Pending:
     """Scores that are still being computed."""
 
-    parts: list[Future[Scored]]
+    parts: list[Future[_Part]]
 
     def result(self) -> Scored:
         """Wait for them. Raises what the runtime raised, `ExportError` if a worker died."""
@@ -50,7 +64,7 @@ class Pending:
                 "a scoring process was ended from outside; is there enough memory? Export again"
             ) from failure
         return Scored(
-            scores=np.concatenate([part.scores for part in found]),
+            scores=np.concatenate([np.load(part.scores) for part in found]),
             kernels=found[0].kernels,
             input=found[0].input,
             output=found[0].output,
@@ -58,7 +72,10 @@ class Pending:
 
 
 class Scorer:
-    """Hands files to the workers; `images` is an .npy of uint8 `(n, height, width, channels)`."""
+    """Hands files to the workers.
+
+    `images` is an .npy of uint8 `(n, height, width, channels)`; scores are written beside it.
+    """
 
     def __init__(self, pool: ProcessPoolExecutor, workers: int, images: Path) -> None:
         self._pool, self._workers, self._images = pool, workers, images
@@ -102,11 +119,13 @@ def _watch_parent() -> None:
     threading.Thread(target=wait, daemon=True).start()
 
 
-def _score(model: Path, images: Path, start: int, stop: int) -> Scored:
+def _score(model: Path, images: Path, start: int, stop: int) -> _Part:
     backend = backends.for_path(model)
     file = backend.read(model)
     file.contract()  # the stamped hash is checked here, as on a device
     session = backend.open(file, threads=1)
     pixels = np.load(images, mmap_mode="r")[start:stop]
     scores = np.concatenate([session.run(np.ascontiguousarray(image[np.newaxis])) for image in pixels])
-    return Scored(scores=scores, kernels=session.kernels, input=session.input, output=session.output)
+    out = images.with_name(f"{model.name}-{start}.scores.npy")
+    np.save(out, scores)
+    return _Part(scores=out, kernels=session.kernels, input=session.input, output=session.output)
