@@ -65,7 +65,7 @@ def _print(target: str, threads: int, found: list[Measurement]) -> None:
     from edgewright.benchmarks.stats import percentile
 
     def ms(nanoseconds: float) -> str:
-        return f"{nanoseconds / 1e6:.4f}"
+        return f"{nanoseconds / 1e6:.4g}"
 
     rows = []
     for m in found:
@@ -73,7 +73,7 @@ def _print(target: str, threads: int, found: list[Measurement]) -> None:
         rows.append(
             (
                 m.variant,
-                f"{m.samples_ns['load'][0] / 1e6:.2f}",
+                ms(m.samples_ns["load"][0]),
                 ms(m.samples_ns["first_run"][0]),
                 ms(warm[50].value),
                 f"{ms(warm[50].low)} to {ms(warm[50].high)}",

@@ -115,16 +115,16 @@ def _bench(rows: Rows, environment: Mapping[str, Any]) -> str:
     for (recipe, variant, _, _), found in by_variant.items():
 
         def ms(metric: str, found: Mapping[str, Mapping[str, Any]] = found) -> str:
-            return f"{found[metric]['value']:.4f}"
+            return f"{found[metric]['value']:.4g}"
 
         p50 = found["p50"]
         lines.append(
             (
                 f"`{recipe}`",
                 f"`{variant}`",
-                f"{found['load']['value']:.2f}",
+                ms("load"),
                 ms("first_run"),
-                f"{p50['value']:.4f} [{p50['low']:.4f}, {p50['high']:.4f}]",
+                f"{p50['value']:.4g} [{p50['low']:.4g}, {p50['high']:.4g}]",
                 ms("p90"),
                 ms("p99"),
                 ms("jpeg_to_label_p50"),
