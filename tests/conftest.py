@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Collection, Iterator
@@ -23,6 +24,9 @@ from edgewright.train.fit import train
 ROOT = Path(__file__).resolve().parent.parent
 Run = Callable[..., tuple[int, str, str]]
 Fresh = Callable[..., "subprocess.CompletedProcess[str]"]
+
+# A shell starts what it puts in the background deaf to Ctrl-C, which some of the tests press.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
