@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 from edgewright.runtime import console
 
 if TYPE_CHECKING:
-    from edgewright.benchmarks.measurement import Measurement
+    from edgewright.benchmarks.measurement import Measurement, Plan
+    from edgewright.runtime.manifest import Bundle
 
 HELP = "measure the latency and memory of a bundle's variants"
 
@@ -34,55 +35,96 @@ def run(arguments: argparse.Namespace) -> int:
     from edgewright.runtime.errors import InputError
     from edgewright.runtime.manifest import Bundle
 
-    if arguments.threads < 1:
-        raise InputError(f"expected at least 1 thread, got {arguments.threads}")
+    if not 1 <= arguments.threads <= 1024:
+        raise InputError(f"expected 1 to 1024 threads, got {arguments.threads}")
+    out = arguments.out or measurement.default_out(arguments.bundle)
+    if out.is_dir():
+        raise InputError(f"expected --out to be a file, got the folder {out}")
     target = measurement.get(arguments.target)
     bundle = Bundle.open(arguments.bundle)
-    chosen = [v.name for v in bundle.manifest.variants]
+    names = [v.name for v in bundle.manifest.variants]
     if arguments.variants:
-        chosen = [bundle.variant(name.strip()).name for name in arguments.variants.split(",")]
+        names = [bundle.variant(name.strip()).name for name in arguments.variants.split(",")]
+    runnable = _runnable(bundle, names)
     plan = measurement.Plan(threads=arguments.threads)
-    found = []
-    with console.progress("measuring", total=len(chosen)) as bar:
-        for name in chosen:
-            found.append(target.run(bundle, name, plan))
-            bar.advance(note=name)
-    out = arguments.out or measurement.default_out(arguments.bundle)
+    surroundings = environment.describe()
+    found: list[Measurement] = []
+    with console.progress("measuring", total=plan.processes * len(runnable)) as bar:
+        for _ in range(plan.processes):
+            for name in runnable:  # in turn: a busy moment of the machine falls on all of them
+                found.append(target.run(bundle, name, plan))
+                bar.advance(note=name)
     record = {
         "schema_version": SCHEMA_VERSION,
         "bundle": bundle.manifest.name,
         "plan": dataclasses.asdict(plan),
-        "environment": environment.describe(),
+        "environment": surroundings,
         "measurements": [dataclasses.asdict(m) for m in found],
     }
     files.write_file(out, jsonio.dump(record, indent=None))
-    _print(arguments.target, plan.threads, found)
+    _print(arguments.target, plan, found)
+    console.say(target.summary)
+    _warn_of_load(found)
     console.say(f"wrote {out}")
     return 0
 
 
-def _print(target: str, threads: int, found: list[Measurement]) -> None:
-    from edgewright.benchmarks.stats import percentile
+def _runnable(bundle: Bundle, names: list[str]) -> list[str]:
+    """The variants an installed interpreter can run; a line about each other one."""
+    from edgewright.runtime import backends
+    from edgewright.runtime.errors import MissingExtraError
 
-    def ms(nanoseconds: float) -> str:
-        return f"{nanoseconds / 1e6:.4g}"
+    runnable, missing = [], None
+    for name in names:
+        file = bundle.variant(name).file.file
+        backend = backends.for_path(Path(file))
+        if backend.available():
+            runnable.append(name)
+        else:
+            missing = MissingExtraError(f"an interpreter for {file}", backend.extra)
+            console.complain(f"{name} is not measured: {missing}")
+    if missing is not None and not runnable:
+        raise missing
+    return runnable
 
-    rows = []
+
+def _warn_of_load(found: list[Measurement]) -> None:
+    """Other work on the machine is in every figure: say so. The measuring itself keeps one core busy."""
+    loads = [m.environment["load_1min"] for m in found if m.environment["load_1min"] is not None]
+    cores = found[0].environment["cores"] or 1
+    if loads and max(loads) > cores:
+        console.complain(
+            f"the machine was busy (load up to {max(loads):.1f} on {cores} cores); "
+            "measure again when it is idle"
+        )
+
+
+def _print(target: str, plan: Plan, found: list[Measurement]) -> None:
+    from edgewright.benchmarks.stats import across
+
+    variants: dict[str, list[Measurement]] = {}
     for m in found:
-        warm = {p: percentile(m.samples_ns["warm_run"], p) for p in (50, 90, 99)}
+        variants.setdefault(m.variant, []).append(m)
+    rows = []
+    for name, measured in variants.items():
+
+        def ms(stage: str, percent: float, measured: list[Measurement] = measured) -> str:
+            return f"{across([m.samples_ns[stage] for m in measured], percent).value / 1e6:.4g}"
+
+        p50 = across([m.samples_ns["warm_run"] for m in measured], 50)
         rows.append(
             (
-                m.variant,
-                ms(m.samples_ns["load"][0]),
-                ms(m.samples_ns["first_run"][0]),
-                ms(warm[50].value),
-                f"{ms(warm[50].low)} to {ms(warm[50].high)}",
-                ms(warm[90].value),
-                ms(warm[99].value),
-                ms(percentile(m.samples_ns["jpeg_to_label"], 50).value),
-                ms(percentile(m.samples_ns["png_to_label"], 50).value),
-                f"{m.peak_rss_bytes / 2**20:.1f}",
-                m.kernels,
+                name,
+                ms("load", 50),
+                ms("first_run", 50),
+                ms("warm_run", 50),
+                f"{p50.low / 1e6:.4g} to {p50.high / 1e6:.4g}",
+                ms("warm_run", 90),
+                ms("warm_run", 99),
+                ms("jpeg_to_label", 50),
+                ms("png_to_label", 50),
+                f"{max(m.peak_rss_bytes for m in measured) / 2**20:.1f}",
+                measured[0].kernels,
             )
         )
     columns = (
@@ -98,5 +140,8 @@ def _print(target: str, threads: int, found: list[Measurement]) -> None:
         "peak RSS MiB",
         "kernels",
     )
-    cpu = found[0].environment["cpu"]
-    console.table(f"Latency in ms, batch 1, {threads} thread(s), target {target}: {cpu}", columns, rows)
+    title = (
+        f"Latency in ms, batch 1, {plan.threads} thread(s), target {target}: {found[0].environment['cpu']}; "
+        f"{plan.processes} processes each, pictures of {plan.picture_pixels} pixels"
+    )
+    console.table(title, columns, rows)

@@ -15,22 +15,26 @@ _TARGETS = "edgewright.benchmarks.targets"
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """How much to measure: at least `runs` warm runs and `seconds` of them, after `warmup_seconds`.
+    """How much to measure: every variant in `processes` fresh processes, the variants in turn.
 
-    `end_to_end_runs` pictures are taken from bytes to label, for each encoding.
+    Each process does at least `runs` warm runs and goes on for `seconds`, after `warmup_seconds`; at
+    most `most_runs` of each, because every sample is kept. `end_to_end_runs` pictures of
+    `picture_pixels` on the longer side are taken from bytes to label, for each encoding.
     """
 
     threads: int = 1
-    runs: int = 1000
-    seconds: float = 1.0
-    warmup_seconds: float = 0.3
-    end_to_end_runs: int = 500
-    most_runs: int = 20_000  # raw samples are kept: a file of more is of no use
+    processes: int = 6
+    runs: int = 200
+    seconds: float = 0.2
+    warmup_seconds: float = 0.1
+    end_to_end_runs: int = 100
+    picture_pixels: int = 500
+    most_runs: int = 10_000
 
 
 @dataclass(frozen=True, kw_only=True)
 class Measurement:
-    """One variant on one target.
+    """One variant on one target, in one process.
 
     `samples_ns` holds raw durations in nanoseconds by stage, in the order they were taken: `import`
     (the interpreter's Python package), `load` (file to open interpreter, SHA-256 checked),
@@ -62,10 +66,6 @@ class Target(Protocol):
             MissingExtraError: the interpreter is not installed.
         """
         ...
-
-
-def names() -> tuple[str, ...]:
-    return plugins.names(_TARGETS)
 
 
 def get(name: str) -> Target:

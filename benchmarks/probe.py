@@ -2,7 +2,8 @@
 
     python -m edgewright.benchmarks.probe JOB      (JOB is JSON; see `targets/local.py`)
 
-Pictures are the bundle's golden images: real ones of the test set, taken in turn.
+Images are the bundle's golden ones: real ones of the test set, taken in turn; to be decoded they are
+enlarged.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from typing import Any
 from edgewright.benchmarks import environment
 from edgewright.benchmarks.measurement import Plan
 from edgewright.runtime import console
-from edgewright.runtime.errors import EdgewrightError
+from edgewright.runtime.errors import EdgewrightError, MissingExtraError
 from edgewright.runtime.files import write_file
 
 
@@ -36,9 +37,14 @@ def main(job: dict[str, Any]) -> None:
 
     images = read_golden(Bundle.open(folder))[GOLDEN_INPUTS]
     pixels = [image[None].copy() for image in images]
-    encoded = {kind: [_encode(image, kind) for image in images] for kind in ("jpeg", "png")}
+    encoded = {
+        kind: [_encode(image, kind, plan.picture_pixels) for image in images] for kind in ("jpeg", "png")
+    }
     path = folder / Bundle.open(folder).variant(variant).file.file
-    samples = {"import": _time(import_module, iter([backends.for_path(path).module]))}
+    backend = backends.for_path(path)
+    if not backend.available():
+        raise MissingExtraError(f"an interpreter for {path.name}", backend.extra)
+    samples = {"import": _time(import_module, iter([backend.module]))}
     base_rss = _peak_rss_bytes()
     start = time.perf_counter_ns()
     predictor = load(path, threads=plan.threads)
@@ -81,11 +87,14 @@ def _until(items: list[Any], least: int, seconds: float, most: int) -> Iterator[
         yield item
 
 
-def _encode(image: Any, kind: str) -> bytes:
+def _encode(image: Any, kind: str, longer_side: int) -> bytes:
+    """A picture as it comes from a camera or a web page: larger than the model's input."""
     from PIL import Image
 
     memory = io.BytesIO()
     picture = Image.fromarray(image[:, :, 0] if image.shape[2] == 1 else image)
+    factor = longer_side / max(picture.size)
+    picture = picture.resize((round(picture.width * factor), round(picture.height * factor)))
     picture.save(memory, kind, **({"quality": 90} if kind == "jpeg" else {}))
     return memory.getvalue()
 

@@ -135,7 +135,8 @@ def _bench(rows: Rows, environment: Mapping[str, Any]) -> str:
     first = rows[0]
     versions = ", ".join(f"{name} {version}" for name, version in environment["versions"].items() if version)
     where = (
-        f"\nMilliseconds, batch 1, {first['threads']} thread, target `{first['target']}`: "
+        f"\nMilliseconds, batch 1, {first['threads']} thread, target `{first['target']}`, "
+        f"load {environment['load_1min']:.1f} at the start: "
         f"{environment['cpu']}, {environment['cores']} cores"
         f"{' (virtual machine)' if environment['virtual_machine'] else ''}; {versions}.\n"
     )

@@ -13,8 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from edgewright.benchmarks import environment
-from edgewright.benchmarks.stats import percentile
+from edgewright.benchmarks.stats import across
 from edgewright.runtime import console, jsonio
 from edgewright.runtime.errors import BundleError, CheckpointError, EdgewrightError
 from edgewright.runtime.files import write_file
@@ -63,15 +62,17 @@ def export_rows(bundle: Path) -> list[Row]:
 def bench_rows(path: Path) -> list[Row]:
     """A row for each variant and figure, derived from the raw samples that `bench` kept."""
     found = jsonio.read(path, BundleError)
-    rows: list[Row] = []
+    variants: dict[tuple[str, str, int], list[jsonio.JsonObject]] = {}
     for m in found.objects("measurements"):
+        variants.setdefault((m.text("variant"), m.text("target"), m.integer("threads")), []).append(m)
+    rows: list[Row] = []
+    for (variant, target, threads), measured in variants.items():
         common = {
             "recipe": found.text("bundle"),
-            "variant": m.text("variant"),
-            "target": m.text("target"),
-            "threads": m.integer("threads"),
+            "variant": variant,
+            "target": target,
+            "threads": threads,
         }
-        samples = m.object("samples_ns")
         for stage, name, percent in (
             ("load", "load", 50),
             ("first_run", "first_run", 50),
@@ -81,11 +82,12 @@ def bench_rows(path: Path) -> list[Row]:
             ("jpeg_to_label", "jpeg_to_label_p50", 50),
             ("png_to_label", "png_to_label_p50", 50),
         ):
-            e = percentile(samples.integers(stage), percent)
+            e = across([m.object("samples_ns").integers(stage) for m in measured], percent)
             figures = {key: round(getattr(e, key) / 1e6, 6) for key in ("value", "low", "high")}
             rows.append({**common, "metric": name, **figures, "unit": "ms"})
-        peak = round(m.integer("peak_rss_bytes") / 2**20, 2)
-        rows.append({**common, "metric": "peak_rss", "value": peak, "low": peak, "high": peak, "unit": "MiB"})
+        peaks = sorted(round(m.integer("peak_rss_bytes") / 2**20, 2) for m in measured)
+        figures = {"value": peaks[-1], "low": peaks[0], "high": peaks[-1]}
+        rows.append({**common, "metric": "peak_rss", **figures, "unit": "MiB"})
     return rows
 
 
@@ -94,13 +96,19 @@ def main(words: list[str]) -> int:
     for name in ("checkpoint", "bundle", "bench", "out"):
         parser.add_argument(f"--{name}", type=Path, required=True)
     arguments = parser.parse_args(words)
-    surroundings = environment.describe()
+    checkpoint = jsonio.read(arguments.checkpoint / "checkpoint.json", CheckpointError)
+    manifest = Bundle.open(arguments.bundle).manifest
+    bench = jsonio.read(arguments.bench, BundleError).object("environment").data
+    # The circumstances are those in which a figure was made, not those in which it is collected.
     tables = {
-        "train": train_rows(arguments.checkpoint),
-        "export": export_rows(arguments.bundle),
-        "bench": bench_rows(arguments.bench),
+        "train": ({"versions": checkpoint.object("versions").data}, train_rows(arguments.checkpoint)),
+        "export": (
+            {"machine": manifest.provenance["machine"], "versions": dict(manifest.versions)},
+            export_rows(arguments.bundle),
+        ),
+        "bench": (bench, bench_rows(arguments.bench)),
     }
-    for name, rows in tables.items():
+    for name, (surroundings, rows) in tables.items():
         data = {"schema_version": SCHEMA_VERSION, "environment": surroundings, "rows": rows}
         write_file(arguments.out / f"{name}.json", jsonio.dump(data))
         console.say(f"wrote {arguments.out / name}.json: {len(rows)} rows")

@@ -3,9 +3,9 @@
 A converter quantizes the logits over their whole range, most of which the softmax turns into zero:
 -40 and -20 under a best logit of 10 are both a probability of nothing. The steps that are left are
 so coarse that the two best classes tie on 1 % of images and more, and half of these ties go to the
-wrong one. Logits are saturated from below instead, so far down that no score of 8 bits changes. That
-is one scale and one zero point in the file: no operator, no byte, no time. The upper end stays: two
-classes that both reach it would tie.
+wrong one. Logits are saturated from below instead, so far down that no 8-bit score of a calibration
+image changes. That is one scale and one zero point in the file: no operator, no byte, no time. The
+upper end stays: two classes that both reach it would tie.
 """
 
 from __future__ import annotations

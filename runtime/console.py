@@ -14,17 +14,24 @@ from typing import Any, Protocol
 
 from edgewright.runtime import plugins
 
-WIDE = 160  # columns when the output is a file or a pipe: tables are not wrapped there
+WIDE = 180  # columns when the output is a file or a pipe: tables are not wrapped there
 
 
 def say(text: str = "") -> None:
     """One line of a command's result, on standard output."""
-    print(text, flush=True)  # noqa: T201
+    print(_printable(text), flush=True)  # noqa: T201
 
 
 def complain(text: str) -> None:
     """One line about what went wrong, on standard error."""
-    print(f"edgewright: {' '.join(text.split())}", file=sys.stderr, flush=True)  # noqa: T201
+    print(f"edgewright: {_printable(' '.join(text.split()))}", file=sys.stderr, flush=True)  # noqa: T201
+
+
+def _printable(text: str) -> str:
+    """`text` with control characters escaped: names from files may not steer the terminal."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
 
 
 def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], *, left: int = 1) -> None:
@@ -56,7 +63,8 @@ def _paragraphs(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]
             f"{column} {cell}" for column, cell in zip(columns[1:], row[1:], strict=True) if cell.strip("-")
         )
         text = textwrap.fill(", ".join(named), room, initial_indent="    ", subsequent_indent="    ")
-        say(f"  {row[0]}\n{text}")
+        for line in (f"  {row[0]}", *text.splitlines()):
+            say(line)
 
 
 def _rich_table(
@@ -70,7 +78,7 @@ def _rich_table(
     for i, column in enumerate(columns):
         out.add_column(column, justify="left" if i in aligned_left else "right", no_wrap=True)
     for row in rows:
-        out.add_row(*(Text(cell) for cell in row))
+        out.add_row(*(Text(_printable(cell)) for cell in row))
     _console(stderr=False).print(out)
 
 

@@ -12,7 +12,6 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from edgewright.runtime import jsonio
 from edgewright.runtime.errors import EdgewrightError, ModelFileError
 from edgewright.runtime.jsonio import JsonObject
 
@@ -124,10 +123,6 @@ class ModelContract:
             labels=labels,
             head=obj.choice("head", HEADS),
         )
-
-    @staticmethod
-    def from_bytes(raw: bytes, where: str) -> ModelContract:
-        return ModelContract.from_json(jsonio.parse(raw, f"the contract inside {where}", ModelFileError))
 
 
 def check_schema(obj: JsonObject, error: type[EdgewrightError]) -> None:

@@ -31,12 +31,16 @@ class UnknownNameError(InputError):
     """A name that is not among the known ones; the nearest known one is suggested."""
 
     def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
+        self._given = (kind, name, tuple(known))
         import difflib
 
-        names = sorted(known)
+        names = sorted(self._given[2])
         near = difflib.get_close_matches(name.lower(), names, n=1, cutoff=0.5)
         hint = f"did you mean '{near[0]}'? " if near else ""
         super().__init__(f"unknown {kind} '{name}'; {hint}known: {', '.join(names) or 'none'}")
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return type(self), self._given  # errors of worker processes travel
 
 
 class ImageError(InputError):
@@ -76,4 +80,7 @@ class MissingExtraError(EdgewrightError):
 
     def __init__(self, what: str, extra: str) -> None:
         super().__init__(f"{what} is not installed; run: pip install 'edgewright[{extra}]'")
-        self.extra = extra
+        self._given, self.extra = (what, extra), extra
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return type(self), self._given

@@ -41,10 +41,14 @@ def write_file(path: Path, raw: bytes) -> None:
 
 
 def mend(path: Path) -> None:
-    """Put the old folder back if a replacement of `path` was cut off half-way; else do nothing."""
+    """Finish a replacement of `path` that was cut off: put the old folder back, or forget it."""
     path = _real(path)
     old = _aside(path)
-    if not path.exists() and old.is_dir():
+    if not old.is_dir():
+        return
+    if path.exists():
+        shutil.rmtree(old, ignore_errors=True)
+    else:
         with contextlib.suppress(OSError):
             old.rename(path)
 
@@ -127,7 +131,7 @@ def _swap(new: Path, path: Path, staging: Path) -> None:
             mended = isinstance(failure, OSError) and failure.errno in (errno.ENOTEMPTY, errno.EEXIST)
             if not mended or tries_left == 0:
                 raise
-    if old.exists():
+    with contextlib.suppress(FileNotFoundError):  # a reader may have mended that too
         old.rename(staging / "old")
 
 

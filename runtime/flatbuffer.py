@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import struct
 
+MAX_NAME_BYTES = 4096
+
 
 class DamagedError(ValueError):
     """An offset or length that points outside the buffer."""
@@ -53,7 +55,11 @@ class Table:
         return self._raw[start : start + count * item_bytes]
 
     def text(self, slot: int) -> str:
-        return self.data(slot).decode("utf-8", "replace")
+        """A name. Names are short; long ones that many tables share would fill the memory."""
+        raw = self.data(slot)
+        if len(raw) > MAX_NAME_BYTES:
+            raise DamagedError(f"a name of {len(raw)} bytes")
+        return raw.decode("utf-8", "replace")
 
     def integers(self, slot: int, layout: str = "i") -> tuple[int, ...]:
         raw = self.data(slot, struct.calcsize("<" + layout))

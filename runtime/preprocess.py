@@ -24,6 +24,13 @@ if TYPE_CHECKING:
 
 ImageSource: TypeAlias = str | os.PathLike[str] | bytes | Image.Image | NDArray[Any]
 
+# Pillow also opens formats that it hands to other programs (EPS to Ghostscript) or that are no pictures.
+# They are tried in this order; from WEBP on Pillow has to load its plugins first.
+FORMATS = ("JPEG", "PNG", "GIF", "BMP", "PPM", "WEBP", "TIFF", "AVIF")
+
+# Pillow warns of pictures of half its limit. To silence it per call would not be thread-safe.
+warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
+
 _RESAMPLE = {
     "nearest": Image.Resampling.NEAREST,
     "box": Image.Resampling.BOX,
@@ -71,15 +78,13 @@ def _open(image: str | os.PathLike[str] | bytes) -> Image.Image:
             source = io.BytesIO(Path(image).read_bytes())
         except (OSError, ValueError) as failure:
             raise ImageError(f"cannot read {name}: {getattr(failure, 'strerror', failure)}") from failure
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Pillow warns of half its limit; above the limit it raises
-        try:
-            picture = Image.open(source)
-        except Image.DecompressionBombError as failure:
-            raise ImageError(f"expected a picture of ordinary size, got {name}: {failure}") from failure
-        except Exception as failure:  # decoders raise what they like
-            raise ImageError(f"expected a picture (JPEG, PNG, ...), got {name}, which is none") from failure
-        return _upright(picture, name)
+    try:
+        picture = Image.open(source, formats=FORMATS)
+    except Image.DecompressionBombError as failure:
+        raise ImageError(f"expected a picture of ordinary size, got {name}: {failure}") from failure
+    except Exception as failure:  # decoders raise what they like
+        raise ImageError(f"expected a picture (JPEG, PNG, ...), got {name}, which is none") from failure
+    return _upright(picture, name)
 
 
 def _upright(picture: Image.Image, name: str) -> Image.Image:

@@ -69,9 +69,6 @@ class Message:
     def text(self, number: int) -> str:
         return self.data(number).decode("utf-8", "replace")
 
-    def texts(self, number: int) -> list[str]:
-        return [self._raw[a:b].decode("utf-8", "replace") for a, b in self._spans.get(number, [])]
-
     def message(self, number: int) -> Message:
         """The nested message `number`; an empty one if it is absent."""
         spans = self._spans.get(number)

@@ -20,6 +20,7 @@ from edgewright.runtime.manifest import Bundle, VariantEntry
 from edgewright.runtime.predictor import load
 
 GOLDEN_INPUTS = "inputs"  # uint8 (n, height, width, channels)
+MAX_GOLDEN_BYTES = 2**28  # 16 images of 2,000 pixels a side
 GOLDEN_REFERENCE = "keras"  # float32 (n, classes): the float Keras model's scores
 
 
@@ -61,7 +62,11 @@ def read_golden(bundle: Bundle) -> Mapping[str, NDArray[Any]]:
     path = bundle.path(bundle.manifest.golden)
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
+            if sum(member.file_size for member in archive.zip.infolist()) > MAX_GOLDEN_BYTES:
+                raise BundleError(f"expected at most {MAX_GOLDEN_BYTES} bytes of arrays in {path}, got more")
             golden = {name: np.asarray(archive[name]) for name in archive.files}
+    except BundleError:
+        raise
     except Exception as failure:  # zipfile, zlib and numpy raise much
         raise BundleError(f"expected arrays in {path}, got something else: {failure}") from failure
     count = len(np.atleast_1d(golden.get(GOLDEN_INPUTS, ())))

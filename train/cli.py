@@ -41,7 +41,7 @@ def run(arguments: argparse.Namespace) -> int:
     check_output(arguments.out, overwrite=arguments.overwrite or arguments.resume, ours=OURS)
     dataset = data_options.load(arguments, arguments.data or recipe.data, recipe.shape, arguments.seed)
     console.say(
-        f"{arguments.recipe} on {dataset.name}: {len(dataset.x_train):,} training and "
+        f"{arguments.recipe} ({recipe.summary}) on {dataset.name}: {len(dataset.x_train):,} training and "
         f"{len(dataset.x_test):,} test images, {len(dataset.labels)} classes"
     )
     checkpoint = train(

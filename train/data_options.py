@@ -24,7 +24,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--size",
         metavar="HxWxC",
-        help="what pictures in class folders are brought to, such as 96x96x3 (default: the recipe's own)",
+        help="what pictures in class folders are brought to (default: the recipe's own, to explore 96x96x3)",
     )
     parser.add_argument(
         "--skip-bad", action="store_true", help="leave damaged pictures out, with a line each"

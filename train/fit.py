@@ -17,7 +17,13 @@ import numpy as np
 from edgewright.runtime import console, files, plugins
 from edgewright.runtime.backends import Scores
 from edgewright.runtime.contract import InputContract
-from edgewright.runtime.errors import DataError, EdgewrightError, MissingExtraError, TrainingError
+from edgewright.runtime.errors import (
+    DataError,
+    EdgewrightError,
+    MissingExtraError,
+    OutputError,
+    TrainingError,
+)
 from edgewright.train import evaluation, metrics
 from edgewright.train.batches import batches
 from edgewright.train.checkpoint import (
@@ -88,7 +94,6 @@ class _Run:
         self.keras, self.name, self.recipe, self.dataset, self.options = keras, name, recipe, dataset, options
         self.epochs = options.epochs or recipe.epochs
         self.shape, self.classes = dataset.x_train.shape[1:], len(dataset.labels)
-        self.progress = Progress(options.out, self._identity())
         self.finished = False
         keras.utils.set_random_seed(options.seed)
         try:
@@ -106,16 +111,31 @@ class _Run:
             loss_of(keras, recipe, self.head),
             metrics=["accuracy"],
         )
+        self.progress = Progress(options.out, self._identity())
 
     def _identity(self) -> str:
         """Names what was asked for: a run with other data, seed, recipe or length cannot go on from it."""
-        asked = [self.name, self.dataset.sha256, self.options.seed, self.epochs, self.recipe.batch_size]
-        return hashlib.sha256(json.dumps(asked).encode()).hexdigest()
+        recipe, optimizer = self.recipe, self.model.optimizer
+        asked = [
+            self.name,
+            self.dataset.sha256,
+            self.options.seed,
+            self.epochs,
+            [recipe.batch_size, recipe.patience, recipe.loss, recipe.validation, recipe.input_range],
+            [(type(layer).__name__, [list(w.shape) for w in layer.weights]) for layer in self.model.layers],
+            [type(optimizer).__name__, optimizer.get_config()],
+        ]
+        return hashlib.sha256(json.dumps(asked, default=str).encode()).hexdigest()
 
     def fit(self) -> None:
         if self.options.resume:
             self.state = self.progress.restore(self.model)
         else:
+            if self.progress.state() is not None and not self.options.overwrite:
+                raise OutputError(
+                    f"a cut-off run to {self.options.out} is there; add --resume to go on with it or "
+                    "--overwrite to start anew"
+                )
             self.progress.remove()
             self.state = State(identity=self.progress.identity, history=[], best_epoch=0, seconds=0.0)
         done = len(self.state.history)
@@ -142,8 +162,10 @@ class _Run:
                 )
             self.finished = True
         except KeyboardInterrupt:
-            if not self.state.history:
+            kept = self.progress.state()  # what is on disk counts: an epoch may be half noted
+            if kept is None:
                 raise
+            self.state = kept
 
     def _callback(self, bar: console.Progress) -> Any:
         run, scores_of = self, scorer(self.model, self.recipe)
@@ -163,6 +185,7 @@ class _Run:
             def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
                 guessed = metrics.probabilities(scores_of(run.x_validation), run.head)
                 found = metrics.summary(guessed, run.y_validation)
+                found["loss"] += float(sum(self.model.losses))  # regularizers, as in the training loss
                 figures = {"loss": float(logs["loss"]), "accuracy": float(logs["accuracy"])}
                 figures |= {f"val_{key}": value for key, value in found.items()}
                 run.note_epoch(figures, time.perf_counter() - self._start)
@@ -174,13 +197,14 @@ class _Run:
     def note_epoch(self, figures: dict[str, float], seconds: float) -> None:
         history = [*self.state.history, figures]
         best = min(range(len(history)), key=lambda i: history[i]["val_loss"]) + 1
-        self.state = State(
+        state = State(
             identity=self.state.identity,
             history=history,
             best_epoch=best,
             seconds=self.state.seconds + seconds,
         )
-        self.progress.save(self.model, self.state, is_best=best == len(history))
+        self.progress.save(self.model, state, is_best=best == len(history))
+        self.state = state
         shown = "  ".join(f"{key} {value:.4f}" for key, value in figures.items())
         console.say(f"epoch {len(history)}/{self.epochs}  {shown}")
 

@@ -65,29 +65,35 @@ class Progress:
         Raises:
             InputError: there is nothing to resume, or it was another run.
         """
-        latest = self._latest()
-        if latest is None:
+        latest, state = self._latest(), self.state()
+        if latest is None or state is None:
             raise InputError(
                 f"expected a cut-off run in {self.folder} to resume, got none; leave out --resume"
             )
-        obj = jsonio.read(latest / _STATE, InputError)
-        if obj.text("identity") != self.identity:
+        if state.identity != self.identity:
             raise InputError(
                 "expected --resume with the recipe, data, seed and epochs of the run that was cut off, "
                 "got others; leave out --resume to start anew"
             )
-        state = State(
-            identity=self.identity,
-            history=[entry.data for entry in obj.objects("history")],
-            best_epoch=obj.integer("best_epoch"),
-            seconds=obj.number("seconds"),
-        )
         model.optimizer.build(model.trainable_variables)
         model.load_weights(latest / _LAST)
         with np.load(latest / _RANDOM, allow_pickle=False) as kept:
             for variable, name in zip(_random_states(model), kept.files, strict=True):
                 variable.assign(kept[name])
         return state
+
+    def state(self) -> State | None:
+        """How far the run on disk is; None if there is none."""
+        latest = self._latest()
+        if latest is None:
+            return None
+        obj = jsonio.read(latest / _STATE, InputError)
+        return State(
+            identity=obj.text("identity"),
+            history=[entry.data for entry in obj.objects("history")],
+            best_epoch=obj.integer("best_epoch"),
+            seconds=obj.number("seconds"),
+        )
 
     def load_best(self, model: Any) -> None:
         """Put the best epoch's weights into a model of the same network."""

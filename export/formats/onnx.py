@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import tempfile
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,9 @@ class Onnx:
     }
 
     def export(self, network: Network, scheme: str, calibration: Images, path: Path) -> Conversion:
-        model = _float32(network)
+        import onnx
+
+        model = onnx.load_from_string(_float32_file(network))
         tool = f"tf2onnx {versions('tf2onnx')['tf2onnx']}"
         chosen: dict[str, Any] = {"opset": OPSET, "ir_version": IR_VERSION}
         if scheme == "int8":
@@ -59,14 +62,16 @@ class Onnx:
         path.write_bytes(stamp(path.read_bytes()))
 
 
-def _float32(network: Network) -> Any:
+@lru_cache(maxsize=1)  # every scheme starts from it
+def _float32_file(network: Network) -> bytes:
     import tf2onnx
 
     model, _ = tf2onnx.convert.from_function(
         network.on_pixels, input_signature=network.on_pixels.input_signature, opset=OPSET
     )
     model.ir_version = IR_VERSION
-    return model
+    raw: bytes = model.SerializeToString()
+    return raw
 
 
 def _int8(model: Any, calibration: Images) -> tuple[Any, list[str]]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +62,13 @@ def _converter(network: Network, function: Any) -> Any:
 
 
 def _float32(network: Network, _: Images) -> tuple[bytes, dict[str, Any]]:
-    return _converter(network, network.on_pixels).convert(), {"input": _RAW_PIXELS}
+    return _float32_file(network), {"input": _RAW_PIXELS}
+
+
+@lru_cache(maxsize=1)  # other schemes start from it too
+def _float32_file(network: Network) -> bytes:
+    raw: bytes = _converter(network, network.on_pixels).convert()
+    return raw
 
 
 def _float16(network: Network, _: Images) -> tuple[bytes, dict[str, Any]]:
@@ -117,7 +124,7 @@ def _int8(network: Network, calibration: Images) -> tuple[bytes, dict[str, Any]]
         "weights": "int8 per channel",
         "activations": "int8 per tensor, ranges from the calibration images",
     }
-    if narrowed := logits.narrow(raw, _float32(network, calibration)[0], calibration):
+    if narrowed := logits.narrow(raw, _float32_file(network), calibration):
         raw, chosen["logits"] = narrowed
     _check_input(raw, network.input_range)
     return raw, chosen

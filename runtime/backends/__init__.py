@@ -145,6 +145,12 @@ def check_single(path: Path, inputs: tuple[TensorSpec, ...], outputs: tuple[Tens
         )
 
 
+def check_scores(scores: Scores, path: Path, batch: int, output: TensorSpec) -> None:
+    """See that a run gave what the file declares. Raises `ModelFileError`."""
+    if scores.shape != (batch, output.shape[1]):
+        raise ModelFileError(f"expected scores {(batch, output.shape[1])} of {path}, got {scores.shape}")
+
+
 def wrong_pixels(pixels: object, expected: TensorSpec) -> InputError:
     got = f"{pixels.dtype} {pixels.shape}" if isinstance(pixels, np.ndarray) else type(pixels).__name__
     return InputError(f"expected {expected.dtype} pixels of shape {expected.shape}, got {got}")

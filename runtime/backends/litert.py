@@ -6,7 +6,7 @@ import contextlib
 import os
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from edgewright.runtime.backends import (
     Pixels,
     Scores,
     Session,
+    check_scores,
     check_single,
     read_bytes,
     wrong_pixels,
@@ -85,7 +86,7 @@ class LiteRTSession:
         except (RuntimeError, ValueError) as failure:
             reason = " ".join(str(failure).split())
             raise ModelFileError(f"LiteRT cannot load {file.path}: {reason}") from failure
-        self._interpreter = interpreter
+        self._interpreter, self._path = interpreter, file.path
         self.input, self.output = file.inputs[0], file.outputs[0]
         self.kernels = "xnnpack" if _delegated(interpreter) else "builtin"
         self._dtype = np.dtype(self.input.dtype)
@@ -101,9 +102,13 @@ class LiteRTSession:
         ):
             raise wrong_pixels(pixels, self.input)
         interpreter = self._interpreter
-        interpreter.set_tensor(self._input_index, pixels)
-        interpreter.invoke()
-        scores = interpreter.get_tensor(self._output_index)
+        try:
+            interpreter.set_tensor(self._input_index, pixels)
+            interpreter.invoke()
+            scores = interpreter.get_tensor(self._output_index)
+        except (RuntimeError, ValueError) as failure:
+            raise ModelFileError(f"LiteRT cannot run {self._path}: {failure}") from failure
+        check_scores(scores, self._path, 1, self.output)
         return self._dequantize(scores) if self._dequantize else scores
 
 
@@ -167,11 +172,12 @@ def _read(path: Path, raw: bytes) -> ModelFile:
     graph, tensors, buffers = graphs[0], graphs[0].tables(0), model.tables(4)
 
     def specs(slot: int) -> tuple[TensorSpec, ...]:
-        return tuple(_spec(_item(tensors, index, "tensor")) for index in graph.integers(slot))
+        indices = graph.integers(slot)
+        _few(indices, "inputs or outputs")
+        return tuple(_spec(_item(tensors, index, "tensor")) for index in indices)
 
     found = model.tables(6)
-    if len(found) > 1000:  # they may share their names and buffers: a small file would fill the memory
-        raise DamagedError(f"{len(found)} metadata entries")
+    _few(found, "metadata entries")
     entries = {
         entry.text(0): _buffer(_item(buffers, entry.scalar(1, "<I"), "buffer"), raw) for entry in found
     }
@@ -183,6 +189,12 @@ def _read(path: Path, raw: bytes) -> ModelFile:
         facts={"format": f"TFLite schema {model.scalar(0, '<I')}", "producer": model.text(3)},
         metadata=entries,
     )
+
+
+def _few(items: Sequence[Any], what: str) -> None:
+    """Items may share what they refer to: many of them in a small file would fill the memory."""
+    if len(items) > 100:
+        raise DamagedError(f"{len(items)} {what}")
 
 
 def _item(items: list[Any], index: int, what: str) -> Any:

@@ -15,6 +15,7 @@ from edgewright.runtime.backends import (
     Pixels,
     Scores,
     Session,
+    check_scores,
     check_single,
     read_bytes,
     wrong_pixels,
@@ -81,7 +82,7 @@ class OnnxSession:
             reason = " ".join(str(failure).split())
             raise ModelFileError(f"onnxruntime cannot load {file.path}: {reason}") from failure
         self.input, self.output = file.inputs[0], file.outputs[0]
-        self._dtype = np.dtype(self.input.dtype)
+        self._path, self._dtype = file.path, np.dtype(self.input.dtype)
         self._outputs = [self.output.name]
 
     def run(self, pixels: Pixels) -> Scores:
@@ -92,7 +93,12 @@ class OnnxSession:
             or self.input.shape[0] not in (-1, pixels.shape[0])
         ):
             raise wrong_pixels(pixels, self.input)
-        scores = self._session.run(self._outputs, {self.input.name: pixels})[0]
+        try:
+            scores = self._session.run(self._outputs, {self.input.name: pixels})[0]
+        except Exception as failure:  # onnxruntime's own exceptions share no public base class
+            reason = " ".join(str(failure).split())
+            raise ModelFileError(f"onnxruntime cannot run {self._path}: {reason}") from failure
+        check_scores(scores, self._path, len(pixels), self.output)
         return scores if scores.dtype == np.float32 else scores.astype(np.float32)  # type: ignore[no-any-return]
 
 
@@ -102,7 +108,7 @@ def _read(path: Path, raw: bytes) -> ModelFile:
     initializers = graph.messages(5)
     if not model.integer(1) or not graph.messages(1):
         raise ModelFileError(f"expected an ONNX model, got {path}, which has no IR version or no nodes")
-    if any(tensor.integer(14) == _EXTERNAL for tensor in initializers):
+    if any(tensor.integer(14) == _EXTERNAL for tensor in _tensors(model)):
         raise ModelFileError(
             f"expected all weights inside {path}, got references to other files; export it whole"
         )
@@ -119,6 +125,23 @@ def _read(path: Path, raw: bytes) -> ModelFile:
         },
         metadata={entry.text(1): entry.data(2) for entry in model.messages(14)},
     )
+
+
+def _tensors(model: Message) -> Iterator[Message]:
+    """Every tensor in the file: constants of graphs, sparse ones, attributes of nodes and functions."""
+    graphs, nodes = [model.message(7)], [n for f in model.messages(25) for n in f.messages(7)]
+    while graphs or nodes:
+        if graphs:
+            graph = graphs.pop()
+            yield from graph.messages(5)
+            sparse = graph.messages(15)
+            nodes += graph.messages(1)
+        else:
+            attributes = nodes.pop().messages(5)
+            yield from (t for a in attributes for number in (5, 10) for t in a.messages(number))
+            graphs += [g for a in attributes for number in (6, 11) for g in a.messages(number)]
+            sparse = [s for a in attributes for number in (22, 23) for s in a.messages(number)]
+        yield from (t for s in sparse for number in (1, 2) for t in s.messages(number))
 
 
 def _spec(value: Message) -> TensorSpec:

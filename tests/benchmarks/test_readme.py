@@ -35,7 +35,7 @@ def test_results_come_from_what_the_commands_wrote(trained: Path, bundle: Path, 
     for name, keys in ROW_KEYS.items():
         found = json.loads((out / f"{name}.json").read_text())
         assert found["schema_version"] == 1
-        assert found["environment"]["cpu"]
+        assert found["environment"]["versions"]["edgewright"]
         assert set(found["rows"][-1]) == set(keys.split())
     (tmp_path / "README.md").write_text("<!-- table: export -->\nold\n<!-- end -->\n")
     assert readme.main(tmp_path / "README.md", out) == 0

@@ -45,10 +45,10 @@ MOMENTS = {
     "manifest written": ("open", "manifest.json", 1),
     "first rename": ("os.rename", "bundle", 1),
     "second rename": ("os.rename", "bundle", 2),
-    "first removal": ("shutil.rmtree", "bundle", 1),
-    "last removal": ("shutil.rmtree", "bundle", 2),
+    "third rename": ("os.rename", "bundle", 3),
+    "removal": ("shutil.rmtree", "bundle", 1),
 }
-ONLY_WITH_OLD = ("second rename", "last removal")  # else there is one of each
+ONLY_WITH_OLD = ("second rename", "third rename")  # else there is one
 
 
 Start = Callable[..., subprocess.Popen[str]]

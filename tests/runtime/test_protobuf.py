@@ -26,20 +26,20 @@ def read_all(raw: bytes) -> list[object]:
     return [
         model.integer(1),
         graph.text(2),
-        [(node.text(4), node.text(3), node.texts(1)) for node in graph.messages(1)],
+        [(node.text(4), node.text(3), node.text(1)) for node in graph.messages(1)],
         [dimension.integer(1, -1) for dimension in shape.messages(1)],
     ]
 
 
 def test_every_kind_of_field_is_read() -> None:
-    assert read_all(RAW) == [8, "graph", [("Relu", "größe", ["x"])], [1, 300]]
+    assert read_all(RAW) == [8, "graph", [("Relu", "größe", "x")], [1, 300]]
     assert onnx.load_from_string(RAW).graph.node[0].name == "größe"
 
 
 def test_absent_fields_are_empty_or_the_default() -> None:
     model = Message(RAW)
     assert model.integer(99, 42) == 42
-    assert (model.text(99), model.data(99), model.texts(99), model.messages(99)) == ("", b"", [], [])
+    assert (model.text(99), model.data(99), model.messages(99)) == ("", b"", [])
     assert model.message(99).message(99).integer(1) == 0
 
 

@@ -149,7 +149,9 @@ def load(
         if idx.is_folder(path):
             return _from_arrays(idx.read(path), None, name=name, source=absolute)
         if contract is None:
-            raise DataError(f"expected a size for the pictures in {path}, got none; add --size HEIGHTxWIDTH")
+            raise DataError(
+                f"expected a size for the pictures in {path}, got none; add --size such as 96x96x3"
+            )
         pictures = folder.read(path, contract, seed=seed, skip_bad=skip_bad)
         found = _from_arrays(pictures.arrays, np.array(pictures.labels), name=name, source=absolute)
         return dataclasses.replace(found, skip_bad=skip_bad)
