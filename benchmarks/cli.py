@@ -93,8 +93,8 @@ def _warn_of_load(found: list[Measurement]) -> None:
     loads = [m.environment["load_1min"] for m in found if m.environment["load_1min"] is not None]
     cores = found[0].environment["cores"] or 1
     if loads and max(loads) > cores:
-        console.complain(
-            f"the machine was busy (load up to {max(loads):.1f} on {cores} cores); "
+        console.say(
+            f"warning: the machine was busy (load up to {max(loads):.1f} on {cores} cores); "
             "measure again when it is idle"
         )
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import os
+import threading
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -28,8 +29,7 @@ ImageSource: TypeAlias = str | os.PathLike[str] | bytes | Image.Image | NDArray[
 # They are tried in this order; from WEBP on Pillow has to load its plugins first.
 FORMATS = ("JPEG", "PNG", "GIF", "BMP", "PPM", "WEBP", "TIFF", "AVIF")
 
-# Pillow warns of pictures of half its limit. To silence it per call would not be thread-safe.
-warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
+_opening = threading.Lock()  # warnings can only be silenced for all threads at once
 
 _RESAMPLE = {
     "nearest": Image.Resampling.NEAREST,
@@ -79,7 +79,9 @@ def _open(image: str | os.PathLike[str] | bytes) -> Image.Image:
         except (OSError, ValueError) as failure:
             raise ImageError(f"cannot read {name}: {getattr(failure, 'strerror', failure)}") from failure
     try:
-        picture = Image.open(source, formats=FORMATS)
+        with _opening, warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Pillow warns of half its limit; above the limit it raises
+            picture = Image.open(source, formats=FORMATS)
     except Image.DecompressionBombError as failure:
         raise ImageError(f"expected a picture of ordinary size, got {name}: {failure}") from failure
     except Exception as failure:  # decoders raise what they like

@@ -123,7 +123,8 @@ class _Run:
             self.epochs,
             [recipe.batch_size, recipe.patience, recipe.loss, recipe.validation, recipe.input_range],
             [(type(layer).__name__, [list(w.shape) for w in layer.weights]) for layer in self.model.layers],
-            [type(optimizer).__name__, optimizer.get_config()],
+            # Keras numbers the names of optimizers as it makes them.
+            [type(optimizer).__name__, optimizer.get_config() | {"name": ""}],
         ]
         return hashlib.sha256(json.dumps(asked, default=str).encode()).hexdigest()
 

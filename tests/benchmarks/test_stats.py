@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 from scipy import stats as scipy_stats
 
-from edgewright.benchmarks.stats import percentile
+from edgewright.benchmarks.stats import across, percentile
 
 Draw = Callable[[np.random.Generator, int], NDArray[np.float64]]
 DISTRIBUTIONS = {
@@ -79,3 +79,25 @@ def test_an_outlier_moves_the_tail_and_not_the_middle() -> None:
     calm = [100] * 500 + [101] * 499
     assert percentile([*calm, 10**9], 50) == percentile([*calm, 102], 50)
     assert percentile([*calm, 10**9], 100).value == 10**9
+
+
+def test_over_processes_it_is_the_median_of_their_own_percentiles() -> None:
+    processes = [[10, 20, 30], [11, 21, 31], [12, 22, 32], [13, 23, 33], [14, 24, 34], [100, 200, 300]]
+    found = across(processes, 50)
+    assert (found.value, found.low, found.high) == (22.5, 20, 200)
+    assert across(processes, 100).value == 32.5
+
+
+def test_more_samples_of_the_same_processes_promise_no_more() -> None:
+    few = [[process] * 3 for process in (5, 6, 7, 8, 9, 10)]
+    many = [[process] * 5000 for process in (5, 6, 7, 8, 9, 10)]
+    assert across(few, 50) == across(many, 50)
+
+
+def test_six_processes_cover_the_true_median_of_processes_95_times_in_100() -> None:
+    random = np.random.default_rng(4)
+    hits = []
+    for offsets in random.lognormal(0, 0.5, (1500, 6)) * 10_000:
+        found = across([[round(offset), round(offset) + 1, round(offset) + 2] for offset in offsets], 50)
+        hits.append(found.low <= 10_001 <= found.high)
+    assert 0.95 < np.mean(hits) < 0.985

@@ -22,7 +22,7 @@ from edgewright.runtime.errors import BundleError, ModelFileError
 
 
 def read(raw: bytes, where: str) -> ModelContract:
-    return ModelContract.from_json(jsonio.parse(raw, where, ModelFileError))
+    return ModelContract.from_json(jsonio.parse(raw, f"the contract inside {where}", ModelFileError))
 
 
 CONTRACT = ModelContract(

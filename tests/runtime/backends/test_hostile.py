@@ -1,0 +1,121 @@
+"""Files made to do harm: they are refused, and nothing outside them is read or filled."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper
+from PIL import Image
+
+from edgewright.runtime import backends
+from edgewright.runtime.contract import InputContract
+from edgewright.runtime.errors import ImageError, MissingExtraError, ModelFileError, UnknownNameError
+from edgewright.runtime.preprocess import to_pixels
+
+Run = Callable[..., tuple[int, str, str]]
+
+
+def elsewhere(name: str, count: int) -> onnx.TensorProto:
+    """A tensor whose numbers lie in another file."""
+    tensor = TensorProto(name=name, data_type=TensorProto.FLOAT, dims=[count])
+    tensor.data_location = TensorProto.EXTERNAL
+    tensor.external_data.add(key="location", value="secret.bin")
+    return tensor
+
+
+def model(nodes: list[onnx.NodeProto], initializers: list[onnx.TensorProto], classes: int = 3) -> bytes:
+    image = helper.make_tensor_value_info("image", TensorProto.UINT8, [1, 2, 2, 1])
+    scores = helper.make_tensor_value_info("scores", TensorProto.FLOAT, [1, classes])
+    graph = helper.make_graph(nodes, "graph", [image], [scores], initializers)
+    made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    return bytes(made.SerializeToString())
+
+
+def constant(tensor: onnx.TensorProto) -> onnx.NodeProto:
+    return helper.make_node("Constant", [], [tensor.name], value=tensor)
+
+
+BRANCH = helper.make_graph(
+    [constant(elsewhere("b", 3))], "branch", [], [helper.make_tensor_value_info("b", TensorProto.FLOAT, [3])]
+)
+
+
+@pytest.mark.parametrize(
+    ("nodes", "initializers"),
+    [
+        ([helper.make_node("Identity", ["w"], ["scores"])], [elsewhere("w", 3)]),
+        ([constant(elsewhere("scores", 3))], []),
+        ([helper.make_node("If", ["c"], ["scores"], then_branch=BRANCH, else_branch=BRANCH)], []),
+    ],
+    ids=["initializer", "constant node", "branch"],
+)
+def test_weights_in_other_files_are_refused_wherever_they_stand(
+    tmp_path: Path, nodes: list[onnx.NodeProto], initializers: list[onnx.TensorProto]
+) -> None:
+    path = tmp_path / "model.onnx"
+    path.write_bytes(model(nodes, initializers))
+    with pytest.raises(ModelFileError, match="expected all weights inside"):
+        backends.for_path(path).read(path)
+
+
+def test_a_file_that_gives_other_scores_than_it_declares_is_refused(tmp_path: Path) -> None:
+    weights = helper.make_tensor("w", TensorProto.FLOAT, [1, 5], range(5))
+    path = tmp_path / "model.onnx"
+    path.write_bytes(model([helper.make_node("Identity", ["w"], ["scores"])], [weights]))
+    backend = backends.for_path(path)
+    with pytest.raises(ModelFileError):
+        backend.open(backend.read(path), 1).run(np.zeros((1, 2, 2, 1), np.uint8))
+
+
+def test_a_failure_while_it_runs_is_one_of_ours(tmp_path: Path) -> None:
+    nodes = [
+        helper.make_node("Cast", ["image"], ["floats"], to=TensorProto.FLOAT),
+        helper.make_node("ReduceSum", ["floats"], ["sum"], keepdims=0),
+        helper.make_node("Cast", ["sum"], ["count"], to=TensorProto.INT64),
+        helper.make_node("Reshape", ["count", "shape"], ["size"]),
+        helper.make_node("Expand", ["one", "size"], ["many"]),
+        helper.make_node("Reshape", ["many", "wanted"], ["scores"]),
+    ]
+    constants = [
+        helper.make_tensor("shape", TensorProto.INT64, [1], [1]),
+        helper.make_tensor("one", TensorProto.FLOAT, [1], [1.0]),
+        helper.make_tensor("wanted", TensorProto.INT64, [2], [1, 3]),
+    ]
+    path = tmp_path / "model.onnx"
+    path.write_bytes(model(nodes, constants))
+    backend = backends.for_path(path)
+    session = backend.open(backend.read(path), 1)
+    three = np.array([0, 1, 1, 1], np.uint8).reshape(1, 2, 2, 1)
+    assert session.run(three).tolist() == [[1.0, 1.0, 1.0]]
+    with pytest.raises(ModelFileError, match="cannot run"):
+        session.run(np.full((1, 2, 2, 1), 9, np.uint8))
+
+
+def test_a_picture_is_not_handed_to_another_program() -> None:
+    contract = InputContract(height=4, width=4, channels=1)
+    with pytest.raises(ImageError, match="expected a picture"):
+        to_pixels(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", contract)
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "png", "gif", "bmp", "ppm", "webp", "tiff"])
+def test_the_usual_formats_are_pictures(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"a.{suffix}"
+    Image.new("RGB", (9, 9), (200, 200, 200)).save(path)
+    assert to_pixels(path, InputContract(height=4, width=4, channels=1)).min() > 190
+
+
+def test_names_from_files_cannot_steer_the_terminal(bundle: Path, run: Run) -> None:
+    status, _, err = run("predict", bundle, "\x1b[2J\x07.png")
+    assert status == 1
+    assert "\x1b" not in err
+    assert "\\x1b[2J" in err
+
+
+@pytest.mark.parametrize("error", [MissingExtraError("a", "b"), UnknownNameError("recipe", "x", ["y", "z"])])
+def test_errors_of_worker_processes_travel(error: Exception) -> None:
+    assert str(pickle.loads(pickle.dumps(error))) == str(error)  # noqa: S301
