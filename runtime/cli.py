@@ -1,6 +1,6 @@
 """The `edgewright` command: finds the subcommand, prints its errors in one line, sets the exit status.
 
-0 done, 1 refused or failed, 2 wrong usage. The runtime's own subcommands are the modules in
+0 done, 1 refused or failed, 2 wrong usage, 130 interrupted. The runtime's own subcommands are the modules in
 `commands/`; those of the other packages come by the entry point group `edgewright.commands`. Each
 is a module with `HELP`, `add_arguments(parser)` and `run(arguments) -> exit status`.
 """
