@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import gzip
 import platform
@@ -21,7 +22,7 @@ from edgewright.export.variants import Variant
 from edgewright.runtime import console, files, plugins
 from edgewright.runtime.backends import Scores
 from edgewright.runtime.contract import ModelContract
-from edgewright.runtime.errors import CheckpointError, EdgewrightError, InputError, MissingExtraError
+from edgewright.runtime.errors import CheckpointError, InputError, MissingExtraError, ModelFileError
 from edgewright.runtime.manifest import (
     GOLDEN,
     MANIFEST,
@@ -171,10 +172,11 @@ class _Export:
         failed: dict[str, str] = {}
         with (
             scorer(self.scratch / job.TEST) as workers,
+            contextlib.closing(job.run(self.scratch)) as events,
             console.progress("exporting", total=2 * len(variants)) as bar,
         ):
             by_name = {variant.name: variant for variant in variants}
-            for event in job.run(self.scratch):
+            for event in events:
                 if event.kind == "converted":
                     conversions[event.variant] = event.conversion or {}
                     pending[event.variant] = workers.submit(self.scratch / by_name[event.variant].file)
@@ -225,7 +227,7 @@ class _Export:
         path = self.scratch / variant.file
         try:
             scored = pending.result()
-        except EdgewrightError as failure:
+        except ModelFileError as failure:
             return Outcome(name=variant.name, reason=f"cannot be run: {failure}")
         if not np.isfinite(scored.scores).all():
             return Outcome(name=variant.name, reason="gives scores that are NaN or infinite")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -57,7 +57,7 @@ def prepare(
     (folder / JOB).write_text(json.dumps(job), encoding="utf-8")
 
 
-def run(folder: Path) -> Iterator[Event]:
+def run(folder: Path) -> Generator[Event]:
     """Start the child and yield what it reports. It ends with this process, however that ends.
 
     Raises:

@@ -1,28 +1,36 @@
 """Runs test images through exported files as a device would: the runtime, batch 1, one thread each.
 
-The images are split over worker processes that hold numpy and an interpreter and no TensorFlow.
+The images are split over worker processes that hold numpy and an interpreter and no TensorFlow:
+
+    python -m edgewright.export.scoring      (tasks come and answers go as JSON, a line each)
+
+They are plain subprocesses: a ProcessPoolExecutor can hang for ever when one of its workers is killed,
+and it runs the caller's own script again in each of them.
 """
 
 from __future__ import annotations
 
 import itertools
-import multiprocessing
+import json
 import os
+import queue
 import signal
-import threading
+import subprocess
+import sys
 from collections.abc import Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from edgewright.runtime import backends
+from edgewright.runtime import backends, jsonio
 from edgewright.runtime.backends import Scores
 from edgewright.runtime.contract import TensorSpec
-from edgewright.runtime.errors import ExportError
+from edgewright.runtime.errors import EdgewrightError, ExportError, ModelFileError
+from edgewright.runtime.jsonio import JsonObject
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,38 +44,24 @@ class Scored:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Part:
-    """What a worker answers: its scores lie in the file `scores`.
-
-    They are not sent: a worker that is sending more than a pipe holds while another one is killed
-    never ends.
-    """
-
-    scores: Path
-    kernels: str
-    input: TensorSpec
-    output: TensorSpec
-
-
-@dataclass(frozen=True, kw_only=True)
 class Pending:
     """Scores that are still being computed."""
 
-    parts: list[Future[_Part]]
+    parts: list[Future[JsonObject]]
 
     def result(self) -> Scored:
-        """Wait for them. Raises what the runtime raised, `ExportError` if a worker died."""
-        try:
-            found = [part.result() for part in self.parts]
-        except BrokenProcessPool as failure:
-            raise ExportError(
-                "a scoring process was ended from outside; is there enough memory? Export again"
-            ) from failure
+        """Wait for them.
+
+        Raises:
+            ModelFileError: the file cannot be run.
+            ExportError: a worker was killed.
+        """
+        found = [part.result() for part in self.parts]
         return Scored(
-            scores=np.concatenate([np.load(part.scores) for part in found]),
-            kernels=found[0].kernels,
-            input=found[0].input,
-            output=found[0].output,
+            scores=np.concatenate([np.load(part.text("scores")) for part in found]),
+            kernels=found[0].text("kernels"),
+            input=TensorSpec.from_json(found[0].object("input")),
+            output=TensorSpec.from_json(found[0].object("output")),
         )
 
 
@@ -77,49 +71,102 @@ class Scorer:
     `images` is an .npy of uint8 `(n, height, width, channels)`; scores are written beside it.
     """
 
-    def __init__(self, pool: ProcessPoolExecutor, workers: int, images: Path) -> None:
-        self._pool, self._workers, self._images = pool, workers, images
-        self._count = len(np.load(images, mmap_mode="r"))
+    def __init__(self, images: Path, workers: int) -> None:
+        self._images, self._count = images, len(np.load(images, mmap_mode="r"))
+        self._workers = [_Worker() for _ in range(workers)]
+        self._idle: queue.SimpleQueue[_Worker] = queue.SimpleQueue()
+        for worker in self._workers:
+            self._idle.put(worker)
+        self._threads = ThreadPoolExecutor(workers)
 
     def submit(self, model: Path) -> Pending:
-        edges = np.linspace(0, self._count, min(self._workers, self._count) + 1, dtype=int).tolist()
+        parts = min(len(self._workers), self._count)
+        edges = np.linspace(0, self._count, parts + 1, dtype=int).tolist()
         return Pending(
             parts=[
-                self._pool.submit(_score, model, self._images, start, stop)
+                self._threads.submit(self._score, model, start, stop)
                 for start, stop in itertools.pairwise(edges)
             ]
         )
+
+    def _score(self, model: Path, start: int, stop: int) -> JsonObject:
+        worker = self._idle.get()
+        try:
+            return worker.do({"model": str(model), "images": str(self._images), "start": start, "stop": stop})
+        finally:
+            self._idle.put(worker)
+
+    def close(self) -> None:
+        for worker in self._workers:
+            worker.close()  # whoever waits for an answer gets none, and ends
+        self._threads.shutdown(wait=True, cancel_futures=True)
 
 
 @contextmanager
 def scorer(images: Path) -> Iterator[Scorer]:
     """Workers on all cores for as long as the block lasts."""
-    workers = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_watch_parent)
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    found = Scorer(images, cores)
     try:
-        yield Scorer(pool, workers, images)
+        yield found
     finally:
-        pool.shutdown(wait=True, cancel_futures=True)
+        found.close()
 
 
-def _watch_parent() -> None:
-    """A worker whose parent was killed would wait for work forever: end it instead.
+class _Worker:
+    """One process that scores. It ends when its standard input does, so it does not outlive this one."""
 
-    Ctrl-C reaches the whole process group; the parent is the one to answer it.
-    """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    def __init__(self) -> None:
+        command = [sys.executable, "-m", "edgewright.export.scoring"]
+        self._process = subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            encoding="utf-8",
+        )
 
-    def wait() -> None:
-        parent = multiprocessing.parent_process()
-        if parent is not None:
-            parent.join()
-            os._exit(1)
+    def do(self, task: dict[str, Any]) -> JsonObject:
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        line = ""
+        with suppress(OSError, ValueError):  # it is gone, or was closed
+            self._process.stdin.write(json.dumps(task) + "\n")
+            self._process.stdin.flush()
+            line = self._process.stdout.readline()
+        if not line.endswith("\n"):
+            raise ExportError(
+                "a scoring process was ended from outside; is there enough memory? Export again"
+            )
+        answer = jsonio.parse(line.encode("utf-8"), "a worker's answer", ExportError)
+        if answer.has("error"):
+            raise ModelFileError(answer.text("error"))
+        return answer
 
-    threading.Thread(target=wait, daemon=True).start()
+    def close(self) -> None:
+        self._process.kill()
+        self._process.wait()
+        for pipe in (self._process.stdin, self._process.stdout):
+            if pipe is not None:
+                with suppress(OSError):  # what was not sent need not be
+                    pipe.close()
 
 
-def _score(model: Path, images: Path, start: int, stop: int) -> _Part:
+def main() -> None:
+    """The worker: score what comes until nothing more does."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all; the parent is the one to answer it
+    answers = os.fdopen(os.dup(1), "w", encoding="utf-8", buffering=1)
+    os.dup2(2, 1)  # interpreters print; only answers may go to the pipe
+    for line in sys.stdin:
+        task = json.loads(line)
+        try:
+            answer = _score(Path(task["model"]), Path(task["images"]), task["start"], task["stop"])
+        except EdgewrightError as failure:
+            answer = {"error": str(failure)}
+        answers.write(json.dumps(answer) + "\n")
+
+
+def _score(model: Path, images: Path, start: int, stop: int) -> dict[str, Any]:
     backend = backends.for_path(model)
     file = backend.read(model)
     file.contract()  # the stamped hash is checked here, as on a device
@@ -128,4 +175,13 @@ def _score(model: Path, images: Path, start: int, stop: int) -> _Part:
     scores = np.concatenate([session.run(np.ascontiguousarray(image[np.newaxis])) for image in pixels])
     out = images.with_name(f"{model.name}-{start}.scores.npy")
     np.save(out, scores)
-    return _Part(scores=out, kernels=session.kernels, input=session.input, output=session.output)
+    return {
+        "scores": str(out),
+        "kernels": session.kernels,
+        "input": session.input.to_json(),
+        "output": session.output.to_json(),
+    }
+
+
+if __name__ == "__main__":
+    main()

@@ -170,7 +170,7 @@ def tensorflow(child: subprocess.Popen[str], out: Path) -> bool:
 
 def scoring(child: subprocess.Popen[str], out: Path) -> bool:
     """A worker has been started and runs test images."""
-    return member(child.pid, "spawn_main") is not None
+    return member(child.pid, "edgewright.export.scoring") is not None
 
 
 @OLD_OR_NOT
@@ -192,7 +192,7 @@ def test_killed_while_a_child_is_at_work(
     [
         (tensorflow, "edgewright.export.convert"),
         (converting, "edgewright.export.convert"),
-        (scoring, "spawn_main"),
+        (scoring, "edgewright.export.scoring"),
     ],
 )
 def test_a_child_that_is_killed_ends_the_export_with_a_clear_line(

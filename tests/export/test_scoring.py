@@ -56,7 +56,7 @@ def test_workers_that_die_are_told_as_an_error_of_ours(
         pending = workers.submit(exported[0] / "onnx-float32.onnx")
         for process in psutil.Process().children(recursive=True):
             with contextlib.suppress(psutil.NoSuchProcess):
-                if "spawn_main" in " ".join(process.cmdline()):
+                if "edgewright.export.scoring" in " ".join(process.cmdline()):
                     process.kill()
         with pytest.raises(EdgewrightError, match=r"scoring|worker|process"):
             pending.result()
