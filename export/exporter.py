@@ -137,7 +137,8 @@ def _dataset_of(checkpoint: Checkpoint, options: Options) -> Dataset:
     if dataset.sha256 != checkpoint.data.sha256:
         raise CheckpointError(
             f"expected the data the checkpoint was trained on, {checkpoint.data.name} "
-            f"({checkpoint.data.sha256[:12]}…), got other data ({dataset.sha256[:12]}…); name it with --data"
+            f"({checkpoint.data.sha256[:12]}…), got other data ({dataset.sha256[:12]}…); "
+            "say with --data where it lies"
         )
     return dataset
 

@@ -99,12 +99,12 @@ def judge(reference: Scores, scores: Scores, labels: NDArray[np.int64], max_drop
         verdict = "refused" if low > max_drop else "not proven"
         reason = (
             f"accuracy drop {drop:+.4f}, 95 % interval {low:+.4f} to {high:+.4f} over {samples:,} images, "
-            f"may be up to {max_drop:g}"
+            f"limit {max_drop:g}"
         )
         if verdict == "not proven":
             needed = images_to_settle(lost, won, samples, max_drop)
             reason += (
-                f"; about {needed:,} test images would settle it"
+                f"; about {needed:,} test images would settle it (or a larger --max-drop)"
                 if needed
                 else "; no number of test images would settle it"
             )

@@ -63,7 +63,7 @@ def run(folder: Path) -> Generator[Event]:
     Raises:
         ExportError: the child failed, with the line it failed with.
     """
-    command = [sys.executable, "-m", "edgewright.export.convert", str(folder)]
+    command = [sys.executable, "-P", "-m", "edgewright.export.convert", str(folder)]
     with (folder / LOG).open("wb") as log:
         # The child watches its standard input: it closes when this process is gone.
         child = subprocess.Popen(

@@ -2,7 +2,7 @@
 
 The images are split over worker processes that hold numpy and an interpreter and no TensorFlow:
 
-    python -m edgewright.export.scoring      (tasks come and answers go as JSON, a line each)
+    python -P -m edgewright.export.scoring   (tasks come and answers go as JSON, a line each)
 
 They are plain subprocesses: a ProcessPoolExecutor can hang for ever when one of its workers is killed,
 and it runs the caller's own script again in each of them.
@@ -117,7 +117,7 @@ class _Worker:
     """One process that scores. It ends when its standard input does, so it does not outlive this one."""
 
     def __init__(self) -> None:
-        command = [sys.executable, "-m", "edgewright.export.scoring"]
+        command = [sys.executable, "-P", "-m", "edgewright.export.scoring"]
         self._process = subprocess.Popen(
             command,
             stdin=subprocess.PIPE,

@@ -18,6 +18,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="mnist, fashion-mnist, cifar10, fashion-mini, an .npz, a folder of IDX or class folders",
     )
     data_options.add(parser)
+    parser.add_argument("--overwrite", action="store_true", help="replace a picture that is there")
     parser.add_argument("--seed", type=int, default=0, help="splits class folders (default: %(default)s)")
     parser.add_argument(
         "--out", type=Path, metavar="FILE.png", help="samples of every class (default: NAME.png)"
@@ -25,9 +26,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
+    from edgewright.runtime.errors import OutputError
     from edgewright.runtime.files import write_file
     from edgewright.train import exploring
 
+    out = arguments.out or Path(f"{Path(arguments.data).stem or 'data'}.png")
+    if out.is_dir() or (out.exists() and not arguments.overwrite):
+        raise OutputError(f"{out} is there already; choose another --out or add --overwrite")
     dataset = data_options.load(arguments, arguments.data, (96, 96, 3), arguments.seed)
     found = exploring.explore(dataset)
     rows = [(label, f"{train:,}", f"{test:,}", "") for label, train, test in found.counts]
@@ -44,7 +49,6 @@ def run(arguments: argparse.Namespace) -> int:
         f"SHA-256     {dataset.sha256}",
     ):
         console.say(line)
-    out = arguments.out or Path(f"{dataset.name}.png")
     write_file(out, exploring.samples(dataset))
     console.say(f"wrote {out}")
     return 0

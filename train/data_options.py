@@ -24,7 +24,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--size",
         metavar="HxWxC",
-        help="what pictures in class folders are brought to (default: the recipe's own, to explore 96x96x3)",
+        help="what pictures in class folders are brought to (default: as the recipe's own data)",
     )
     parser.add_argument(
         "--skip-bad", action="store_true", help="leave damaged pictures out, with a line each"
@@ -39,9 +39,15 @@ def load(
 
     shape = _size(arguments.size) if arguments.size else shape
     contract = InputContract(height=shape[0], width=shape[1], channels=shape[2]) if shape else None
-    return datasets.load(
+    found = datasets.load(
         source, arguments.data_dir, contract=contract, seed=seed, skip_bad=arguments.skip_bad
     )
+    if arguments.size and found.x_train.shape[1:] != shape:
+        raise InputError(
+            f"expected --size with pictures in class folders, got it with {found.name}, "
+            f"whose images are {'x'.join(str(n) for n in found.x_train.shape[1:])}"
+        )
+    return found
 
 
 def _size(text: str) -> tuple[int, int, int]:

@@ -41,7 +41,7 @@ def quiet_stderr() -> Iterator[None]:
         os.dup2(log.fileno(), 2)
         try:
             yield
-        except ImportError:
+        except (ImportError, KeyboardInterrupt):
             raise
         except BaseException:
             log.seek(0)

@@ -28,7 +28,7 @@ class Local:
                 "plan": dataclasses.asdict(plan),
                 "out": str(out),
             }
-            command = [sys.executable, "-m", "edgewright.benchmarks.probe", json.dumps(job)]
+            command = [sys.executable, "-P", "-m", "edgewright.benchmarks.probe", json.dumps(job)]
             done = subprocess.run(
                 command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
             )

@@ -67,7 +67,7 @@ def test_a_variant_that_drops_too_much_is_left_out_and_the_others_are_written(
     assert status == 1
     assert complaints.count("\n") == 1
     assert complaints.startswith("edgewright: tflite-int8 left out, refused: accuracy drop +0.")
-    assert "over 2,000 images, may be up to 0.01" in complaints
+    assert "over 2,000 images, limit 0.01" in complaints
     manifest = Bundle.open(tmp_path / "bundle").manifest
     assert [variant.name for variant in manifest.variants] == ["tflite-float32"]
     assert [entry["name"] for entry in manifest.refused] == ["tflite-int8"]

@@ -138,7 +138,7 @@ def test_the_verdict_holds_the_interval_against_the_largest_drop(
 def test_a_refusal_says_by_how_much_and_over_how_many_images() -> None:
     reason = compare(300, 0, 2000, 0.01).reason
     assert "accuracy drop +0.1500" in reason
-    assert "over 2,000 images, may be up to 0.01" in reason
+    assert "over 2,000 images, limit 0.01" in reason
     assert "would settle" not in reason
 
 

@@ -135,7 +135,12 @@ def test_data_explores(tmp_path: Path, run: Run) -> None:
     arrays |= {f"y_{part}": np.array([0, 1, 0, 1]) for part in ("train", "test")}
     np.savez(tmp_path / "same.npz", **arrays)
     assert "4 test images also occur" in run("data", tmp_path / "same.npz", "--out", tmp_path / "b.png")[1]
+    status, _, err = run("data", "fashion-mini", "--out", tmp_path / "samples.png")
+    assert (status, err.count("\n")) == (1, 1)
+    assert "--overwrite" in err
+    other = ("--size", "14x14x1", "--out", tmp_path / "c.png")
+    assert "28x28x1" in run("data", "fashion-mini", *other)[2]
     for size in ("96", "0x9x3", "9x9x2", "axbx3"):
-        status, _, err = run("data", tmp_path, "--size", size)
+        status, _, err = run("data", tmp_path, "--size", size, "--out", tmp_path / "d.png")
         assert (status, err.count("\n")) == (1, 1)
         assert "96x96x3" in err

@@ -11,6 +11,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import os
+import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import resources
@@ -142,7 +143,7 @@ def load(
         if not path.exists():
             if path.suffix or os.sep in source:
                 raise DataError(f"expected a data set, got {source}, which does not exist")
-            raise UnknownNameError("data set", source, _NAMED)
+            raise UnknownNameError("data set or path", source, _NAMED)
         name, absolute = path.stem or path.resolve().name, str(path.resolve())
         if not path.is_dir():
             return _from_npz(path, name=name, source=absolute)
@@ -200,6 +201,8 @@ def _fetch(name: str, known: _Named, data_dir: Path | None) -> Dataset:
 
 
 def _from_npz(path: Path, *, name: str, source: str) -> Dataset:
+    if not zipfile.is_zipfile(path):
+        raise DataError(f"expected an .npz file of arrays, got {path}, which is none")
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             missing = [key for key in _ARRAYS if key not in archive.files]

@@ -1,0 +1,21 @@
+"""Child processes do not run what lies in the user's folder under the name of a standard module."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+Run = Callable[..., tuple[int, str, str]]
+
+
+def test_a_users_own_modules_are_not_imported(
+    trained: Path, bundle: Path, tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("queue", "grp", "signal"):
+        (tmp_path / f"{name}.py").write_text("raise SystemExit('user code ran')")
+    monkeypatch.chdir(tmp_path)
+    words = ["export", trained, "--out", tmp_path / "new", "--variants", "tflite-float32"]
+    assert run(*words)[::2] == (0, "")
+    assert run("bench", bundle, "--variants", "tflite-int8", "--out", tmp_path / "b.json")[::2] == (0, "")
