@@ -24,7 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=0.01,
         metavar="SHARE",
         help="largest accuracy drop that passes, held against the upper end of its 95%% interval; "
-        "0.01 is one point and takes at least 390 test images (default: %(default)s)",
+        "0.01 is one point and takes at least 381 test images (default: %(default)s)",
     )
     parser.add_argument(
         "--calibration-size",
