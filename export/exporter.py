@@ -253,7 +253,7 @@ class _Export:
                     output=scored.output,
                     tolerance=_tolerance(variant, scored, parity),
                     parity=parity,
-                    conversion=conversion,
+                    conversion={"scheme": variant.settings.summary, **conversion},
                 )
             )
         return outcome

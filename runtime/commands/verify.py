@@ -19,16 +19,16 @@ def run(arguments: argparse.Namespace) -> int:
 
     found = verify(arguments.bundle)
     rows = [
-        (v.variant, v.kernels or "-", f"{v.max_abs_error:.2g}", f"{v.limit:.2g}", v.status, v.reason)
+        (v.variant, v.kernels, f"{v.max_abs_error:.2g}", f"{v.limit:.2g}", v.status, v.reason)
         if v.kernels
         else (v.variant, "-", "-", "-", v.status, v.reason)
         for v in found
     ]
     columns = ("variant", "kernels", "max abs error", "limit", "verdict", "reason")
     console.table(f"Golden outputs of {arguments.bundle}", columns, rows, left=2)
-    failed = [v.variant for v in found if v.status == "failed"]
-    for name in failed:
-        console.complain(f"{name} does not give here what it gave where it was made")
+    failed = [v for v in found if v.status == "failed"]
+    for v in failed:
+        console.complain(f"{v.variant} does not give here what it gave where it was made")
     if not any(v.status == "ok" for v in found) and not failed:
         console.complain(f"nothing could be run; {found[0].reason}")
         return 1

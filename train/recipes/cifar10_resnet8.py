@@ -14,6 +14,7 @@ import numpy as np
 from edgewright.train import augment
 from edgewright.train.datasets import Images
 from edgewright.train.recipe import Recipe
+from edgewright.train.schedule import warm_cosine
 
 
 def build(keras: Any, shape: tuple[int, int, int], classes: int) -> Any:
@@ -46,11 +47,7 @@ def change(images: Images, random: np.random.Generator) -> Images:
 
 
 def optimizer(keras: Any, steps: int) -> Any:
-    warmup = steps // 20
-    schedule = keras.optimizers.schedules.CosineDecay(
-        0.01, steps - warmup, warmup_target=0.1, warmup_steps=warmup
-    )
-    return keras.optimizers.SGD(schedule, momentum=0.9, nesterov=True)
+    return keras.optimizers.SGD(warm_cosine(keras, steps, 0.1), momentum=0.9, nesterov=True)
 
 
 RECIPE = Recipe(

@@ -9,6 +9,7 @@ import numpy as np
 from edgewright.train import augment
 from edgewright.train.datasets import Images
 from edgewright.train.recipe import Recipe
+from edgewright.train.schedule import warm_cosine
 
 
 def build(keras: Any, shape: tuple[int, int, int], classes: int) -> Any:
@@ -27,11 +28,7 @@ def change(images: Images, random: np.random.Generator) -> Images:
 
 
 def optimizer(keras: Any, steps: int) -> Any:
-    warmup = steps // 20
-    schedule = keras.optimizers.schedules.CosineDecay(
-        0.001, steps - warmup, warmup_target=0.01, warmup_steps=warmup
-    )
-    return keras.optimizers.AdamW(schedule, weight_decay=0.01)
+    return keras.optimizers.AdamW(warm_cosine(keras, steps, 0.01), weight_decay=0.01)
 
 
 RECIPE = Recipe(
