@@ -1,7 +1,7 @@
 """MLPerf Tiny's image classification network: ResNet v1 with 8 layers and 78k parameters, on CIFAR-10.
 
 The network is the benchmark's (https://github.com/mlcommons/tiny, image_classification,
-resnet_v1_eembc). It is trained here with momentum and a cosine schedule, which need a fifth of the
+resnet_v1_eembc). It is trained here with momentum and a cosine schedule, which need a quarter of the
 benchmark's 500 epochs.
 """
 
@@ -56,7 +56,7 @@ RECIPE = Recipe(
     shape=(32, 32, 3),
     build=build,
     optimizer=optimizer,
-    epochs=100,
+    epochs=120,
     batch_size=128,
     augment=change,
     validation=0.05,
