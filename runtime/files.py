@@ -16,6 +16,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
 
 from edgewright.runtime.errors import OutputError
 
@@ -26,13 +27,25 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def cache_folder() -> Path:
+    """Where what can be made again is kept: $EDGEWRIGHT_CACHE, else ~/.cache/edgewright."""
+    return Path(os.environ.get("EDGEWRIGHT_CACHE") or Path.home() / ".cache/edgewright")
+
+
 def write_file(path: Path, raw: bytes) -> None:
     """Write `raw` to `path` aside and rename it into place; makes the folder if it is missing."""
+    with replacing(path) as file:
+        file.write(raw)
+
+
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[IO[bytes]]:
+    """Give a file to write that becomes `path` when the block ends well; makes the folder if need be."""
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     try:
         with os.fdopen(handle, "wb") as file:
-            file.write(raw)
+            yield file
         Path(name).chmod(0o666 & ~_umask())
         Path(name).replace(path)
     except BaseException:

@@ -8,27 +8,31 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgewright.train.checkpoint import scale
-from edgewright.train.datasets import Images, Labels
+from edgewright.train.datasets import Labels
 from edgewright.train.recipe import Recipe
+
+Prepare = Callable[[NDArray[Any]], NDArray[np.float32]]  # from what is learnt from to what the model takes
 
 
 def batches(
     keras: Any,
     recipe: Recipe,
-    images: Images,
+    prepare: Prepare,
+    examples: NDArray[Any],
     labels: Labels,
     classes: int,
     seed: int,
     first_epoch: int,
 ) -> Any:
-    """A `keras.utils.PyDataset` of (scaled images, labels as the recipe's loss wants them).
+    """A `keras.utils.PyDataset` of (prepared examples, labels as the recipe's loss wants them).
 
     Args:
-        images, labels: raw uint8 `(n, height, width, channels)` and class numbers `(n,)`.
+        prepare: brings a batch of examples, changed by the recipe's `augment`, to what the model takes.
+        examples, labels: raw uint8 images `(n, height, width, channels)` or features `(n, …)`, and class
+            numbers `(n,)`.
         seed, first_epoch: the order and the changes of epoch `e` follow from `(seed, e)`.
     """
-    count = -(-len(images) // recipe.batch_size)
+    count = -(-len(examples) // recipe.batch_size)
     encode = targets(recipe, classes)
 
     class Batches(keras.utils.PyDataset):  # type: ignore[misc]
@@ -38,17 +42,17 @@ def batches(
 
         def _start(self, epoch: int) -> None:
             self._epoch = epoch
-            self._order = np.random.default_rng((seed, epoch)).permutation(len(images))
+            self._order = np.random.default_rng((seed, epoch)).permutation(len(examples))
 
         def __len__(self) -> int:
             return count
 
         def __getitem__(self, index: int) -> tuple[NDArray[np.float32], NDArray[Any]]:
             chosen = self._order[index * recipe.batch_size : (index + 1) * recipe.batch_size]
-            batch = images[chosen]
+            batch = examples[chosen]
             if recipe.augment is not None:
                 batch = recipe.augment(batch, np.random.default_rng((seed, self._epoch, index)))
-            return scale(batch, recipe.input_range), encode(labels[chosen])
+            return prepare(batch), encode(labels[chosen])
 
         def on_epoch_end(self) -> None:
             self._start(self._epoch + 1)

@@ -61,8 +61,9 @@ class Checkpoint:
     """A trained model and what is known of it.
 
     `input_range` is what the network wants pixels 0-255 brought to; `head` whether its scores are
-    `softmax` or `logits`; `validation` and `seed` give the split again (see `split`); `metrics` and
-    `training` are figures for people.
+    `softmax` or `logits`; `validation` and `seed` give the split again (see `split`); `weights` says
+    whose weights it started from, with licence and citation, and is empty if it started from random
+    ones; `metrics` and `training` are figures for people.
     """
 
     recipe: str
@@ -74,6 +75,7 @@ class Checkpoint:
     validation: float
     seed: int
     model_sha256: str
+    weights: Mapping[str, str] = dataclasses.field(default_factory=dict)
     metrics: Mapping[str, float]
     training: Mapping[str, Any]
     versions: Mapping[str, str]
@@ -110,6 +112,7 @@ class Checkpoint:
             validation=obj.number("validation"),
             seed=obj.integer("seed", 0, 2**32 - 1),
             model_sha256=obj.text("model_sha256"),
+            weights=_texts(obj, "weights") if obj.has("weights") else {},
             metrics=obj.object("metrics").data,
             training=obj.object("training").data,
             versions=obj.object("versions").data,
@@ -120,6 +123,11 @@ class Checkpoint:
         if files.sha256_of(model) != checkpoint.model_sha256:
             raise CheckpointError(f"{model} is not the model that {CHECKPOINT} describes; train it again")
         return checkpoint
+
+
+def _texts(obj: jsonio.JsonObject, key: str) -> dict[str, str]:
+    found = obj.object(key)
+    return {name: found.text(name) for name in found.data}
 
 
 def _rising(obj: jsonio.JsonObject, key: str) -> tuple[float, float]:

@@ -13,7 +13,13 @@ HELP = "train a recipe and write a checkpoint that export takes"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("recipe", metavar="RECIPE", help="one of: " + ", ".join(recipes.names()))
+    parser.add_argument("recipe", metavar="RECIPE", nargs="?", help="one of: " + ", ".join(recipes.names()))
+    parser.add_argument(
+        "--model",
+        metavar="PACKAGE.MODULE:NAME",
+        help="your own instead: a function build(keras, shape, classes), or a Recipe; the working folder is "
+        "searched too",
+    )
     parser.add_argument(
         "--data", metavar="NAME|PATH", help="a data set as `edgewright data` takes it (default: the recipe's)"
     )
@@ -22,6 +28,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--epochs", type=int, help="at most so many (default: the recipe's)")
     parser.add_argument(
         "--seed", type=int, default=0, help="for weights, order and split (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--weights",
+        metavar="imagenet|PATH|none",
+        help="what a recipe with a pretrained base starts from: ImageNet weights (downloaded by Keras), a "
+        "Keras weights file of the base, or random ones (default: the recipe's)",
+    )
+    parser.add_argument(
+        "--no-features",
+        dest="features",
+        action="store_false",
+        help="run a frozen base in every epoch, not once for all of them",
     )
     parser.add_argument("--resume", action="store_true", help="go on where a cut-off run of the same was")
     parser.add_argument("--overwrite", action="store_true", help="replace a checkpoint that is there")
@@ -33,25 +51,35 @@ def run(arguments: argparse.Namespace) -> int:
     from edgewright.train.checkpoint import OURS
     from edgewright.train.fit import Options, train
 
-    recipe = recipes.get(arguments.recipe)
+    if (arguments.recipe is None) == (arguments.model is None):
+        raise InputError(
+            "expected a recipe or --model, one of the two; edgewright train --help lists recipes"
+        )
+    name = arguments.recipe or arguments.model
+    recipe = recipes.of_model(name) if arguments.model else recipes.get(name)
+    source = arguments.data or recipe.data
+    if source is None:
+        raise InputError(f"expected data for {name}, got none; add --data NAME|PATH")
     if arguments.epochs is not None and arguments.epochs < 1:
         raise InputError(f"expected --epochs of at least 1, got {arguments.epochs}")
     if not 0 <= arguments.seed < 2**32:
         raise InputError(f"expected --seed from 0 to {2**32 - 1}, got {arguments.seed}")
     check_output(arguments.out, overwrite=arguments.overwrite or arguments.resume, ours=OURS)
-    dataset = data_options.load(arguments, arguments.data or recipe.data, recipe.shape, arguments.seed)
+    dataset = data_options.load(arguments, source, recipe.shape, arguments.seed)
     console.say(
-        f"{arguments.recipe} ({recipe.summary}) on {dataset.name}: {len(dataset.x_train):,} training and "
+        f"{name} ({recipe.summary}) on {dataset.name}: {len(dataset.x_train):,} training and "
         f"{len(dataset.x_test):,} test images, {len(dataset.labels)} classes"
     )
     checkpoint = train(
-        arguments.recipe,
+        name,
         recipe,
         dataset,
         Options(
             out=arguments.out,
             seed=arguments.seed,
             epochs=arguments.epochs,
+            weights=arguments.weights,
+            features=arguments.features,
             overwrite=arguments.overwrite,
             resume=arguments.resume,
         ),

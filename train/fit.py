@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import hashlib
 import json
 import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from edgewright.runtime import console, files, plugins
 from edgewright.runtime.backends import Scores
@@ -20,12 +23,13 @@ from edgewright.runtime.contract import InputContract
 from edgewright.runtime.errors import (
     DataError,
     EdgewrightError,
+    InputError,
     MissingExtraError,
     OutputError,
     TrainingError,
 )
-from edgewright.train import evaluation, metrics
-from edgewright.train.batches import batches
+from edgewright.train import evaluation, features, metrics
+from edgewright.train.batches import Prepare, batches
 from edgewright.train.checkpoint import (
     CHECKPOINT,
     HISTORY,
@@ -37,9 +41,9 @@ from edgewright.train.checkpoint import (
     scale,
     split,
 )
-from edgewright.train.datasets import Dataset, Images
+from edgewright.train.datasets import Dataset
 from edgewright.train.progress import Progress, State
-from edgewright.train.recipe import Recipe
+from edgewright.train.recipe import Recipe, where_it_failed
 from edgewright.train.stack import import_keras, versions
 
 SAVED_TOLERANCE = 1e-6  # a saved model gives the scores of the one in memory
@@ -48,11 +52,17 @@ _BATCH = 500
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """What a user may set of a training run; `epochs` None is the recipe's own number."""
+    """What a user may set of a training run.
+
+    `epochs` and `weights` None are the recipe's own; `weights` is what `pretrained.Weights` takes as its
+    source. `features` False runs a frozen base in every epoch, as Keras' own fit does.
+    """
 
     out: Path
     seed: int = 0
     epochs: int | None = None
+    weights: str | None = None
+    features: bool = True
     overwrite: bool = False
     resume: bool = False
 
@@ -69,7 +79,7 @@ def train(name: str, recipe: Recipe, dataset: Dataset, options: Options) -> Chec
     Raises:
         OutputError: the folder is taken or cannot be written.
         DataError: too few images of a class to split.
-        InputError: nothing to resume, or another run.
+        InputError: nothing to resume, or another run; weights that cannot be had, or of another network.
         TrainingError: the loss is no finite number.
         KeyboardInterrupt: before the first epoch was whole.
     """
@@ -95,34 +105,75 @@ class _Run:
         self.epochs = options.epochs or recipe.epochs
         self.shape, self.classes = dataset.x_train.shape[1:], len(dataset.labels)
         self.finished = False
+        if options.weights is not None:
+            if recipe.weights is None:
+                raise InputError(f"{name} starts from random weights of its own; leave out --weights")
+            weights = dataclasses.replace(recipe.weights, source=options.weights)
+            self.recipe = recipe = dataclasses.replace(recipe, weights=weights)
         keras.utils.set_random_seed(options.seed)
         try:
             train_part, validation_part = split(dataset.y_train, recipe.validation, options.seed)
         except ValueError as failure:
             raise DataError(f"cannot hold out validation images of {dataset.name}: {failure}") from failure
-        self.train_part = train_part
-        self.x_validation = dataset.x_train[validation_part]
-        self.y_validation = dataset.y_train[validation_part]
         self.steps = -(-len(train_part) // recipe.batch_size)
-        self.model = recipe.build(keras, self.shape, self.classes)
+        self.model = self._build()
         self.head = head_of(self.model)
-        self.model.compile(
+        self.learner = self.model
+        x_train: NDArray[Any] = dataset.x_train
+        self.x_test: NDArray[Any] = dataset.x_test
+        self.prepare: Prepare = partial(scale, input_range=recipe.input_range)
+        self.seconds_before = 0.0
+        if divided := self._divide(self.model):
+            start = time.perf_counter()
+            base, self.learner = divided
+            x_train = features.of(base, dataset.x_train, recipe.input_range)
+            self.x_test = features.of(base, dataset.x_test, recipe.input_range)
+            self.prepare, self.seconds_before = np.asarray, time.perf_counter() - start
+        self.x_train, self.y_train = x_train[train_part], dataset.y_train[train_part]
+        self.x_validation, self.y_validation = x_train[validation_part], dataset.y_train[validation_part]
+        self.learner.compile(
             recipe.optimizer(keras, self.steps * self.epochs),
             loss_of(keras, recipe, self.head),
             metrics=["accuracy"],
         )
         self.progress = Progress(options.out, self._identity())
 
+    def _build(self) -> Any:
+        weights = () if self.recipe.weights is None else (self.recipe.weights,)
+        try:
+            model = self.recipe.build(self.keras, self.shape, self.classes, *weights)
+        except EdgewrightError:
+            raise
+        except Exception as failure:  # a recipe may be the user's own code
+            raise InputError(f"{self.name} cannot build its network: {where_it_failed(failure)}") from failure
+        if not isinstance(model, self.keras.Model):
+            raise InputError(f"expected {self.name} to build a Keras 3 model, got a {type(model).__name__}")
+        found = (getattr(model, "input_shape", None), getattr(model, "output_shape", None))
+        expected = ((None, *self.shape), (None, self.classes))
+        if found != expected:
+            raise InputError(
+                f"expected {self.name} to build a model from {expected[0]} to {expected[1]}, "
+                f"got {found[0]} to {found[1]}"
+            )
+        return model
+
+    def _divide(self, model: Any) -> tuple[Any, Any] | None:
+        """The frozen part that need not run in every epoch, and the rest."""
+        if self.recipe.augment is not None or not self.options.features:
+            return None
+        return features.divide(self.keras, model)
+
     def _identity(self) -> str:
         """Names what was asked for: a run with other data, seed, recipe or length cannot go on from it."""
-        recipe, optimizer = self.recipe, self.model.optimizer
+        recipe, optimizer = self.recipe, self.learner.optimizer
         asked = [
             self.name,
             self.dataset.sha256,
             self.options.seed,
             self.epochs,
             [recipe.batch_size, recipe.patience, recipe.loss, recipe.validation, recipe.input_range],
-            [(type(layer).__name__, [list(w.shape) for w in layer.weights]) for layer in self.model.layers],
+            recipe.weights.record() if recipe.weights else {},
+            [(type(layer).__name__, [list(w.shape) for w in layer.weights]) for layer in self.learner.layers],
             # Keras numbers the names of optimizers as it makes them.
             [type(optimizer).__name__, optimizer.get_config() | {"name": ""}],
         ]
@@ -130,7 +181,7 @@ class _Run:
 
     def fit(self) -> None:
         if self.options.resume:
-            self.state = self.progress.restore(self.model)
+            self.state = self.progress.restore(self.learner)
         else:
             if self.progress.state() is not None and not self.options.overwrite:
                 raise OutputError(
@@ -138,13 +189,16 @@ class _Run:
                     "--overwrite to start anew"
                 )
             self.progress.remove()
-            self.state = State(identity=self.progress.identity, history=[], best_epoch=0, seconds=0.0)
+            self.state = State(
+                identity=self.progress.identity, history=[], best_epoch=0, seconds=self.seconds_before
+            )
         done = len(self.state.history)
         given = batches(
             self.keras,
             self.recipe,
-            self.dataset.x_train[self.train_part],
-            self.dataset.y_train[self.train_part],
+            self.prepare,
+            self.x_train,
+            self.y_train,
             self.classes,
             self.options.seed,
             done,
@@ -153,7 +207,7 @@ class _Run:
             done = self.epochs
         try:
             with console.progress("training", total=(self.epochs - done) * self.steps) as bar:
-                self.model.fit(
+                self.learner.fit(
                     given,
                     initial_epoch=done,
                     epochs=self.epochs,
@@ -169,7 +223,7 @@ class _Run:
             self.state = kept
 
     def _callback(self, bar: console.Progress) -> Any:
-        run, scores_of = self, scorer(self.model, self.recipe)
+        run, scores_of = self, scorer(self.learner, self.prepare)
 
         class EveryEpoch(self.keras.callbacks.Callback):  # type: ignore[misc,name-defined]
             def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
@@ -204,7 +258,7 @@ class _Run:
             best_epoch=best,
             seconds=self.state.seconds + seconds,
         )
-        self.progress.save(self.model, state, is_best=best == len(history))
+        self.progress.save(self.learner, state, is_best=best == len(history))
         self.state = state
         shown = "  ".join(f"{key} {value:.4f}" for key, value in figures.items())
         console.say(f"epoch {len(history)}/{self.epochs}  {shown}")
@@ -215,9 +269,10 @@ class _Run:
 
     def write(self, folder: Path) -> Checkpoint:
         """The checkpoint of the best epoch so far."""
-        final = self.recipe.build(self.keras, self.shape, self.classes)  # without optimizer state
-        self.progress.load_best(final)
-        scores = scorer(final, self.recipe)(self.dataset.x_test)
+        final = self._build()  # without optimizer state
+        _, learner = self._divide(final) or (None, final)
+        self.progress.load_best(learner)
+        scores = scorer(learner, self.prepare)(self.x_test)
         self._save(final, folder, scores)
         _write_history(self.state.history, folder / HISTORY)
         guessed = metrics.probabilities(scores, self.head)
@@ -231,6 +286,7 @@ class _Run:
             input_range=self.recipe.input_range,
             head=self.head,
             data=DataRecord.of(self.dataset),
+            weights=self.recipe.weights.record() if self.recipe.weights else {},
             validation=self.recipe.validation,
             seed=self.options.seed,
             model_sha256=files.sha256_of(folder / MODEL),
@@ -253,12 +309,22 @@ class _Run:
         return checkpoint
 
     def _save(self, model: Any, folder: Path, expected: Scores) -> None:
-        """Write both formats and see that what they load as predicts what the model in memory does."""
+        """Write both formats and see that what they load as predicts what the model in memory does.
+
+        `expected` are the scores the test images had in training, which a model with a frozen base gives
+        as closely as the base's features are.
+        """
         few = self.dataset.x_test[:256]
+        prepare = partial(scale, input_range=self.recipe.input_range)
+        whole = scorer(model, prepare)(few)
+        if not (error := np.abs(whole - expected[: len(few)]).max()) <= features.TOLERANCE:
+            raise EdgewrightError(
+                f"expected the whole model to predict as its trained part, got scores {error:.2g} apart"
+            )
         for name in (MODEL, MODEL_H5):
             model.save(folder / name)
             loaded = self.keras.saving.load_model(folder / name, compile=False, safe_mode=True)
-            error = float(np.abs(scorer(loaded, self.recipe)(few) - expected[: len(few)]).max())
+            error = np.abs(scorer(loaded, prepare)(few) - whole).max()
             if not error <= SAVED_TOLERANCE:
                 raise EdgewrightError(
                     f"expected {name} to predict what the model in memory does, got scores {error:.2g} apart"
@@ -281,14 +347,14 @@ def loss_of(keras: Any, recipe: Recipe, head: str) -> Any:
     return losses[recipe.loss](from_logits=head == "logits")
 
 
-def scorer(model: Any, recipe: Recipe) -> Callable[[Images], Scores]:
-    """A function from raw pixels `(n, height, width, channels)` to the model's scores `(n, classes)`."""
+def scorer(model: Any, prepare: Prepare) -> Callable[[NDArray[Any]], Scores]:
+    """A function from raw pixels or features `(n, …)` to the model's scores `(n, classes)`."""
     import tensorflow as tf
 
     call = tf.function(lambda x: model(x, training=False), reduce_retracing=True)
 
-    def scores(images: Images) -> Scores:
-        parts = (scale(images[i : i + _BATCH], recipe.input_range) for i in range(0, len(images), _BATCH))
+    def scores(given: NDArray[Any]) -> Scores:
+        parts = (prepare(given[i : i + _BATCH]) for i in range(0, len(given), _BATCH))
         return np.concatenate([call(part).numpy() for part in parts])
 
     return scores

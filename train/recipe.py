@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import importlib
+import re
+import sys
+import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgewright.runtime import plugins
+from edgewright.runtime.errors import InputError
 
 if TYPE_CHECKING:
     import numpy as np
 
     from edgewright.train.datasets import Images
+    from edgewright.train.pretrained import Weights
 
 _RECIPES = "edgewright.train.recipes"
 
@@ -20,29 +27,33 @@ _RECIPES = "edgewright.train.recipes"
 class Recipe:
     """How a model is trained.
 
-    `build(keras, shape, classes)` gives an uncompiled Keras model from images `(height, width,
-    channels)` whose pixels were brought to `input_range`, to `classes` probabilities;
-    `optimizer(keras, steps)` a new optimizer for a training of `steps` batches. `shape` is what
-    pictures of a folder are brought to. `loss` is `sparse_categorical_crossentropy`, or
-    `categorical_crossentropy` for one-hot labels. `augment(images, random)` changes a batch of raw
-    pixels before it is learnt from; it is no part of the model.
+    `build(keras, shape, classes)` gives an uncompiled Keras model from images `(height, width, channels)`
+    whose pixels were brought to `input_range`, to `classes` probabilities or logits. A recipe with
+    `weights` starts from what someone else has trained; it is called as `build(keras, shape, classes,
+    weights)`. `optimizer(keras, steps)` gives a new optimizer for a training of `steps` batches.
+
+    `data` is the data set and `shape` what pictures of a folder are brought to, if the user names no
+    other. `loss` is `sparse_categorical_crossentropy`, or `categorical_crossentropy` for one-hot labels.
+    `augment(images, random)` changes a batch of raw pixels before it is learnt from; it is no part of the
+    model.
 
     Training stops when the validation loss has not improved for `patience` epochs (None: never); the
     weights of the epoch with the lowest validation loss are kept.
     """
 
     summary: str
-    data: str
-    build: Callable[[Any, tuple[int, int, int], int], Any]
+    build: Callable[..., Any]
     optimizer: Callable[[Any, int], Any]
     epochs: int
     batch_size: int
-    shape: tuple[int, int, int]
+    data: str | None = None
+    shape: tuple[int, int, int] | None = None
     patience: int | None = None
     loss: str = "sparse_categorical_crossentropy"
     augment: Callable[[Images, np.random.Generator], Images] | None = None
     validation: float = 0.1
     input_range: tuple[float, float] = (0.0, 1.0)
+    weights: Weights | None = None
 
 
 def names() -> tuple[str, ...]:
@@ -53,3 +64,45 @@ def get(name: str) -> Recipe:
     """Raises `UnknownNameError`."""
     recipe: Recipe = plugins.get(_RECIPES, name, "RECIPE")
     return recipe
+
+
+def where_it_failed(failure: Exception) -> str:
+    """One line about what someone else's code raised, with the place."""
+    last = traceback.extract_tb(failure.__traceback__)[-1]
+    reason = " ".join(str(failure).split())[:300]
+    return f"{type(failure).__name__}: {reason} ({last.filename}, line {last.lineno})"
+
+
+def of_model(text: str) -> Recipe:
+    """The recipe that `package.module:name` names, looked for in the working folder too.
+
+    `name` is a `Recipe`, or a function `build(keras, shape, classes)`, which is then trained as most
+    small networks are: Adam, batches of 32, until five epochs brought nothing, at most 50. Its data set
+    and the size of pictures in class folders have to be given.
+
+    Raises:
+        InputError: no such module or name, or one that is something else.
+    """
+    if not re.fullmatch(r"[\w.]+:\w+", text):
+        raise InputError(f"expected a model such as package.module:build, got '{text}'")
+    module_name, name = text.split(":")
+    sys.path.append(str(Path.cwd()))  # last: a file here shadows nothing that is installed
+    try:
+        found = getattr(importlib.import_module(module_name), name)
+    except Exception as failure:  # the module is someone else's code
+        raise InputError(f"cannot import {text}: {where_it_failed(failure)}") from failure
+    if isinstance(found, Recipe):
+        return found
+    if not callable(found):
+        raise InputError(
+            f"expected {text} to be a Recipe or a function build(keras, shape, classes), "
+            f"got a {type(found).__name__}"
+        )
+    return Recipe(
+        summary="Adam, stops when five epochs brought nothing",
+        build=found,
+        optimizer=lambda keras, _: keras.optimizers.Adam(),
+        epochs=50,
+        batch_size=32,
+        patience=5,
+    )

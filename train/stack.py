@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 import os
 import sys
 import tempfile
@@ -21,11 +20,12 @@ def import_keras() -> Any:
     try:
         with quiet_stderr():
             import tensorflow  # noqa: I001  (first: its start-up lines are the ones to silence)
+            import absl.logging
             import keras
     except ImportError as failure:
         raise MissingExtraError("TensorFlow, which trains and reads Keras models,", "train") from failure
     tensorflow.get_logger().setLevel("ERROR")
-    logging.getLogger("absl").setLevel("ERROR")  # Keras warns there of every .h5 it writes
+    absl.logging.set_verbosity(absl.logging.ERROR)  # Keras warns there of every .h5 it writes
     return keras
 
 

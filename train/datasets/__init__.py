@@ -21,6 +21,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from edgewright.runtime import files
 from edgewright.runtime.contract import InputContract
 from edgewright.runtime.errors import DataError, UnknownNameError
 from edgewright.train.datasets import folder, idx
@@ -180,7 +181,7 @@ def digest(*arrays: NDArray[Any]) -> str:
 
 
 def _fetch(name: str, known: _Named, data_dir: Path | None) -> Dataset:
-    folder = data_dir or Path(os.environ.get(DATA_VARIABLE) or Path.home() / ".cache/edgewright/data")
+    folder = data_dir or Path(os.environ.get(DATA_VARIABLE) or files.cache_folder() / "data")
     path = folder / known.file
     if path.exists():
         return _from_npz(path, name=name, source=name)
