@@ -2,11 +2,15 @@
 VENV ?= .venv
 PYTHON ?= python3
 DEMO ?= demo
+MODELS ?= models
+WEIGHTS ?= imagenet
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+RESULTS := $(BIN)/python -m edgewright.benchmarks.results
+README := $(BIN)/python -m edgewright.benchmarks.readme README.md benchmarks/results
 SOURCES := runtime train export benchmarks tests
 
-.PHONY: help demo test test-slow check format types results clean
+.PHONY: help demo test test-slow check format types results results-train clean
 
 help:  ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -51,10 +55,25 @@ format: $(READY)  ## rewrite the sources as `make check` wants them
 	$(BIN)/ruff format $(SOURCES)
 	$(BIN)/ruff check --fix $(SOURCES)
 
-results: demo  ## write benchmarks/results/*.json from the demo and render the README's tables from them
-	$(BIN)/python -m edgewright.benchmarks.results --checkpoint $(DEMO)/checkpoint --bundle $(DEMO)/bundle \
-		--bench $(DEMO)/bench.json --out benchmarks/results
-	$(BIN)/python -m edgewright.benchmarks.readme README.md benchmarks/results
+results: demo  ## write the demo's figures to benchmarks/results and render the README's tables from them
+	$(RESULTS) export $(DEMO)/bundle --out benchmarks/results
+	$(RESULTS) bench $(DEMO)/bench.json --out benchmarks/results
+	$(README)
+
+# What every recipe gives on its full data, and the network of mnist-cnn on that of fashion-baseline.
+TRAINED := fashion-baseline fashion-mlp fashion-mnist@mnist-cnn fashion-cnn mnist-cnn mnist-tiny mnist-mobilenetv2 \
+	cifar10-cnn cifar10-resnet8
+ASKED_fashion-mlp := --data fashion-mnist
+ASKED_mnist-mobilenetv2 := --weights $(WEIGHTS)
+
+results-train: $(READY) $(TRAINED:%=$(MODELS)/%/checkpoint.json)  ## train what is not in MODELS yet (hours), and publish
+	$(RESULTS) train $(TRAINED:%=$(MODELS)/%) --out benchmarks/results
+	$(README)
+
+# NAME is a recipe, or DATA@RECIPE; a cut-off training goes on.
+$(MODELS)/%/checkpoint.json: | $(READY)
+	$(BIN)/edgewright train $(lastword $(subst @, ,$*)) --out $(@D) $(ASKED_$*) \
+		$(if $(findstring @,$*),--data $(firstword $(subst @, ,$*))) $(if $(wildcard $(MODELS)/.$*.training),--resume)
 
 clean:  ## remove what the other targets made, the environment included
 	rm -rf $(VENV) $(DEMO) .types

@@ -1,8 +1,10 @@
 """Collects published figures: one flat row a figure, in `benchmarks/results/*.json`.
 
-    python -m edgewright.benchmarks.results --checkpoint DIR --bundle DIR --bench FILE --out DIR
+    python -m edgewright.benchmarks.results train CHECKPOINT… --out DIR
+    python -m edgewright.benchmarks.results export BUNDLE… --out DIR
+    python -m edgewright.benchmarks.results bench FILE… --out DIR
 
-Reads what `train`, `export` and `bench` wrote; nothing is measured or typed here.
+Reads what the commands of these names wrote; nothing is measured or typed here.
 """
 
 from __future__ import annotations
@@ -15,35 +17,33 @@ from typing import Any
 
 from edgewright.benchmarks.stats import across
 from edgewright.runtime import console, jsonio
-from edgewright.runtime.errors import BundleError, CheckpointError, EdgewrightError
+from edgewright.runtime.errors import BundleError, CheckpointError, EdgewrightError, InputError
 from edgewright.runtime.files import write_file
-from edgewright.runtime.manifest import Bundle
+from edgewright.runtime.manifest import Bundle, Manifest
 
 SCHEMA_VERSION = 1
 Row = Mapping[str, Any]
 
 
-def train_rows(checkpoint: Path) -> list[Row]:
-    """One row from a checkpoint folder: what was trained on what, and how well it does."""
-    found = jsonio.read(checkpoint / "checkpoint.json", CheckpointError)
+def train_row(found: jsonio.JsonObject) -> Row:
+    """What was trained on what, and how well it does, from a `checkpoint.json`."""
     training, metrics = found.object("training"), found.object("metrics")
-    return [
-        {
-            "recipe": found.text("recipe"),
-            "data": found.object("data").text("name"),
-            "seed": found.integer("seed"),
-            "epochs": training.integer("epochs"),
-            "seconds": training.number("seconds"),
-            "parameters": training.integer("parameters"),
-            "validation_accuracy": metrics.number("validation_accuracy"),
-            "test_accuracy": metrics.number("test_accuracy"),
-        }
-    ]
+    return {
+        "recipe": found.text("recipe"),
+        "data": found.object("data").text("name"),
+        "seed": found.integer("seed"),
+        "epochs": training.integer("epochs"),
+        "best_epoch": training.integer("best_epoch"),
+        "seconds": training.number("seconds"),
+        "parameters": training.integer("parameters"),
+        "train_accuracy": metrics.number("train_accuracy"),
+        "validation_accuracy": metrics.number("validation_accuracy"),
+        "test_accuracy": metrics.number("test_accuracy"),
+    }
 
 
-def export_rows(bundle: Path) -> list[Row]:
+def export_rows(manifest: Manifest) -> list[Row]:
     """A row for the Keras model and one a variant, those left out included."""
-    manifest = Bundle.open(bundle).manifest
     common = {"recipe": manifest.name, "seed": manifest.calibration["seed"]}
     reference = manifest.reference
     rows: list[Row] = [
@@ -59,9 +59,8 @@ def export_rows(bundle: Path) -> list[Row]:
     return rows
 
 
-def bench_rows(path: Path) -> list[Row]:
+def bench_rows(found: jsonio.JsonObject) -> list[Row]:
     """A row for each variant and figure, derived from the raw samples that `bench` kept."""
-    found = jsonio.read(path, BundleError)
     variants: dict[tuple[str, str, int], list[jsonio.JsonObject]] = {}
     for m in found.objects("measurements"):
         variants.setdefault((m.text("variant"), m.text("target"), m.integer("threads")), []).append(m)
@@ -91,27 +90,38 @@ def bench_rows(path: Path) -> list[Row]:
     return rows
 
 
+def _rows(kind: str, path: Path) -> tuple[Mapping[str, Any], list[Row]]:
+    """The rows of one source, and the circumstances in which they were made."""
+    if kind == "train":
+        found = jsonio.read(path / "checkpoint.json", CheckpointError)
+        return {"versions": found.object("versions").data}, [train_row(found)]
+    if kind == "export":
+        manifest = Bundle.open(path).manifest
+        surroundings = {"machine": manifest.provenance["machine"], "versions": dict(manifest.versions)}
+        return surroundings, export_rows(manifest)
+    measured = jsonio.read(path, BundleError)
+    return measured.object("environment").data, bench_rows(measured)
+
+
 def main(words: list[str]) -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    for name in ("checkpoint", "bundle", "bench", "out"):
-        parser.add_argument(f"--{name}", type=Path, required=True)
+    parser.add_argument("kind", choices=("train", "export", "bench"))
+    parser.add_argument("sources", type=Path, nargs="+")
+    parser.add_argument("--out", type=Path, required=True)
     arguments = parser.parse_args(words)
-    checkpoint = jsonio.read(arguments.checkpoint / "checkpoint.json", CheckpointError)
-    manifest = Bundle.open(arguments.bundle).manifest
-    bench = jsonio.read(arguments.bench, BundleError).object("environment").data
-    # The circumstances are those in which a figure was made, not those in which it is collected.
-    tables = {
-        "train": ({"versions": checkpoint.object("versions").data}, train_rows(arguments.checkpoint)),
-        "export": (
-            {"machine": manifest.provenance["machine"], "versions": dict(manifest.versions)},
-            export_rows(arguments.bundle),
-        ),
-        "bench": (bench, bench_rows(arguments.bench)),
-    }
-    for name, (surroundings, rows) in tables.items():
-        data = {"schema_version": SCHEMA_VERSION, "environment": surroundings, "rows": rows}
-        write_file(arguments.out / f"{name}.json", jsonio.dump(data))
-        console.say(f"wrote {arguments.out / name}.json: {len(rows)} rows")
+    found = [_rows(arguments.kind, path) for path in arguments.sources]
+    surroundings = found[0][0]
+    for path, (other, _) in zip(arguments.sources, found, strict=True):
+        if other["versions"] != surroundings["versions"]:
+            raise InputError(
+                f"expected results of one set of versions, got others in {path} than in "
+                f"{arguments.sources[0]}; make them again"
+            )
+    rows = [row for _, rows in found for row in rows]
+    data = {"schema_version": SCHEMA_VERSION, "environment": surroundings, "rows": rows}
+    out = arguments.out / f"{arguments.kind}.json"
+    write_file(out, jsonio.dump(data))
+    console.say(f"wrote {out}: {len(rows)} rows")
     return 0
 
 

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from edgewright.runtime import jsonio
-from edgewright.runtime.errors import InputError
+from edgewright.runtime.errors import InputError, OutputError
 
 _STATE, _LAST, _BEST, _RANDOM = "state.json", "last.weights.h5", "best.weights.h5", "random.npz"
 
@@ -48,14 +48,23 @@ class Progress:
         new = self.folder / "writing"
         shutil.rmtree(new, ignore_errors=True)
         new.mkdir()
-        model.save_weights(new / _LAST)
-        if is_best or before is None:
-            shutil.copyfile(new / _LAST, new / _BEST)
-        else:
-            (new / _BEST).hardlink_to(before / _BEST)
-        np.savez(new / _RANDOM, *[v.numpy() for v in _random_states(model)])
-        (new / _STATE).write_bytes(jsonio.dump(dataclasses.asdict(state)))
-        new.rename(self.folder / f"epoch-{len(state.history):05}")
+        try:
+            model.save_weights(new / _LAST)
+            if is_best or before is None:
+                shutil.copyfile(new / _LAST, new / _BEST)
+            else:
+                (new / _BEST).hardlink_to(before / _BEST)
+            np.savez(new / _RANDOM, *[v.numpy() for v in _random_states(model)])
+            (new / _STATE).write_bytes(jsonio.dump(dataclasses.asdict(state)))
+            new.rename(self.folder / f"epoch-{len(state.history):05}")
+        except OSError as failure:
+            shutil.rmtree(new, ignore_errors=True)
+            if before is None:
+                self.remove()
+            raise OutputError(
+                f"cannot keep epoch {len(state.history)} in {self.folder} "
+                f"({failure.strerror or 'HDF5 cannot write'}); is the disk full? Make room and add --resume"
+            ) from failure
         if before is not None:
             shutil.rmtree(before)
 

@@ -94,3 +94,19 @@ def test_without_a_network_a_named_set_fails_in_one_line_that_tells_where_to_put
     assert f"mnist.npz with arrays x_train, y_train, x_test, y_test into {tmp_path / 'data'}" in done.stderr
     assert "EDGEWRIGHT_DATA" in done.stderr
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no limit on file sizes to set")
+def test_a_full_disk_gets_one_line_and_leaves_nothing(fresh: Fresh, tmp_path: Path) -> None:
+    """A limit on the size of files stands for it: the weights of fashion-mlp are larger."""
+    code = """
+import resource, sys
+from edgewright.runtime.cli import main
+resource.setrlimit(resource.RLIMIT_FSIZE, (2**20, 2**20))
+sys.exit(main(sys.argv[1:]))
+"""
+    found = fresh("train", "fashion-mlp", "--epochs", "1", "--out", tmp_path / "out", code=code)
+    assert found.returncode == 1
+    assert "is the disk full?" in found.stderr
+    assert found.stderr.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
