@@ -4,16 +4,17 @@ PYTHON ?= python3
 DEMO ?= demo
 MODELS ?= models
 WEIGHTS ?= imagenet
+MNIST ?= $(HOME)/.cache/edgewright/data/mnist.npz
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-RESULTS := $(BIN)/python -m edgewright.benchmarks.results
+RESULTS := $(BIN)/python -m edgewright.benchmarks.publish
 README := $(BIN)/python -m edgewright.benchmarks.readme README.md benchmarks/results
 SOURCES := runtime train export benchmarks tests
 
-.PHONY: help demo test test-slow check format types results results-train clean
+.PHONY: help demo test test-slow check format types results results-train results-transfer clean
 
 help:  ## show this list
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
 
 $(READY): pyproject.toml constraints.txt
 	@test -x $(BIN)/python || $(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("edgewright: expected Python 3.11 or newer, got " + sys.version.split()[0] + "; run make PYTHON=python3.11")'
@@ -65,6 +66,10 @@ TRAINED := fashion-baseline fashion-mlp fashion-mnist@mnist-cnn fashion-cnn mnis
 	cifar10-cnn cifar10-resnet8
 ASKED_fashion-mlp := --data fashion-mnist
 ASKED_mnist-mobilenetv2 := --weights $(WEIGHTS)
+
+results-transfer: $(READY)  ## measure what features of a frozen base save (quarter of an hour), and publish
+	$(BIN)/python -m edgewright.benchmarks.transfer $(MNIST) --weights $(WEIGHTS) --out benchmarks/results
+	$(README)
 
 results-train: $(READY) $(TRAINED:%=$(MODELS)/%/checkpoint.json)  ## train what is not in MODELS yet (hours), and publish
 	$(RESULTS) train $(TRAINED:%=$(MODELS)/%) --out benchmarks/results

@@ -45,7 +45,17 @@ def _markdown(columns: Sequence[str], rows: Sequence[Sequence[str]], left: int) 
 
 
 def _train(rows: Rows, _: Mapping[str, Any]) -> str:
-    columns = ("recipe", "data", "parameters", "epochs", "seconds", "validation accuracy", "test accuracy")
+    columns = (
+        "recipe",
+        "data",
+        "parameters",
+        "epochs",
+        "best",
+        "seconds",
+        "training accuracy",
+        "validation accuracy",
+        "test accuracy",
+    )
     return _markdown(
         columns,
         [
@@ -54,7 +64,9 @@ def _train(rows: Rows, _: Mapping[str, Any]) -> str:
                 row["data"],
                 f"{row['parameters']:,}",
                 str(row["epochs"]),
-                f"{row['seconds']:.1f}",
+                str(row["best_epoch"]),
+                f"{row['seconds']:.0f}",
+                f"{row['train_accuracy']:.4f}",
                 f"{row['validation_accuracy']:.4f}",
                 f"{row['test_accuracy']:.4f}",
             )
@@ -143,10 +155,33 @@ def _bench(rows: Rows, environment: Mapping[str, Any]) -> str:
     return _markdown(columns, lines, left=2) + where
 
 
+def _transfer(rows: Rows, _: Mapping[str, Any]) -> str:
+    """A row for each way, and how many times faster features are."""
+    columns = ("data", "way", "epochs", "seconds", "seconds for all epochs", "times faster", "test accuracy")
+    plain = {row["data"]: row["seconds_ten_epochs"] for row in rows if row["way"] == "plain"}
+    return _markdown(
+        columns,
+        [
+            (
+                row["data"],
+                row["way"],
+                str(row["epochs"]),
+                f"{row['seconds']:.1f}",
+                f"{row['seconds_ten_epochs']:.0f}",
+                f"{plain[row['data']] / row['seconds_ten_epochs']:.1f}",
+                f"{row['test_accuracy']:.4f}",
+            )
+            for row in rows
+        ],
+        left=2,
+    )
+
+
 _RENDERERS: Mapping[str, Callable[[Rows, Mapping[str, Any]], str]] = {
     "train": _train,
     "export": _export,
     "bench": _bench,
+    "transfer": _transfer,
 }
 
 

@@ -7,14 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from edgewright.benchmarks import readme, results
+from edgewright.benchmarks import publish, readme
 from edgewright.runtime.cli import main
 from edgewright.runtime.errors import InputError
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 
 ROW_KEYS = {
-    "train": "recipe data seed epochs seconds parameters validation_accuracy test_accuracy",
+    "train": "recipe data seed epochs best_epoch seconds parameters train_accuracy validation_accuracy "
+    "test_accuracy",
     "export": "recipe variant accuracy drop drop_low drop_high agreement tie_agreement max_abs_error bytes "
     "gzip_bytes samples verdict reason seed",
     "bench": "recipe variant target threads metric value low high unit",
@@ -30,8 +31,8 @@ def test_results_come_from_what_the_commands_wrote(trained: Path, bundle: Path, 
     bench = tmp_path / "bench.json"
     assert main(["bench", str(bundle), "--variants", "tflite-int8", "--out", str(bench)]) == 0
     out = tmp_path / "results"
-    words = {"--checkpoint": trained, "--bundle": bundle, "--bench": bench, "--out": out}
-    assert results.main([str(word) for pair in words.items() for word in pair]) == 0
+    for kind, source in {"train": trained, "export": bundle, "bench": bench}.items():
+        assert publish.main([kind, str(source), "--out", str(out)]) == 0
     for name, keys in ROW_KEYS.items():
         found = json.loads((out / f"{name}.json").read_text())
         assert found["schema_version"] == 1
@@ -50,3 +51,12 @@ def test_unknown_table_and_missing_results_are_named(tmp_path: Path) -> None:
         readme.render("<!-- table: sizes -->\n<!-- end -->", tmp_path)
     with pytest.raises(InputError, match=r"export\.json"):
         readme.render("<!-- table: export -->\n<!-- end -->", tmp_path)
+
+
+def test_results_of_different_versions_are_not_put_into_one_table(trained: Path, checkpoint: Path) -> None:
+    found = json.loads((checkpoint / "checkpoint.json").read_text())
+    found["versions"]["keras"] = "3.0.0"
+    (checkpoint / "checkpoint.json").write_text(json.dumps(found))
+    with pytest.raises(InputError, match="one set of versions"):
+        publish.main(["train", str(trained), str(checkpoint), "--out", str(checkpoint.parent / "out")])
+    assert not (checkpoint.parent / "out").exists()

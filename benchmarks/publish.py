@@ -1,8 +1,8 @@
 """Collects published figures: one flat row a figure, in `benchmarks/results/*.json`.
 
-    python -m edgewright.benchmarks.results train CHECKPOINT… --out DIR
-    python -m edgewright.benchmarks.results export BUNDLE… --out DIR
-    python -m edgewright.benchmarks.results bench FILE… --out DIR
+    python -m edgewright.benchmarks.publish train CHECKPOINT… --out DIR
+    python -m edgewright.benchmarks.publish export BUNDLE… --out DIR
+    python -m edgewright.benchmarks.publish bench FILE… --out DIR
 
 Reads what the commands of these names wrote; nothing is measured or typed here.
 """
@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -90,6 +90,13 @@ def bench_rows(found: jsonio.JsonObject) -> list[Row]:
     return rows
 
 
+def write(path: Path, surroundings: Mapping[str, Any], rows: Sequence[Row]) -> None:
+    """Write the rows and the circumstances in which they were made."""
+    data = {"schema_version": SCHEMA_VERSION, "environment": surroundings, "rows": rows}
+    write_file(path, jsonio.dump(data))
+    console.say(f"wrote {path}: {len(rows)} rows")
+
+
 def _rows(kind: str, path: Path) -> tuple[Mapping[str, Any], list[Row]]:
     """The rows of one source, and the circumstances in which they were made."""
     if kind == "train":
@@ -118,10 +125,7 @@ def main(words: list[str]) -> int:
                 f"{arguments.sources[0]}; make them again"
             )
     rows = [row for _, rows in found for row in rows]
-    data = {"schema_version": SCHEMA_VERSION, "environment": surroundings, "rows": rows}
-    out = arguments.out / f"{arguments.kind}.json"
-    write_file(out, jsonio.dump(data))
-    console.say(f"wrote {out}: {len(rows)} rows")
+    write(arguments.out / f"{arguments.kind}.json", surroundings, rows)
     return 0
 
 
