@@ -1,0 +1,96 @@
+"""What earlier exports have made, found again by all that it depends on.
+
+A killed export goes on where it was, and a changed option makes only what depends on it anew. An entry
+is a folder of files whose name is the SHA-256 of what they were made from: the model's and the images'
+SHA-256, options, versions, and this package's own code. It is written aside and renamed, holds the
+SHA-256 of each of its files, and is made again if one of them is not what it was.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from functools import cache
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from edgewright.runtime import files, jsonio
+from edgewright.runtime.errors import InputError
+
+_LIST = "entry.json"
+_MOST_BYTES = 4 * 2**30  # the entries used longest ago go first
+
+
+class Cache:
+    """Entries under `folder`, by default in `runtime.files.cache_folder()`."""
+
+    def __init__(self, folder: Path | None = None) -> None:
+        self._folder = folder or files.cache_folder() / "export"
+
+    def find(self, parts: Mapping[str, Any]) -> Path | None:
+        """The folder of what was made from `parts` (JSON values), None if there is none or it is damaged."""
+        entry = self._place(parts)
+        try:
+            listed = jsonio.read(entry / _LIST, InputError)
+            whole = all(files.sha256_of(entry / name) == listed.text(name) for name in listed.data)
+        except (OSError, InputError):
+            return None
+        if not whole:
+            shutil.rmtree(entry, ignore_errors=True)
+            return None
+        with contextlib.suppress(OSError):
+            os.utime(entry)
+        return entry
+
+    @contextlib.contextmanager
+    def add(self, parts: Mapping[str, Any]) -> Iterator[Path]:
+        """Give a folder to fill; it is the entry of `parts` once the block ends well.
+
+        A cache that cannot be written is no reason to fail: the entry is then not kept.
+        """
+        with contextlib.ExitStack() as stack:
+            try:
+                self._folder.mkdir(parents=True, exist_ok=True)
+                aside = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix=".", dir=self._folder)))
+            except OSError:
+                yield Path(stack.enter_context(tempfile.TemporaryDirectory()))
+                return
+            filling = aside / "entry"
+            filling.mkdir()
+            yield filling
+            listed = {path.name: files.sha256_of(path) for path in sorted(filling.iterdir())}
+            with contextlib.suppress(OSError):  # another export may have been first
+                (filling / _LIST).write_bytes(jsonio.dump(listed))
+                filling.rename(self._place(parts))
+                self._forget_oldest()
+
+    def _place(self, parts: Mapping[str, Any]) -> Path:
+        asked = json.dumps({**parts, "code": _code()}, sort_keys=True)
+        return self._folder / hashlib.sha256(asked.encode()).hexdigest()
+
+    def _forget_oldest(self) -> None:
+        entries = [path for path in self._folder.iterdir() if not path.name.startswith(".")]
+        sizes = {path: sum(file.stat().st_size for file in path.iterdir()) for path in entries}
+        excess = sum(sizes.values()) - _MOST_BYTES
+        for path in sorted(entries, key=lambda path: path.stat().st_mtime):
+            if excess <= 0:
+                return
+            excess -= sizes[path]
+            shutil.rmtree(path, ignore_errors=True)
+
+
+@cache
+def _code() -> str:
+    """SHA-256 of the sources that an export runs: another edition of them may make something else."""
+    sha = hashlib.sha256()
+    for package in ("edgewright.export", "edgewright.export.formats", "edgewright.runtime.backends"):
+        for source in sorted(resources.files(package).iterdir(), key=lambda source: source.name):
+            if source.name.endswith(".py"):
+                sha.update(source.read_bytes())
+    return sha.hexdigest()
