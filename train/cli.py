@@ -8,6 +8,7 @@ from pathlib import Path
 from edgewright.runtime import console
 from edgewright.train import data_options
 from edgewright.train import recipe as recipes
+from edgewright.train.distributed import STRATEGIES
 
 HELP = "train a recipe and write a checkpoint that export takes"
 
@@ -22,6 +23,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--epochs", type=int, help="at most so many (default: the recipe's)")
     parser.add_argument(
         "--seed", type=int, default=0, help="for weights, order and split (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--strategy",
+        choices=STRATEGIES,
+        help="train by tf.distribute on all devices of this machine, or as one of the workers that "
+        "TF_CONFIG names, of which the chief writes the checkpoint; each device takes its share of a batch; "
+        "such a run cannot be resumed",
     )
     parser.add_argument("--resume", action="store_true", help="go on where a cut-off run of the same was")
     parser.add_argument("--overwrite", action="store_true", help="replace a checkpoint that is there")
@@ -52,10 +60,14 @@ def run(arguments: argparse.Namespace) -> int:
             out=arguments.out,
             seed=arguments.seed,
             epochs=arguments.epochs,
+            strategy=arguments.strategy,
             overwrite=arguments.overwrite,
             resume=arguments.resume,
         ),
     )
+    if checkpoint is None:
+        console.say("done; the chief writes the checkpoint")
+        return 0
     done = checkpoint.training
     kept = f"epoch {done['best_epoch']} of {done['epochs']} kept"
     console.say(
@@ -63,6 +75,6 @@ def run(arguments: argparse.Namespace) -> int:
         f"({done['parameters']:,} parameters, {kept}, {done['seconds']:.1f} s); wrote {arguments.out}"
     )
     if not done["finished"]:
-        console.complain("interrupted; --resume goes on from here")
+        console.complain("interrupted" if arguments.strategy else "interrupted; --resume goes on from here")
         return 130
     return 0
