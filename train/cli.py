@@ -8,7 +8,6 @@ from pathlib import Path
 from edgewright.runtime import console
 from edgewright.train import data_options
 from edgewright.train import recipe as recipes
-from edgewright.train.distributed import STRATEGIES
 
 HELP = "train a recipe and write a checkpoint that export takes"
 
@@ -26,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--strategy",
-        choices=STRATEGIES,
+        choices=("mirrored", "multiworker"),
         help="train by tf.distribute on all devices of this machine, or as one of the workers that "
         "TF_CONFIG names, of which the chief writes the checkpoint; each device takes its share of a batch; "
         "such a run cannot be resumed",

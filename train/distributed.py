@@ -25,7 +25,6 @@ from edgewright.runtime.errors import BridgeError, InputError, TrainingError
 from edgewright.train.bridge import to_tf_keras
 from edgewright.train.stack import import_tf_keras, quiet_stderr
 
-STRATEGIES = ("mirrored", "multiworker")
 _EXAMPLE = '{"cluster": {"worker": ["host1:2222", "host2:2222"]}, "task": {"type": "worker", "index": 0}}'
 
 
@@ -188,7 +187,7 @@ def share(
 
 
 def open_team(strategy: str | None, seed: int) -> Alone:
-    """Who trains: this process alone, or a `Team` by one of `STRATEGIES`; `seed` is for its dropout."""
+    """Who trains: this process alone, or a `Team` by the strategy of that name; `seed` is for its dropout."""
     return Alone() if strategy is None else Team(strategy, seed)
 
 
@@ -233,6 +232,9 @@ def _lost_workers() -> Iterator[None]:
     try:
         yield
     except gone as failure:
+        # Its frames hold a thread pool that TensorFlow left open and that complains when the process ends.
+        failure.__context__ = failure.__cause__ = None
+        failure.with_traceback(None)
         raise WorkerLostError(
             f"another worker is gone (TensorFlow: {type(failure).__name__}); start all workers anew"
         ) from failure

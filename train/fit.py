@@ -52,7 +52,7 @@ _BATCH = 500
 class Options:
     """What a user may set of a training run; `epochs` None is the recipe's own number.
 
-    `strategy` is one of `edgewright.train.distributed.STRATEGIES`, None: this process on one device.
+    `strategy` is `mirrored` or `multiworker` (see `edgewright.train.distributed`), None: one device.
     """
 
     out: Path
@@ -99,8 +99,8 @@ def train(name: str, recipe: Recipe, dataset: Dataset, options: Options) -> Chec
         checkpoint = run.write(folder)
     if run.finished or options.strategy is not None:
         run.progress.remove()
-    if run.lost is not None:
-        raise WorkerLostError(f"{run.lost}; what there was is in {options.out}") from run.lost
+    if run.lost:
+        raise WorkerLostError(f"{run.lost}; what there was is in {options.out}")
     return checkpoint
 
 
@@ -112,7 +112,7 @@ class _Run:
     ) -> None:
         self.keras, self.name, self.recipe, self.dataset, self.options = keras, name, recipe, dataset, options
         self.team = team
-        self.lost: WorkerLostError | None = None
+        self.lost = ""
         self.epochs = options.epochs or recipe.epochs
         self.shape, self.classes = dataset.x_train.shape[1:], len(dataset.labels)
         self.finished = False
@@ -192,7 +192,7 @@ class _Run:
             if kept is None:
                 raise
             self.state = kept
-            self.lost = failure if isinstance(failure, WorkerLostError) else None
+            self.lost = str(failure) if isinstance(failure, WorkerLostError) else ""
 
     def _callback(self, bar: console.Progress) -> Any:
         run, scores_of = self, scorer(self.model, self.recipe)
