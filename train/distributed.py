@@ -68,9 +68,10 @@ class Alone:
 class Team(Alone):
     """Replicas that train one model together, on this machine (`mirrored`) or on several (`multiworker`).
 
-    What TensorFlow gives when a worker dies: the others' next step fails after a heartbeat of 10 seconds is
-    missed (12 to 60 s were measured on a busy machine), which is raised as `WorkerLostError`. Workers wait
-    an hour for one that never comes. BatchNormalization normalizes by each replica's own share.
+    What TensorFlow gives when a worker dies: the others' next step fails after a heartbeat of 10 seconds
+    is missed (12 to 60 s were measured on a busy machine), which is raised as `WorkerLostError`. Workers
+    wait for one that never comes, an hour by TensorFlow's default, and hear no signal but SIGKILL
+    meanwhile. BatchNormalization normalizes by each replica's own share.
     """
 
     def __init__(self, name: str, seed: int) -> None:
