@@ -9,6 +9,7 @@ EdgewrightError
 ├── BundleError           a bundle whose manifest or files are not what they should be
 ├── CheckpointError       a checkpoint folder that cannot be used
 ├── TrainingError         a training that cannot go on
+├── BridgeError           a Keras 3 model that tf_keras cannot be given
 ├── OutputError           the place to write to is taken or cannot be written
 ├── ExportError           a conversion that failed, or a variant the gate left out
 └── MissingExtraError     a package that an optional extra would install
@@ -65,6 +66,10 @@ class CheckpointError(EdgewrightError):
 
 class TrainingError(EdgewrightError):
     """A training that cannot go on, such as one whose loss is no number."""
+
+
+class BridgeError(EdgewrightError):
+    """A Keras 3 model that tf_keras cannot be given, or gives other scores for."""
 
 
 class OutputError(EdgewrightError):

@@ -41,6 +41,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_false",
         help="run a frozen base in every epoch, not once for all of them",
     )
+    parser.add_argument(
+        "--strategy",
+        choices=("mirrored", "multiworker"),
+        help="train by tf.distribute on all devices of this machine, or as one of the workers that "
+        "TF_CONFIG names, of which the chief writes the checkpoint; each device takes its share of a batch; "
+        "such a run cannot be resumed",
+    )
     parser.add_argument("--resume", action="store_true", help="go on where a cut-off run of the same was")
     parser.add_argument("--overwrite", action="store_true", help="replace a checkpoint that is there")
 
@@ -80,10 +87,14 @@ def run(arguments: argparse.Namespace) -> int:
             epochs=arguments.epochs,
             weights=arguments.weights,
             features=arguments.features,
+            strategy=arguments.strategy,
             overwrite=arguments.overwrite,
             resume=arguments.resume,
         ),
     )
+    if checkpoint is None:
+        console.say("done; the chief writes the checkpoint")
+        return 0
     done = checkpoint.training
     kept = f"epoch {done['best_epoch']} of {done['epochs']} kept"
     console.say(
@@ -91,6 +102,6 @@ def run(arguments: argparse.Namespace) -> int:
         f"({done['parameters']:,} parameters, {kept}, {done['seconds']:.1f} s); wrote {arguments.out}"
     )
     if not done["finished"]:
-        console.complain("interrupted; --resume goes on from here")
+        console.complain("interrupted" if arguments.strategy else "interrupted; --resume goes on from here")
         return 130
     return 0

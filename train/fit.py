@@ -42,6 +42,7 @@ from edgewright.train.checkpoint import (
     split,
 )
 from edgewright.train.datasets import Dataset
+from edgewright.train.distributed import Alone, WorkerLostError, open_team
 from edgewright.train.progress import Progress, State
 from edgewright.train.recipe import Recipe, where_it_failed
 from edgewright.train.stack import import_keras, versions
@@ -56,6 +57,7 @@ class Options:
 
     `epochs` and `weights` None are the recipe's own; `weights` is what `pretrained.Weights` takes as its
     source. `features` False runs a frozen base in every epoch, as Keras' own fit does.
+    `strategy` is `mirrored` or `multiworker` (see `edgewright.train.distributed`), None: one device.
     """
 
     out: Path
@@ -63,45 +65,62 @@ class Options:
     epochs: int | None = None
     weights: str | None = None
     features: bool = True
+    strategy: str | None = None
     overwrite: bool = False
     resume: bool = False
 
 
-def train(name: str, recipe: Recipe, dataset: Dataset, options: Options) -> Checkpoint:
+def train(name: str, recipe: Recipe, dataset: Dataset, options: Options) -> Checkpoint | None:
     """Train `recipe` on `dataset` and write a checkpoint folder to `options.out`.
 
     Ctrl-C stops after the epoch at hand is dropped and what there is was written; then, and after a
     kill, `options.resume` goes on from the last whole epoch to the same result.
 
     Returns:
-        What was written; `metrics` holds accuracy and loss on validation and test images.
+        What was written; `metrics` holds accuracy and loss on validation and test images. None on a
+        worker that is not the chief: it writes nothing.
 
     Raises:
         OutputError: the folder is taken or cannot be written.
         DataError: too few images of a class to split.
-        InputError: nothing to resume, or another run; weights that cannot be had, or of another network.
-        TrainingError: the loss is no finite number.
+        InputError: nothing to resume, or another run, or one under a strategy; weights that cannot be had,
+            or of another network.
+        TrainingError: the loss is no finite number, or a worker is gone; of the second what there is was
+            written.
+        BridgeError: the network cannot be trained under a strategy.
         KeyboardInterrupt: before the first epoch was whole.
     """
     keras = import_keras()
     for module in ("matplotlib", "sklearn"):
         if not plugins.installed(module):
             raise MissingExtraError(f"{module}, which reports on training,", "train")
+    if options.strategy is not None and options.resume:
+        raise InputError("expected --resume or --strategy, got both; a run under a strategy starts anew")
+    team = open_team(options.strategy, options.seed)
+    if not team.is_chief:
+        _Run(keras, name, recipe, dataset, options, team).fit()
+        return None
     overwrite = options.overwrite or options.resume
     with files.new_folder(options.out, overwrite=overwrite, ours=OURS) as (folder, _):
-        run = _Run(keras, name, recipe, dataset, options)
+        run = _Run(keras, name, recipe, dataset, options, team)
         run.fit()
         checkpoint = run.write(folder)
-    if run.finished:
+    if run.finished or options.strategy is not None:
         run.progress.remove()
+    if run.lost:
+        raise WorkerLostError(f"{run.lost}; what there was is in {options.out}")
     return checkpoint
 
 
 class _Run:
     """One training under way."""
 
-    def __init__(self, keras: Any, name: str, recipe: Recipe, dataset: Dataset, options: Options) -> None:
+    def __init__(
+        self, keras: Any, name: str, recipe: Recipe, dataset: Dataset, options: Options, team: Alone
+    ) -> None:
         self.keras, self.name, self.recipe, self.dataset, self.options = keras, name, recipe, dataset, options
+        self.team = team
+        self.lost = ""
         self.epochs = options.epochs or recipe.epochs
         self.shape, self.classes = dataset.x_train.shape[1:], len(dataset.labels)
         self.finished = False
@@ -176,6 +195,7 @@ class _Run:
             [(type(layer).__name__, [list(w.shape) for w in layer.weights]) for layer in self.learner.layers],
             # Keras numbers the names of optimizers as it makes them.
             [type(optimizer).__name__, optimizer.get_config() | {"name": ""}],
+            *([self.options.strategy] if self.options.strategy else []),
         ]
         return hashlib.sha256(json.dumps(asked, default=str).encode()).hexdigest()
 
@@ -183,12 +203,13 @@ class _Run:
         if self.options.resume:
             self.state = self.progress.restore(self.learner)
         else:
-            if self.progress.state() is not None and not self.options.overwrite:
+            if self.team.is_chief and self.progress.state() is not None and not self.options.overwrite:
                 raise OutputError(
                     f"a cut-off run to {self.options.out} is there; add --resume to go on with it or "
                     "--overwrite to start anew"
                 )
-            self.progress.remove()
+            if self.team.is_chief:
+                self.progress.remove()
             self.state = State(
                 identity=self.progress.identity, history=[], best_epoch=0, seconds=self.seconds_before
             )
@@ -207,20 +228,23 @@ class _Run:
             done = self.epochs
         try:
             with console.progress("training", total=(self.epochs - done) * self.steps) as bar:
-                self.learner.fit(
+                self.team.fit(
+                    self.learner,
                     given,
-                    initial_epoch=done,
+                    self._callback(bar),
+                    first_epoch=done,
                     epochs=self.epochs,
-                    callbacks=[self._callback(bar)],
-                    shuffle=False,
-                    verbose=0,
+                    optimizer=lambda keras: self.recipe.optimizer(keras, self.steps * self.epochs),
+                    loss=lambda keras: loss_of(keras, self.recipe, self.head),
                 )
             self.finished = True
-        except KeyboardInterrupt:
-            kept = self.progress.state()  # what is on disk counts: an epoch may be half noted
+        except (KeyboardInterrupt, WorkerLostError) as failure:
+            # What is on disk counts: an epoch may be half noted.
+            kept = self.progress.state() if self.team.is_chief else None
             if kept is None:
                 raise
             self.state = kept
+            self.lost = str(failure) if isinstance(failure, WorkerLostError) else ""
 
     def _callback(self, bar: console.Progress) -> Any:
         run, scores_of = self, scorer(self.learner, self.prepare)
@@ -240,7 +264,7 @@ class _Run:
             def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
                 guessed = metrics.probabilities(scores_of(run.x_validation), run.head)
                 found = metrics.summary(guessed, run.y_validation)
-                found["loss"] += float(sum(self.model.losses))  # regularizers, as in the training loss
+                found["loss"] += float(sum(run.learner.losses))  # regularizers, as in the training loss
                 figures = {"loss": float(logs["loss"]), "accuracy": float(logs["accuracy"])}
                 figures |= {f"val_{key}": value for key, value in found.items()}
                 run.note_epoch(figures, time.perf_counter() - self._start)
@@ -302,6 +326,7 @@ class _Run:
                 "seconds": round(self.state.seconds, 2),
                 "parameters": int(final.count_params()),
                 "batch_size": self.recipe.batch_size,
+                **self.team.record,
             },
             versions=versions("edgewright", "tensorflow", "keras", "numpy", "scikit-learn"),
         )

@@ -29,6 +29,21 @@ def import_keras() -> Any:
     return keras
 
 
+def import_tf_keras() -> Any:
+    """tf_keras, which is Keras 2: what TFMOT and `fit` under tf.distribute need. Raises `MissingExtraError`.
+
+    It lives beside Keras 3 in one process; `tf.keras` is never used, which of the two that is depends
+    on TF_USE_LEGACY_KERAS at the first import.
+    """
+    import_keras()
+    try:
+        with quiet_stderr():
+            import tf_keras
+    except ImportError as failure:
+        raise MissingExtraError("tf-keras, which trains under tf.distribute,", "train") from failure
+    return tf_keras
+
+
 @contextlib.contextmanager
 def quiet_stderr() -> Iterator[None]:
     """Hold back what native code prints on standard error; shown after all if the block fails.
