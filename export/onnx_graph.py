@@ -151,6 +151,11 @@ def normalized(model: Any) -> Any:
     return model
 
 
+def sizes(graph: Any) -> dict[str, int]:
+    """How many numbers each constant holds, by name."""
+    return {constant.name: math.prod(constant.dims) for constant in graph.initializer}
+
+
 def _readers(graph: Any, value: str) -> list[Any]:
     return [node for node in graph.node if value in node.input]
 

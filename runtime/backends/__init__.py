@@ -104,7 +104,8 @@ class Batches:
         if (
             not isinstance(pixels, np.ndarray)
             or pixels.dtype not in ("uint8", self.input.dtype)
-            or pixels.shape != (len(pixels), *shape)
+            or pixels.ndim != 4
+            or pixels.shape[1:] != tuple(shape)
             or len(pixels) == 0
         ):
             raise wrong_pixels(pixels, dataclasses.replace(self.input, shape=(-1, *shape), dtype="uint8"))

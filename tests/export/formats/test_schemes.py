@@ -102,7 +102,7 @@ def made(
                 **pair,
             )
         kernel, bias = model.layers[-1].get_weights()  # logits that differ by a few, as trained ones do
-        features = keras.Model(model.inputs, model.layers[-1].input)
+        features = keras.Model(model.inputs[0], model.layers[-1].input)
         logits = features(dataset.x_train[:50] / 255 * (high - low) + low, training=False).numpy() @ kernel
         model.layers[-1].set_weights([kernel * 2 / logits.std(), bias])
         return make_checkpoint(model, dataset, input_range=ends), dataset.x_train[:50], dataset.x_test[:50]
