@@ -16,7 +16,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--variants",
         metavar="LIST",
-        help="comma-separated, such as tflite-int8,onnx-float32 (default: all six)",
+        help="comma-separated, such as tflite-int8,onnx-float32 (default: usual six; a wrong one lists all)",
     )
     parser.add_argument(
         "--max-drop",
