@@ -100,18 +100,17 @@ def read_raw_pixels(graph: Any, dtype: str) -> bool:
         or abs(found.offset + zero_point * step) > step / 2 * 1.01
     ):
         return False
-    pixels = INPUT
-    if dtype != "uint8":
-        pixels = "pixels"
-        graph.initializer.append(numpy_helper.from_array(np.float32(1), "pixels_scale"))
-        graph.initializer.append(numpy_helper.from_array(np.uint8(0), "pixels_zero_point"))
-        rounding = [INPUT, "pixels_scale", "pixels_zero_point"]
-        graph.node.insert(0, helper.make_node("QuantizeLinear", rounding, [pixels]))
+    pixels = INPUT if dtype == "uint8" else "pixels"
     renamed = {found.value: pixels, quantize.output[0]: moves[-1].output[0] if moves else pixels}
     for node in (*found.nodes, quantize):
         graph.node.remove(node)
     for node in graph.node:
         node.input[:] = [renamed.get(name, name) for name in node.input]
+    if pixels != INPUT:
+        graph.initializer.append(numpy_helper.from_array(np.float32(1), "pixels_scale"))
+        graph.initializer.append(numpy_helper.from_array(np.uint8(0), "pixels_zero_point"))
+        rounding = [INPUT, "pixels_scale", "pixels_zero_point"]
+        graph.node.insert(0, helper.make_node("QuantizeLinear", rounding, [pixels]))
     return True
 
 

@@ -196,3 +196,20 @@ def test_a_last_layer_that_holds_most_weights_is_quantized_too(
     found = weights(onnx.load(path))
     assert found[onnx.TensorProto.INT8] >= 12 * 12 * 4 * 10
     assert found[onnx.TensorProto.FLOAT] < 1000
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "float32"])
+def test_int8_of_a_network_that_takes_pixels_as_they_are_has_nothing_to_scale(
+    dtype: str, keras: Any, colour: Dataset, make_checkpoint: MakeCheckpoint, convert: Convert, score: Any
+) -> None:
+    keras.utils.set_random_seed(0)
+    layers = [keras.Input(colour.x_train.shape[1:]), keras.layers.Flatten()]
+    model = keras.Sequential([*layers, keras.layers.Dense(10)])
+    model.set_weights([weight / 255 for weight in model.get_weights()])
+    folder = make_checkpoint(model, colour, input_range=(0.0, 255.0), head="logits")
+    reference = Network(folder, Checkpoint.open(folder)).scores(colour.x_test[:20])
+    path = convert(folder, colour.x_train[:40], ["onnx-int8"], Edge(dtype=dtype))["onnx-int8"]
+    kinds = [node.op_type for node in onnx.load(path).graph.node]
+    assert kinds[0] == ("DequantizeLinear" if dtype == "uint8" else "QuantizeLinear")
+    assert not {"Cast", "Mul"} & set(kinds)
+    assert np.abs(score(path, colour.x_test[:20]) - reference).max() < 0.03 * np.abs(reference).max()
