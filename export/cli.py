@@ -16,7 +16,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--variants",
         metavar="LIST",
-        help="comma-separated, such as tflite-int8,onnx-float32 (default: all six)",
+        help="comma-separated, such as tflite-int8,onnx-float32 (default: usual six; a wrong one lists all)",
     )
     parser.add_argument(
         "--max-drop",
@@ -36,6 +36,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--seed", type=int, default=0, help="draws the calibration images (default: %(default)s)"
     )
+    parser.add_argument(
+        "--batch",
+        type=_batch,
+        default=1,
+        metavar="N|dynamic",
+        help="images that a file takes at once; dynamic: any number (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--io",
+        choices=("uint8", "float32"),
+        default="uint8",
+        help="dtype of the files' input: raw pixels 0-255 either way; float32 also gives the scores of "
+        "integer files as float32 (default: %(default)s)",
+    )
     parser.add_argument("--data", metavar="NAME|PATH", help="the checkpoint's data set, if it was moved")
     parser.add_argument("--data-dir", type=Path, metavar="DIR", help="where named data sets lie as .npz")
     parser.add_argument("--overwrite", action="store_true", help="replace a bundle that is there")
@@ -44,6 +58,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     from edgewright.export import variants
     from edgewright.export.exporter import Options, export
+    from edgewright.export.network import Edge
     from edgewright.runtime.parity_table import print_parity
 
     result = export(
@@ -57,6 +72,7 @@ def run(arguments: argparse.Namespace) -> int:
             overwrite=arguments.overwrite,
             data=arguments.data,
             data_dir=arguments.data_dir,
+            edge=Edge(batch=arguments.batch, dtype=arguments.io),
         ),
     )
     rows = [(o.name, o.bytes, o.gzip_bytes, o.parity) for o in result.outcomes if o.parity is not None]
@@ -71,3 +87,12 @@ def run(arguments: argparse.Namespace) -> int:
     if not written:
         console.complain(f"no variant passed; {arguments.out} was not written")
     return 1 if left_out else 0
+
+
+def _batch(text: str) -> int | None:
+    """A number of images; None for "dynamic"."""
+    if text == "dynamic":
+        return None
+    if not text.isdecimal() or not 1 <= int(text) <= 1024:
+        raise argparse.ArgumentTypeError(f"expected a number from 1 to 1024 or 'dynamic', got '{text}'")
+    return int(text)

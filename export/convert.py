@@ -37,13 +37,13 @@ def main(folder: Path) -> int:
 
 
 def _convert(folder: Path, report: Callable[[Event], None]) -> None:
-    from edgewright.export.network import Network
+    from edgewright.export.network import Edge, Network
     from edgewright.train.checkpoint import Checkpoint
 
     given = jsonio.read(folder / job.JOB, ExportError)
     calibration, test = np.load(folder / job.CALIBRATION), np.load(folder / job.TEST)
     checkpoint = Path(given.text("checkpoint"))
-    network = Network(checkpoint, Checkpoint.open(checkpoint))
+    network = Network(checkpoint, Checkpoint.open(checkpoint), Edge(**given.object("edge").data))
     np.save(folder / job.REFERENCE, network.scores(test))
     report(Event(kind="reference"))
     contracts = given.object("variants")

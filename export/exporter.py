@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from edgewright.export import calibration as calibrating
 from edgewright.export import formats, gate, job
+from edgewright.export.network import ONE_IMAGE, Edge
 from edgewright.export.scoring import Pending, Scored, scorer
 from edgewright.export.variants import Variant
 from edgewright.runtime import console, files, plugins
@@ -48,7 +49,7 @@ class Options:
     """What a user may set of an export.
 
     `max_drop` is the largest accuracy drop that passes, a share; `data` and `data_dir` say where the
-    checkpoint's data set lies if not where it was.
+    checkpoint's data set lies if not where it was; `edge` is what every file takes.
     """
 
     out: Path
@@ -59,6 +60,7 @@ class Options:
     overwrite: bool = False
     data: str | None = None
     data_dir: Path | None = None
+    edge: Edge = ONE_IMAGE
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -166,7 +168,13 @@ class _Export:
         variants = self.options.variants
         contracts = [self._contract(variant.name) for variant in variants]
         job.prepare(
-            self.scratch, self.checkpoint_folder, variants, contracts, calibration, self.dataset.x_test
+            self.scratch,
+            self.checkpoint_folder,
+            variants,
+            contracts,
+            calibration,
+            self.dataset.x_test,
+            self.options.edge,
         )
         conversions: dict[str, dict[str, Any]] = {}
         pending: dict[str, Pending] = {}
@@ -180,7 +188,10 @@ class _Export:
             for event in events:
                 if event.kind == "converted":
                     conversions[event.variant] = event.conversion or {}
-                    pending[event.variant] = workers.submit(self.scratch / by_name[event.variant].file)
+                    variant = by_name[event.variant]
+                    pending[event.variant] = workers.submit(
+                        self.scratch / variant.file, self._places(variant)
+                    )
                 elif event.kind == "failed":
                     failed[event.variant] = event.reason
                 if event.variant:
@@ -205,6 +216,13 @@ class _Export:
             head=self.checkpoint.head,
         )
 
+    def _places(self, *variants: Variant) -> NDArray[np.intp]:
+        """The test images that all the variants are judged on, in their order: all, or as many as the
+        slowest allows, of which those of a slower one are a part."""
+        count = len(self.dataset.x_test)
+        most = min(variant.settings.most_samples or count for variant in variants)
+        return np.sort(np.random.default_rng(self.options.seed).permutation(count)[:most])
+
     def _note_reference(self, scores: Scores) -> None:
         if not np.isfinite(scores).all():
             raise CheckpointError(
@@ -218,8 +236,8 @@ class _Export:
             "gzip_bytes": _gzip_bytes(model),
             "model_sha256": self.checkpoint.model_sha256,
         }
-        picked = _pick_golden(scores, self.dataset.y_test)
-        self._picked = picked
+        common = self._places(*self.options.variants)
+        picked = self._picked = common[_pick_golden(scores[common], self.dataset.y_test[common])]
         self._golden = {GOLDEN_INPUTS: self.dataset.x_test[picked], GOLDEN_REFERENCE: scores[picked]}
 
     def _judge(
@@ -232,7 +250,9 @@ class _Export:
             return Outcome(name=variant.name, reason=f"cannot be run: {failure}")
         if not np.isfinite(scored.scores).all():
             return Outcome(name=variant.name, reason="gives scores that are NaN or infinite")
-        parity = gate.judge(reference, scored.scores, self.dataset.y_test, self.options.max_drop)
+        places = self._places(variant)
+        labels = self.dataset.y_test[places]
+        parity = gate.judge(reference[places], scored.scores, labels, self.options.max_drop)
         outcome = Outcome(
             name=variant.name,
             reason=parity.reason,
@@ -243,7 +263,7 @@ class _Export:
         if outcome.passed:
             kept = self.folder / variant.file
             shutil.copyfile(path, kept)
-            self._golden[variant.name] = scored.scores[self._picked]
+            self._golden[variant.name] = scored.scores[np.searchsorted(places, self._picked)]
             self._entries.append(
                 VariantEntry(
                     name=variant.name,

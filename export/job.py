@@ -6,6 +6,7 @@ The child gets a folder with `job.json`, `calibration.npy` and `test.npy`; it wr
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from edgewright.export.network import ONE_IMAGE, Edge
 from edgewright.export.variants import Variant
 from edgewright.runtime.contract import ModelContract
 from edgewright.runtime.errors import ExportError
@@ -46,12 +48,14 @@ def prepare(
     contracts: Sequence[ModelContract],
     calibration: Images,
     test: Images,
+    edge: Edge = ONE_IMAGE,
 ) -> None:
     """Write what the child needs into `folder`."""
     np.save(folder / CALIBRATION, calibration)
     np.save(folder / TEST, test)
     job = {
         "checkpoint": str(checkpoint.resolve()),
+        "edge": dataclasses.asdict(edge),
         "variants": {v.name: c.to_json() for v, c in zip(variants, contracts, strict=True)},
     }
     (folder / JOB).write_text(json.dumps(job), encoding="utf-8")

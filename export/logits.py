@@ -67,10 +67,12 @@ def _values(float32: bytes, tensor: int, images: Images) -> NDArray[np.float32]:
         experimental_op_resolver_type=OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
     )
     interpreter.allocate_tensors()
-    given = interpreter.get_input_details()[0]["index"]
+    given = interpreter.get_input_details()[0]
+    size = int(given["shape"][0])
     values = []
-    for image in images:
-        interpreter.set_tensor(given, image[np.newaxis])
+    for start in range(0, len(images), size):
+        places = np.minimum(np.arange(start, start + size), len(images) - 1)
+        interpreter.set_tensor(given["index"], images[places].astype(given["dtype"]))
         interpreter.invoke()
-        values.append(interpreter.get_tensor(tensor)[0])
-    return np.stack(values)
+        values.append(interpreter.get_tensor(tensor))
+    return np.concatenate(values)[: len(images)]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -19,14 +21,30 @@ INPUT, OUTPUT = "image", "scores"  # the names every exported file gives its inp
 _BATCH = 250
 
 
+@dataclass(frozen=True, kw_only=True)
+class Edge:
+    """What an exported file takes: `batch` images at once (None: any number), as `dtype`.
+
+    Either dtype holds raw pixels, 0-255. A float32 file also gives float32 scores in schemes that else
+    give integers.
+    """
+
+    batch: int | None = 1
+    dtype: str = "uint8"
+
+
+ONE_IMAGE = Edge()
+
+
 class Network:
-    """A checkpoint's Keras model, always called with `training=False`.
+    """A checkpoint's Keras model, always called with `training=False`, and the edge its files get.
 
     Keras' preprocessing layers default to training mode and hand it on to the layers behind them,
     so nothing here leaves `training` open.
     """
 
-    def __init__(self, folder: Path, checkpoint: Checkpoint) -> None:
+    def __init__(self, folder: Path, checkpoint: Checkpoint, edge: Edge = ONE_IMAGE) -> None:
+        self.edge = edge
         keras = import_keras()
         try:
             self.model = keras.saving.load_model(folder / MODEL, compile=False, safe_mode=True)
@@ -54,6 +72,13 @@ class Network:
         parts = (images[i : i + _BATCH] for i in range(0, len(images), _BATCH))
         return np.concatenate([call(self.scaled(part)).numpy() for part in parts])
 
+    def batches(self, images: Images) -> Iterator[NDArray[Any]]:
+        """The images as an exported file takes them; the last one is repeated to fill the last batch."""
+        size = self.edge.batch or 1
+        for start in range(0, len(images), size):
+            part = images[start : start + size]
+            yield np.pad(part, ((0, size - len(part)), *[(0, 0)] * 3), "edge").astype(self.edge.dtype)
+
     @cached_property
     def holder(self) -> Any:
         """A tf.Module that keeps the variables alive for the converter."""
@@ -65,7 +90,7 @@ class Network:
 
     @cached_property
     def on_pixels(self) -> Any:
-        """tf.function of raw pixels, uint8 (1, height, width, channels); scaling is inside."""
+        """tf.function of raw pixels, (batch, height, width, channels) of the edge's dtype; scales inside."""
         import tensorflow as tf
 
         low, high = self.input_range
@@ -75,19 +100,19 @@ class Network:
             x = tf.cast(image, tf.float32) * factor
             return {OUTPUT: self.model(x + offset if offset else x, training=False)}
 
-        return tf.function(call, input_signature=[self._signature(tf.uint8)])
+        return tf.function(call, input_signature=[self._signature(self.edge.dtype)])
 
     @cached_property
     def on_scaled(self) -> Any:
-        """tf.function of pixels already in the network's range, float32 (1, height, width, channels)."""
+        """tf.function of pixels in the network's own range, float32 (batch, height, width, channels)."""
         import tensorflow as tf
 
         def call(image: Any) -> dict[str, Any]:
             return {OUTPUT: self.model(image, training=False)}
 
-        return tf.function(call, input_signature=[self._signature(tf.float32)])
+        return tf.function(call, input_signature=[self._signature("float32")])
 
-    def _signature(self, dtype: Any) -> Any:
+    def _signature(self, dtype: str) -> Any:
         import tensorflow as tf
 
-        return tf.TensorSpec((1, *self.shape), dtype, name=INPUT)
+        return tf.TensorSpec((self.edge.batch, *self.shape), dtype, name=INPUT)

@@ -1,4 +1,4 @@
-"""Runs test images through exported files as a device would: the runtime, batch 1, one thread each.
+"""Runs test images through exported files as a device would: the runtime, whole batches, one thread each.
 
 The images are split over worker processes that hold numpy and an interpreter and no TensorFlow:
 
@@ -10,7 +10,6 @@ and it runs the caller's own script again in each of them.
 
 from __future__ import annotations
 
-import itertools
 import json
 import os
 import queue
@@ -25,12 +24,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from edgewright.runtime import backends, jsonio
 from edgewright.runtime.backends import Scores
 from edgewright.runtime.contract import TensorSpec
 from edgewright.runtime.errors import EdgewrightError, ExportError, ModelFileError
 from edgewright.runtime.jsonio import JsonObject
+
+_FREE_BATCH = 32  # images at once for files that take any number
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,20 +81,16 @@ class Scorer:
             self._idle.put(worker)
         self._threads = ThreadPoolExecutor(workers)
 
-    def submit(self, model: Path) -> Pending:
-        parts = min(len(self._workers), self._count)
-        edges = np.linspace(0, self._count, parts + 1, dtype=int).tolist()
-        return Pending(
-            parts=[
-                self._threads.submit(self._score, model, start, stop)
-                for start, stop in itertools.pairwise(edges)
-            ]
-        )
+    def submit(self, model: Path, places: NDArray[np.intp] | None = None) -> Pending:
+        """Score the images at `places`, in that order; by default all."""
+        places = np.arange(self._count) if places is None else places
+        shares = np.array_split(places, min(len(self._workers), len(places)))
+        return Pending(parts=[self._threads.submit(self._score, model, share.tolist()) for share in shares])
 
-    def _score(self, model: Path, start: int, stop: int) -> JsonObject:
+    def _score(self, model: Path, places: list[int]) -> JsonObject:
         worker = self._idle.get()
         try:
-            return worker.do({"model": str(model), "images": str(self._images), "start": start, "stop": stop})
+            return worker.do({"model": str(model), "images": str(self._images), "places": places})
         finally:
             self._idle.put(worker)
 
@@ -160,20 +158,22 @@ def main() -> None:
     for line in sys.stdin:
         task = json.loads(line)
         try:
-            answer = _score(Path(task["model"]), Path(task["images"]), task["start"], task["stop"])
+            answer = _score(Path(task["model"]), Path(task["images"]), task["places"])
         except EdgewrightError as failure:
             answer = {"error": str(failure)}
         answers.write(json.dumps(answer) + "\n")
 
 
-def _score(model: Path, images: Path, start: int, stop: int) -> dict[str, Any]:
+def _score(model: Path, images: Path, places: list[int]) -> dict[str, Any]:
     backend = backends.for_path(model)
     file = backend.read(model)
     file.contract()  # the stamped hash is checked here, as on a device
     session = backend.open(file, threads=1)
-    pixels = np.load(images, mmap_mode="r")[start:stop]
-    scores = np.concatenate([session.run(np.ascontiguousarray(image[np.newaxis])) for image in pixels])
-    out = images.with_name(f"{model.name}-{start}.scores.npy")
+    pixels, size = np.load(images, mmap_mode="r"), session.input.shape[0]
+    size = size if size > 0 else _FREE_BATCH
+    batches = (places[start : start + size] for start in range(0, len(places), size))
+    scores = np.concatenate([session.run(pixels[batch]) for batch in batches])
+    out = images.with_name(f"{model.name}-{places[0]}.scores.npy")
     np.save(out, scores)
     return {
         "scores": str(out),

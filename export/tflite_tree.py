@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -35,9 +36,40 @@ def read(raw: bytes) -> Any:
 def write(tree: Any) -> bytes:
     import flatbuffers
 
+    aligned = copy.copy(tree)
+    aligned.buffers = [_Aligned(buffer) for buffer in tree.buffers]
     builder = flatbuffers.Builder(4096)
-    builder.Finish(tree.Pack(builder), file_identifier=b"TFL3")
+    builder.Finish(aligned.Pack(builder), file_identifier=b"TFL3")
     return bytes(builder.Output())
+
+
+class _Aligned:
+    """A buffer whose data begins at a multiple of 16 bytes: the schema demands it (`force_align`), kernels
+    for small devices rely on it, and the schema's generated Python forgets it."""
+
+    def __init__(self, buffer: Any) -> None:
+        self._buffer = buffer
+
+    def Pack(self, builder: Any) -> int:  # noqa: N802  (the generated code's own name)
+        if self._buffer.data is not None:
+            builder.Prep(16, len(self._buffer.data))
+        offset: int = self._buffer.Pack(builder)
+        return offset
+
+
+def shorten_names(tree: Any) -> None:
+    """Cut each tensor's name to the first of the operations that the converter fused into it.
+
+    Names join all of them: 6.3 of ResNet-8's 98.8 KB in int8. Names stay different from each other.
+    """
+    taken: set[str] = set()
+    for graph in tree.subgraphs:
+        for index, tensor in enumerate(graph.tensors):
+            name = _text(tensor.name).partition(";")[0]
+            while name in taken:
+                name += f":{index}"
+            tensor.name = name
+            taken.add(name)
 
 
 def operators(tree: Any) -> list[Operator]:

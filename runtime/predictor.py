@@ -50,7 +50,9 @@ class Predictor:
         return self.top(self.scores(to_pixels(image, self.contract.input))[0], k)
 
     def scores(self, pixels: Pixels) -> Scores:
-        """Scores of uint8 pixels `(1, height, width, channels)` as the contract says: float32 `(1, classes)`.
+        """Scores of uint8 pixels `(n, height, width, channels)` as the contract says: float32 `(n, classes)`.
+
+        n is 1 unless the file was exported with another batch.
 
         Raises:
             InputError: pixels of another dtype or shape.

@@ -34,13 +34,15 @@ class Scheme:
 
     `calibrated` schemes need sample images. `repeats` says how closely another machine with the
     same kernels repeats the scores: to 1e-5 ("float"), to one step of the 8-bit output ("step"), or
-    only about as closely as the scheme keeps to the float model ("kernel": rounding inside).
+    only about as closely as the scheme keeps to the float model ("kernel": rounding inside). Of a slow
+    scheme the gate sees `most_samples` test images, drawn at random; None: all of them.
     """
 
     summary: str
     calibrated: bool = False
     repeats: str = "float"
     default: bool = True
+    most_samples: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,6 +6,7 @@ when a file is opened, never before.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -66,7 +67,7 @@ class ModelFile:
 
 
 class Session(Protocol):
-    """An open model: one interpreter, one thread of callers.
+    """An open model: one interpreter, one thread of callers. `input` and `output` are the file's own.
 
     `kernels` names what computes: it decides how closely two machines can be expected to agree.
     """
@@ -76,14 +77,49 @@ class Session(Protocol):
     kernels: str
 
     def run(self, pixels: Pixels) -> Scores:
-        """Scores of one batch: uint8 `(batch, height, width, channels)` -> float32 `(batch, classes)`.
+        """Scores of raw pixels: uint8 `(n, height, width, channels)` -> float32 `(n, classes)`.
 
-        The scores are dequantized, and the caller's to keep.
+        n is 1 for a file of batch 1, and any number for others. The scores are dequantized, and the
+        caller's to keep.
 
         Raises:
-            InputError: pixels of another dtype or shape than `input`.
+            InputError: pixels of another dtype or shape.
         """
         ...
+
+
+class Batches:
+    """A session of a file with another edge than one uint8 image: takes any number of images.
+
+    A fixed batch is filled up with black images, a free one is given all at once; pixels are cast to
+    the dtype that the file takes, or may come in it.
+    """
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self.input, self.output, self.kernels = session.input, session.output, session.kernels
+
+    def run(self, pixels: Pixels) -> Scores:
+        size, *shape = self.input.shape
+        if (
+            not isinstance(pixels, np.ndarray)
+            or pixels.dtype not in ("uint8", self.input.dtype)
+            or pixels.ndim != 4
+            or pixels.shape[1:] != tuple(shape)
+            or len(pixels) == 0
+        ):
+            raise wrong_pixels(pixels, dataclasses.replace(self.input, shape=(-1, *shape), dtype="uint8"))
+        pixels = np.ascontiguousarray(pixels, self.input.dtype)
+        if size < 0:
+            return self._session.run(pixels)
+        filled = np.pad(pixels, ((0, -len(pixels) % size), *[(0, 0)] * 3))
+        parts = [self._session.run(filled[i : i + size]) for i in range(0, len(filled), size)]
+        return np.concatenate(parts)[: len(pixels)]
+
+
+def for_any_batch(session: Session) -> Session:
+    """The session itself if it takes one uint8 image, so that nothing is added to it; else `Batches`."""
+    return session if (session.input.shape[0], session.input.dtype) == (1, "uint8") else Batches(session)
 
 
 class Backend(Protocol):

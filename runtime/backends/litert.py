@@ -20,6 +20,7 @@ from edgewright.runtime.backends import (
     Session,
     check_scores,
     check_single,
+    for_any_batch,
     read_bytes,
     wrong_pixels,
 )
@@ -68,7 +69,7 @@ class LiteRT:
         if not self.available():
             raise MissingExtraError("LiteRT, which runs .tflite files,", self.extra)
         check_single(file.path, file.inputs, file.outputs)
-        return LiteRTSession(file, threads)
+        return for_any_batch(LiteRTSession(file, threads))
 
 
 class LiteRTSession:
@@ -90,17 +91,14 @@ class LiteRTSession:
         self.input, self.output = file.inputs[0], file.outputs[0]
         self.kernels = "xnnpack" if _delegated(interpreter) else "builtin"
         self._dtype = np.dtype(self.input.dtype)
+        self._shape, self._scores_shape = self.input.shape, self.output.shape  # as they are set now
         self._input_index: int = interpreter.get_input_details()[0]["index"]
         self._output_index: int = interpreter.get_output_details()[0]["index"]
         self._dequantize = _dequantizer(self.output)
 
     def run(self, pixels: Pixels) -> Scores:
-        if (
-            not isinstance(pixels, np.ndarray)
-            or pixels.dtype != self._dtype
-            or pixels.shape != self.input.shape
-        ):
-            raise wrong_pixels(pixels, self.input)
+        if not isinstance(pixels, np.ndarray) or pixels.dtype != self._dtype or pixels.shape != self._shape:
+            self._resize(pixels)
         interpreter = self._interpreter
         try:
             interpreter.set_tensor(self._input_index, pixels)
@@ -108,8 +106,29 @@ class LiteRTSession:
             scores = interpreter.get_tensor(self._output_index)
         except (RuntimeError, ValueError) as failure:
             raise ModelFileError(f"LiteRT cannot run {self._path}: {failure}") from failure
-        check_scores(scores, self._path, 1, self.output)
+        if scores.shape != self._scores_shape:
+            check_scores(scores, self._path, len(pixels), self.output)
         return self._dequantize(scores) if self._dequantize else scores
+
+    def _resize(self, pixels: Pixels) -> None:
+        """Set a file of free batch to take as many images as there are. Raises `InputError`."""
+        free, *shape = self.input.shape
+        if (
+            not isinstance(pixels, np.ndarray)
+            or pixels.dtype != self._dtype
+            or pixels.shape[1:] != tuple(shape)
+            or free != -1
+        ):
+            raise wrong_pixels(pixels, self.input)
+        try:
+            self._interpreter.resize_tensor_input(self._input_index, pixels.shape, strict=True)
+            self._interpreter.allocate_tensors()
+        except (RuntimeError, ValueError) as failure:
+            raise ModelFileError(
+                f"LiteRT cannot run {self._path} on {len(pixels)} images: {failure}"
+            ) from failure
+        self._shape = pixels.shape
+        self._scores_shape = (len(pixels), *self.output.shape[1:])
 
 
 def _dequantizer(output: TensorSpec) -> Callable[[Any], Scores] | None:

@@ -17,6 +17,7 @@ from edgewright.runtime.backends import (
     Session,
     check_scores,
     check_single,
+    for_any_batch,
     read_bytes,
     wrong_pixels,
 )
@@ -59,7 +60,7 @@ class OnnxRuntime:
         if not self.available():
             raise MissingExtraError("onnxruntime, which runs .onnx files,", self.extra)
         check_single(file.path, file.inputs, file.outputs)
-        return OnnxSession(file, threads)
+        return for_any_batch(OnnxSession(file, threads))
 
 
 class OnnxSession:

@@ -12,7 +12,7 @@ import pytest
 from numpy.typing import NDArray
 
 from edgewright.export import formats, variants
-from edgewright.export.network import Network
+from edgewright.export.network import ONE_IMAGE, Edge, Network
 from edgewright.runtime import backends
 from edgewright.runtime.contract import InputContract, ModelContract
 from edgewright.runtime.files import sha256_of
@@ -118,9 +118,11 @@ def make_checkpoint(tmp_path: Path) -> MakeCheckpoint:
 def convert(tmp_path: Path) -> Convert:
     """Export a checkpoint's network to files with contracts, by default all six variants."""
 
-    def call(checkpoint: Path, calibration: Images, names: Sequence[str] = ()) -> dict[str, Path]:
+    def call(
+        checkpoint: Path, calibration: Images, names: Sequence[str] = (), edge: Edge = ONE_IMAGE
+    ) -> dict[str, Path]:
         opened = Checkpoint.open(checkpoint)
-        network = Network(checkpoint, opened)
+        network = Network(checkpoint, opened, edge)
         found = {}
         for variant in [variants.known()[name] for name in names] or variants.defaults():
             path = found[variant.name] = tmp_path / variant.file

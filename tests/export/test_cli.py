@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from edgewright.runtime import Bundle
+from edgewright.runtime.cli import main
 from edgewright.train.checkpoint import CHECKPOINT, Checkpoint, DataRecord
 from edgewright.train.datasets import Dataset
 
@@ -194,3 +195,22 @@ def test_a_package_only_another_format_needs_may_be_missing(
         words = ("--out", tmp_path / "bundle", "--variants", variant)
         _, _, complaints = run("export", tmp_path / "nowhere", *words)
         assert complaints.startswith(f"edgewright: {says}")
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("--batch", "0"), "expected a number from 1 to 1024 or 'dynamic', got '0'"),
+        (("--batch", "1025"), "got '1025'"),
+        (("--batch", "-1"), "got '-1'"),
+        (("--batch", "any"), "got 'any'"),
+        (("--io", "int8"), "invalid choice: 'int8'"),
+    ],
+)
+def test_an_edge_that_no_file_has_is_wrong_usage(
+    words: tuple[str, ...], says: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["export", str(tmp_path), "--out", str(tmp_path / "bundle"), *words])
+    assert ended.value.code == 2
+    assert says in capsys.readouterr().err

@@ -12,14 +12,15 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from PIL import Image
 
-from edgewright.export import variants
+from edgewright.export import formats, variants
 from edgewright.export.calibration import choose
 from edgewright.export.exporter import Options, Result, export
 from edgewright.export.network import Network
 from edgewright.runtime import Bundle, load
 from edgewright.runtime.errors import CheckpointError, DataError, InputError
-from edgewright.runtime.verification import GOLDEN_INPUTS, GOLDEN_REFERENCE, read_golden
+from edgewright.runtime.verification import GOLDEN_INPUTS, GOLDEN_REFERENCE, read_golden, verify
 from edgewright.train import datasets
 from edgewright.train.checkpoint import CHECKPOINT, Checkpoint
 from edgewright.train.datasets import Dataset, Images
@@ -224,3 +225,50 @@ def test_a_hand_made_checkpoint_of_moved_data_exports_by_the_datas_new_path(
     assert [outcome.passed for outcome in result.outcomes] == [True]
     recipe = json.loads((folder / CHECKPOINT).read_text())["recipe"]
     assert Bundle.open(tmp_path / "bundle").manifest.name == recipe
+
+
+def test_a_slow_scheme_is_judged_on_some_images_drawn_at_random(
+    build_conv: Any, colour: Dataset, make_checkpoint: MakeCheckpoint, tmp_path: Path, monkeypatch: Any
+) -> None:
+    """Test images may lie class by class: the first ones would be all of one class."""
+    order = np.argsort(colour.y_test, kind="stable")
+    sorted_test = {"x_test": colour.x_test[order], "y_test": colour.y_test[order]}
+    folder = make_checkpoint(
+        build_conv(), dataclasses.replace(colour, **sorted_test), input_range=(-1.0, 1.0)
+    )
+    schemes = formats.get("tflite").schemes
+    monkeypatch.setitem(schemes, "float16", dataclasses.replace(schemes["float16"], most_samples=200))
+    chosen = variants.parse("tflite-float16,tflite-float32")
+    export(folder, Options(out=tmp_path / "bundle", variants=chosen, max_drop=0.1))
+    bundle = Bundle.open(tmp_path / "bundle")
+    assert [entry.parity.samples for entry in bundle.manifest.variants] == [200, 600]
+    assert (
+        abs(bundle.variant("tflite-float16").parity.accuracy - bundle.manifest.reference["accuracy"]) < 0.15
+    )
+    assert [found.status for found in verify(tmp_path / "bundle")] == ["ok", "ok"]
+    golden = read_golden(bundle)
+    assert np.abs(golden["tflite-float16"] - golden[GOLDEN_REFERENCE]).max() < 0.01
+
+
+@pytest.mark.parametrize("words", [("--batch", "dynamic", "--io", "float32"), ("--batch", "7")])
+def test_files_of_another_edge_are_proven_verified_and_predict(
+    words: tuple[str, ...],
+    build_conv: Any,
+    colour: Dataset,
+    make_checkpoint: MakeCheckpoint,
+    tmp_path: Path,
+    run: Callable[..., tuple[int, str, str]],
+) -> None:
+    folder = make_checkpoint(build_conv(), colour, input_range=(-1.0, 1.0))
+    out = tmp_path / "bundle"
+    names = "tflite-float32,tflite-int8,onnx-float32,onnx-int8"
+    status, _, err = run("export", folder, "--out", out, "--variants", names, "--max-drop", "0.1", *words)
+    assert status == 0, err
+    manifest = Bundle.open(out).manifest
+    batch, dtype = (-1, "float32") if "dynamic" in words else (7, "uint8")
+    assert {(v.input.shape, v.input.dtype) for v in manifest.variants} == {((batch, 14, 14, 3), dtype)}
+    assert {v.parity.samples for v in manifest.variants} == {600}
+    assert run("verify", out)[0] == 0
+    Image.fromarray(colour.x_test[0]).save(tmp_path / "picture.png")
+    assert run("predict", out, tmp_path / "picture.png")[0] == 0
+    assert run("inspect", out / "tflite-int8.tflite")[0] == 0

@@ -80,3 +80,27 @@ def test_metadata_of_other_names_is_kept(exported: tuple[Path, Result]) -> None:
     found = {bytes(e.name).decode(): bytes(again.buffers[e.buffer].data) for e in again.metadata}
     assert found["mine"] == b"two"
     assert {"TFLITE_METADATA", "edgewright"} <= set(found)
+
+
+def test_every_constant_begins_at_a_multiple_of_16_bytes(exported: tuple[Path, Result]) -> None:
+    """The schema demands it; kernels for small devices rely on it."""
+    from ai_edge_litert import schema_py_generated as schema
+
+    for path in exported[0].glob("*.tflite"):
+        model = schema.Model.GetRootAsModel(bytearray(path.read_bytes()), 0)
+        buffers = [model.Buffers(i) for i in range(model.BuffersLength())]
+        starts = [b._tab.Vector(b._tab.Offset(4)) for b in buffers if b.DataLength()]
+        assert len(starts) > 4
+        assert {start % 16 for start in starts} == {0}, path.name
+
+
+def test_names_are_cut_to_the_first_fused_operation_and_stay_apart(exported: tuple[Path, Result]) -> None:
+    tree = tflite_tree.read((exported[0] / "tflite-int8.tflite").read_bytes())
+    tensors = tree.subgraphs[0].tensors
+    for tensor, name in zip(tensors, ("a;b", "a;c", "a:1", "d"), strict=False):
+        tensor.name = name
+    tflite_tree.shorten_names(tree)
+    names = [tflite_tree.tensor_name(tree, index) for index in range(len(tensors))]
+    assert names[:4] == ["a", "a:1", "a:1:2", "d"]
+    assert len(set(names)) == len(names)
+    assert not any(";" in name for name in names)

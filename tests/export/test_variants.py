@@ -32,7 +32,7 @@ def test_a_list_keeps_its_order_and_holds_each_once() -> None:
         ("tflite-int88", "unknown variant 'tflite-int88'; did you mean 'tflite-int8'"),
         ("onnx-float32,onnx-float23", "did you mean 'onnx-float32'"),
         ("tflite-int8,", "unknown variant ''"),
-        ("zzz", "unknown variant 'zzz'; known: onnx-float32, onnx-int8,"),
+        ("zzz", "unknown variant 'zzz'; known: onnx-dynamic-int8, onnx-float16,"),
     ],
 )
 def test_an_unknown_variant_gets_the_nearest_one(text: str, says: str) -> None:

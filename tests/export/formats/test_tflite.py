@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +13,12 @@ import pytest
 
 from edgewright.export import tflite_tree
 from edgewright.export.exporter import Result
+from edgewright.export.formats.tflite import FORMAT
+from edgewright.export.network import Network
 from edgewright.runtime.backends.litert import BACKEND
+from edgewright.runtime.contract import ModelContract
+from edgewright.train import recipe
+from edgewright.train.checkpoint import Checkpoint
 from edgewright.train.datasets import Dataset, Images
 
 MakeCheckpoint = Callable[..., Path]
@@ -150,3 +156,62 @@ def test_pixels_are_not_rounded_on_their_way_into_an_int8_file(exported: tuple[P
     inside = interpreter.get_tensor(first.outputs[0]).astype(int)
     assert first.name == "QUANTIZE"
     np.testing.assert_array_equal(inside, image.astype(int) - 128)
+
+
+def test_weights_of_the_other_schemes_are_stored_as_they_say(
+    build_conv: Any, colour: Dataset, make_checkpoint: MakeCheckpoint, convert: Convert
+) -> None:
+    names = ["tflite-int16x8", "tflite-weight-int8", "tflite-weight-int4"]
+    paths = convert(make_checkpoint(build_conv(), colour), colour.x_train[:40], names)
+    found = {name: dtypes(path) for name, path in paths.items()}
+    hidden, last = 6 * 6 * 8 * 64, 64 * 10
+    assert found["tflite-int16x8"]["INT8"] >= hidden + last
+    assert found["tflite-weight-int8"]["INT8"] >= hidden
+    assert found["tflite-weight-int4"]["INT4"] >= hidden
+    for name in names[1:]:
+        assert last <= found[name]["FLOAT32"] < 3 * last
+        assert "DEQUANTIZE" in operators(paths[name])
+    tree = tflite_tree.read(paths["tflite-int16x8"].read_bytes())
+    layers = [op for op in tflite_tree.operators(tree) if op.name in ("CONV_2D", "FULLY_CONNECTED")]
+    assert {tree.subgraphs[0].tensors[op.outputs[0]].type for op in layers} == {7}  # int16
+    assert BACKEND.read(paths["tflite-int16x8"]).inputs[0].dtype == "uint8"
+
+
+def test_int16x8_says_what_it_costs_and_is_judged_on_few_images() -> None:
+    scheme = FORMAT.schemes["int16x8"]
+    assert "slower" in scheme.summary
+    assert scheme.most_samples == 2000
+
+
+def test_int8_of_resnet8_is_small_and_so_is_its_metadata(
+    keras: Any, colour: Dataset, make_checkpoint: MakeCheckpoint, tmp_path: Path
+) -> None:
+    """The size of the published MLPerf Tiny file, and what a phone's tools need beside it."""
+    padded = {
+        key: np.pad(getattr(colour, key), ((0, 0), (9, 9), (9, 9), (0, 0))) for key in ("x_train", "x_test")
+    }
+    dataset = dataclasses.replace(colour, **padded)
+    model = recipe.get("cifar10-resnet8").build(keras, (32, 32, 3), 10)
+    folder = make_checkpoint(model, dataset)
+    checkpoint = Checkpoint.open(folder)
+    path = tmp_path / "a.tflite"
+    FORMAT.export(Network(folder, checkpoint), "int8", dataset.x_train[:20], path)
+    before = path.stat().st_size
+    contract = ModelContract(name="a", variant="tflite-int8", input=checkpoint.input, labels=dataset.labels)
+    FORMAT.attach(path, contract)
+    assert before <= 98_496
+    assert path.stat().st_size - before <= 4096
+
+
+def test_weight_int4_leaves_no_depthwise_convolution_in_floats(
+    keras: Any, colour: Dataset, make_checkpoint: MakeCheckpoint, convert: Convert
+) -> None:
+    """The quantizer's own 4-bit recipe does."""
+    layers = [keras.Input(colour.x_train.shape[1:]), keras.layers.Conv2D(64, 1)]
+    layers += [keras.layers.DepthwiseConv2D(3), keras.layers.Flatten()]
+    model = keras.Sequential([*layers, keras.layers.Dense(10, activation="softmax")])
+    path = convert(make_checkpoint(model, colour), colour.x_train[:20], ["tflite-weight-int4"])
+    found = dtypes(path["tflite-weight-int4"])
+    assert found["INT4"] >= 12 * 12 * 64 * 10
+    assert found["INT8"] >= 9 * 64
+    assert found["FLOAT32"] < 300

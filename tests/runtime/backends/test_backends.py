@@ -17,7 +17,7 @@ import pytest
 
 from edgewright.export.exporter import Result
 from edgewright.runtime import backends
-from edgewright.runtime.contract import ModelContract, stamp
+from edgewright.runtime.contract import ModelContract, TensorSpec, stamp
 from edgewright.runtime.errors import InputError, ModelFileError
 
 SMALLEST = ["tflite-int8.tflite", "onnx-int8.onnx"]
@@ -214,3 +214,49 @@ def test_what_the_interpreter_refuses_is_a_model_file_error(path: Path) -> None:
     nonsense = dataclasses.replace(file, raw=file.raw[:-1000] + bytes(1000))
     with pytest.raises(ModelFileError, match="cannot load"):
         backend.open(nonsense, threads=1)
+
+
+class Recorder:
+    """A session of a file of this batch and dtype: gives each image's first pixel, twice."""
+
+    kernels = "none"
+
+    def __init__(self, batch: int, dtype: str) -> None:
+        self.input = TensorSpec(name="image", shape=(batch, 2, 2, 1), dtype=dtype)
+        self.output = TensorSpec(name="scores", shape=(batch, 2), dtype="float32")
+        self.seen: list[Any] = []
+
+    def run(self, pixels: Any) -> Any:
+        self.seen.append(pixels)
+        return np.repeat(pixels[:, 0, 0], 2, axis=1).astype(np.float32)
+
+
+def test_one_uint8_image_goes_straight_to_the_interpreter() -> None:
+    session = Recorder(1, "uint8")
+    assert backends.for_any_batch(session) is session
+
+
+@pytest.mark.parametrize(
+    ("batch", "dtype", "count", "calls"),
+    [
+        (4, "uint8", 1, [4]),
+        (4, "uint8", 4, [4]),
+        (4, "uint8", 9, [4, 4, 4]),
+        (-1, "uint8", 9, [9]),
+        (1, "float32", 3, [1, 1, 1]),
+        (-1, "float32", 3, [3]),
+    ],
+)
+def test_any_number_of_images_goes_through_a_file_of_any_batch(
+    batch: int, dtype: str, count: int, calls: list[int]
+) -> None:
+    recorder = Recorder(batch, dtype)
+    session = backends.for_any_batch(recorder)
+    pixels = np.arange(count * 4, dtype=np.uint8).reshape(count, 2, 2, 1)
+    assert session.run(pixels)[:, 0].tolist() == [4.0 * i for i in range(count)]
+    assert session.run(np.asfortranarray(pixels)).shape == (count, 2)
+    assert [len(seen) for seen in recorder.seen] == calls * 2
+    assert {seen.dtype for seen in recorder.seen} == {np.dtype(dtype)}
+    assert all(seen.flags.c_contiguous for seen in recorder.seen)
+    with pytest.raises(InputError, match=r"expected uint8 pixels of shape \(-1, 2, 2, 1\), got"):
+        session.run(pixels[..., 0])

@@ -1,0 +1,213 @@
+"""Every scheme on every kind of network: the Keras model's scores, whatever the edge, and the same bytes."""
+
+from __future__ import annotations
+
+import hashlib
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from edgewright.export import variants
+from edgewright.export.network import Edge, Network
+from edgewright.runtime import backends, load
+from edgewright.runtime.errors import InputError
+from edgewright.train import recipe
+from edgewright.train.checkpoint import Checkpoint
+from edgewright.train.datasets import Dataset, Images
+
+MakeCheckpoint = Callable[..., Path]
+Convert = Callable[..., dict[str, Path]]
+Score = Callable[[Path, Images], NDArray[np.float32]]
+Fresh = Callable[..., "subprocess.CompletedProcess[str]"]
+
+ALL = list(variants.known())
+EXACT = ("tflite-float32", "onnx-float32")
+ASIDE = [name for name, variant in variants.known().items() if not variant.settings.default]
+
+
+def mlp(keras: Any, shape: tuple[int, ...]) -> Any:
+    layers = keras.layers
+    hidden = [layers.Flatten(), layers.Dense(48, activation="relu"), layers.Dropout(0.3)]
+    return keras.Sequential([keras.Input(shape), *hidden, layers.Dense(10, activation="softmax")])
+
+
+def mobile(keras: Any, shape: tuple[int, ...]) -> Any:
+    """Two inverted residuals as MobileNetV2 has them."""
+    layers = keras.layers
+
+    def normal(x: Any) -> Any:
+        return layers.BatchNormalization()(x)
+
+    def inverted(x: Any, filters: int, strides: int) -> Any:
+        y = layers.ReLU(6.0)(normal(layers.Conv2D(3 * x.shape[-1], 1, use_bias=False)(x)))
+        y = layers.DepthwiseConv2D(3, strides=strides, padding="same", use_bias=False)(y)
+        y = normal(layers.Conv2D(filters, 1, use_bias=False)(layers.ReLU(6.0)(normal(y))))
+        return layers.Add()([x, y]) if strides == 1 else y
+
+    image = keras.Input(shape)
+    x = layers.ReLU(6.0)(normal(layers.Conv2D(8, 3, strides=2, padding="same", use_bias=False)(image)))
+    x = layers.GlobalAveragePooling2D()(inverted(inverted(x, 8, 1), 12, 2))
+    return keras.Model(image, layers.Dense(10, activation="softmax")(x))
+
+
+def resizing(keras: Any, shape: tuple[int, ...]) -> Any:
+    """Everything in front that Keras leaves in training mode unless it is told."""
+    layers = keras.layers
+    front = [
+        layers.RandomFlip(),
+        layers.RandomRotation(0.2),
+        layers.Resizing(20, 20),
+        layers.RandomContrast(0.3),
+    ]
+    conv = [layers.Rescaling(2.0, -1.0), layers.Conv2D(6, 3), layers.BatchNormalization(), layers.ReLU()]
+    head = [layers.MaxPooling2D(), layers.Flatten(), layers.Dense(10, activation="softmax")]
+    return keras.Sequential([keras.Input(shape), *front, *conv, *head])
+
+
+def resnet8(keras: Any, shape: tuple[int, ...]) -> Any:
+    return recipe.get("cifar10-resnet8").build(keras, (16, 16, 3), 10)
+
+
+@pytest.fixture
+def made(
+    keras: Any, colour: Dataset, make_checkpoint: MakeCheckpoint
+) -> Callable[..., tuple[Path, Images, Images]]:
+    """A checkpoint of the network with weights as a trained one may have, and images: training, test."""
+
+    def make(build: Any, ends: tuple[float, float] = (0.0, 1.0)) -> tuple[Path, Images, Images]:
+        keras.utils.set_random_seed(3)
+        random = np.random.default_rng(3)
+        model = build(keras, colour.x_train.shape[1:])
+        for variable in model.variables:
+            if variable.path.endswith("moving_variance"):
+                variable.assign(random.uniform(0.02, 0.1, variable.shape))
+            elif variable.path.endswith(("bias", "beta", "moving_mean")):
+                variable.assign(random.normal(0, 0.2, variable.shape))
+        low, high = ends
+        dataset = colour
+        if model.input_shape[1:] != colour.x_train.shape[1:]:
+            edge = ((0, 0), (1, 1), (1, 1), (0, 0))
+            pair = {key: np.pad(getattr(colour, key), edge) for key in ("x_train", "x_test")}
+            dataset = Dataset(
+                name="padded",
+                source="padded.npz",
+                labels=colour.labels,
+                y_train=colour.y_train,
+                y_test=colour.y_test,
+                **pair,
+            )
+        kernel, bias = model.layers[-1].get_weights()  # logits that differ by a few, as trained ones do
+        features = keras.Model(model.inputs[0], model.layers[-1].input)
+        logits = features(dataset.x_train[:50] / 255 * (high - low) + low, training=False).numpy() @ kernel
+        model.layers[-1].set_weights([kernel * 2 / logits.std(), bias])
+        return make_checkpoint(model, dataset, input_range=ends), dataset.x_train[:50], dataset.x_test[:50]
+
+    return make
+
+
+slow = pytest.mark.slow
+
+
+@pytest.mark.parametrize(
+    ("build", "ends"),
+    [
+        (mobile, (-1.0, 1.0)),
+        (resizing, (0.0, 1.0)),
+        pytest.param(mlp, (0.0, 1.0), marks=slow),
+        pytest.param(resnet8, (0.0, 1.0), marks=slow),
+    ],
+)
+def test_every_scheme_gives_the_keras_models_scores(
+    build: Any, ends: tuple[float, float], made: Any, convert: Convert, score: Score
+) -> None:
+    folder, calibration, images = made(build, ends)
+    reference = Network(folder, Checkpoint.open(folder)).scores(images)
+    assert np.ptp(reference, axis=0).max() > 0.2  # or all of this would prove nothing
+    for name, path in convert(folder, calibration, ALL).items():
+        error = np.abs(score(path, images) - reference)
+        assert error.max() < (1e-5 if name in EXACT else 0.6 if "int4" in name else 0.15), name
+        assert error.mean() < (0.06 if "int4" in name else 0.015), name
+
+
+def test_the_same_network_gives_the_same_bytes_in_this_and_in_a_fresh_process(
+    made: Any, convert: Convert, fresh: Fresh, tmp_path: Path
+) -> None:
+    folder, calibration, _ = made(mobile, (-1.0, 1.0))
+
+    def hashes() -> list[str]:
+        paths = convert(folder, calibration, ASIDE).values()
+        return [hashlib.sha256(path.read_bytes()).hexdigest() for path in paths]
+
+    first = hashes()
+    assert hashes() == first
+    np.save(tmp_path / "calibration.npy", calibration)
+    code = """
+import hashlib
+from pathlib import Path
+import numpy as np
+from edgewright.export import formats, variants
+from edgewright.export.network import Network
+from edgewright.runtime.contract import ModelContract
+from edgewright.train.checkpoint import Checkpoint
+
+folder, out = Path(sys.argv[1]), Path(sys.argv[2])
+opened = Checkpoint.open(folder)
+network, calibration = Network(folder, opened), np.load(out / "calibration.npy")
+for variant in variants.parse(sys.argv[3]):
+    format, path = formats.get(variant.format), out / variant.file
+    format.export(network, variant.scheme, calibration, path)
+    format.attach(path, ModelContract(
+        name=opened.recipe, variant=variant.name, input=opened.input, labels=opened.labels, head=opened.head
+    ))
+    print("sha256", hashlib.sha256(path.read_bytes()).hexdigest())
+"""
+    done = fresh(folder, tmp_path, ",".join(ASIDE), code=code, PYTHONHASHSEED="77")
+    assert done.returncode == 0, done.stderr
+    assert [line.split()[1] for line in done.stdout.splitlines() if line.startswith("sha256")] == first
+
+
+EDGES = [Edge(batch=3), Edge(dtype="float32"), Edge(batch=None, dtype="float32")]
+
+
+@pytest.mark.parametrize("name", ["tflite-int8", "onnx-int8", "tflite-dynamic-int8", "onnx-float16"])
+def test_a_file_of_another_edge_gives_the_same_scores(
+    name: str, made: Any, convert: Convert, score: Score
+) -> None:
+    folder, calibration, images = made(resizing)
+    images = images[:7]
+    expected = score(convert(folder, calibration, [name])[name], images)
+    for edge in EDGES:
+        path = convert(folder, calibration, [name], edge)[name]
+        backend = backends.for_path(path)
+        file = backend.read(path)
+        size = edge.batch or -1
+        assert (file.inputs[0].shape, file.inputs[0].dtype) == ((size, 14, 14, 3), edge.dtype)
+        assert file.outputs[0].shape == (size, 10)
+        if edge.dtype == "float32":
+            assert file.outputs[0].dtype == "float32"
+        session = backend.open(file, threads=1)
+        tolerance = 2.01 / 256 if "int8" in name else 2e-3
+        for found in (session.run(images), score(path, images), session.run(images[:2].copy())):
+            assert found.dtype == np.float32
+            np.testing.assert_allclose(found, expected[: len(found)], atol=tolerance, err_msg=str(edge))
+        with load(path) as predictor:
+            assert predictor.predict(images[0], k=1)[0].probability > 0
+        for wrong in (images[0], images[:, :13], images[:0], images.astype(np.float64)):
+            with pytest.raises(InputError, match=r"expected uint8 pixels of shape \(-1, 14, 14, 3\), got"):
+                session.run(wrong)
+
+
+@pytest.mark.parametrize("name", ["tflite-int16x8", "tflite-weight-int4", "onnx-float32"])
+def test_other_schemes_take_a_free_batch_too(name: str, made: Any, convert: Convert, score: Score) -> None:
+    folder, calibration, images = made(mlp)
+    expected = score(convert(folder, calibration, [name])[name], images)
+    path = convert(folder, calibration, [name], Edge(batch=None))[name]
+    backend = backends.for_path(path)
+    session = backend.open(backend.read(path), threads=1)
+    for count in (1, 5, 50, 5):
+        np.testing.assert_allclose(session.run(images[:count]), expected[:count], atol=1e-5)
