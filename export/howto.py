@@ -4,6 +4,7 @@ Nothing about the model is written down here: sizes, channels, types and quantiz
 manifest, so a snippet cannot disagree with the file it is for.
 """
 
+# ruff: noqa: E501  (lines of snippets are as long as their platform's are)
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
@@ -29,7 +30,7 @@ def facts(manifest: Manifest, variant: VariantEntry) -> str:
     return "\n".join(
         [
             f"file    {variant.file.file}, {variant.file.bytes:,} bytes",
-            f"input   {variant.input.dtype} {variant.input.shape}: {kind} pixels 0-255, scaled inside the file",
+            f"input   {variant.input.dtype} {variant.input.shape}: {kind} pixels 0-255; the file scales them",
             f"fit     {fit} ({given.resample})",
             f"output  {scores.dtype} {scores.shape}: {meaning}{quantized}",
             f"labels  {len(manifest.labels)}, in labels.txt, in the order of the scores",
@@ -109,8 +110,7 @@ def _android_tflite(manifest: Manifest, variant: VariantEntry) -> str:
         // bitmap: upright, brought to ${width}x${height} as under "fit"
         val input = ByteBuffer.allocateDirect(${width} * ${height} * ${channels} * ${pixel_bytes}).order(ByteOrder.nativeOrder())
         for (y in 0 until ${height}) for (x in 0 until ${width}) {
-            val p = bitmap.getPixel(x, y)
-            val (r, g, b) = listOf(Color.red(p), Color.green(p), Color.blue(p))
+            val (r, g, b) = bitmap.getPixel(x, y).let { listOf(it.red, it.green, it.blue) }
             ${channels_of_pixel}.forEach { input.${kotlin_put}(${kotlin_pixel}) }
         }
         val scores = Array(1) { ${kotlin_scores}(${classes}) }
