@@ -144,6 +144,7 @@ def _saved_model(model: Model) -> Loaded:
     name = next(iter(signature.structured_input_signature[1]))
     output = next(iter(signature.structured_outputs))
     _only("output", signature.structured_outputs)
+    _refuse_training_mode(signature)
     shape = _image_shape(
         model, name, None if given.shape.rank is None else list(given.shape), given.dtype.name
     )
@@ -159,6 +160,29 @@ def _saved_model(model: Model) -> Loaded:
         input=name,
         output=output,
     )
+
+
+def _refuse_training_mode(signature: Any) -> None:
+    """Raises `ExportError`: the signature changes variables or draws at random.
+
+    Keras' own `model.export` writes such files of networks that hold preprocessing layers: these
+    default to training mode, and hand it on to BatchNormalization and Dropout behind them.
+    """
+    graph = signature.graph.as_graph_def()
+    functions = {function.signature.name: function.node_def for function in graph.library.function}
+    waiting = [graph.node]
+    seen: set[str] = set()
+    while waiting:
+        for node in waiting.pop():
+            if node.op.startswith("Assign") or "Random" in node.op:
+                raise ExportError(
+                    f"expected a signature for inference, got one in training mode: {node.op} at "
+                    f"'{node.name}'; save the model as .keras, or export a signature that calls it with "
+                    "training=False"
+                )
+            for called in {node.op, *(value.func.name for value in node.attr.values())} - seen:
+                seen.add(called)
+                waiting.append(functions.get(called, ()))
 
 
 def _only(what: str, found: dict[str, Any]) -> Any:

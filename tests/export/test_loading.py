@@ -226,6 +226,21 @@ def test_a_saved_model_for_one_image_is_judged_one_by_one(keras: Any, tmp_path: 
     assert (network.facts().input, network.facts().output) == ("image", "s")
 
 
+def test_a_saved_model_in_training_mode_is_refused(keras: Any, save: Save) -> None:
+    """Keras' own export of a network with a preprocessing layer: silently wrong, were it taken."""
+    layers = keras.layers
+
+    def tail() -> tuple[Any, ...]:
+        return layers.BatchNormalization(), layers.Flatten(), layers.Dense(3)
+
+    message = refusal(save(sequential(keras, layers.Resizing(6, 6), *tail()), ""))
+    assert "training mode: Assign" in message
+    assert "batch_normalization" in message
+    message = refusal(save(sequential(keras, layers.RandomTranslation(0.1, 0.1), *tail()[1:]), ""))
+    assert "training mode" in message
+    assert "random_translation" in message
+
+
 def test_an_op_no_file_can_hold_is_refused_with_its_layer(keras: Any, save: Save) -> None:
     layers = keras.layers
     image = keras.Input(SHAPE)
