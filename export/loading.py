@@ -87,7 +87,7 @@ def _why_keras_cannot(keras: Any, model: Model, failure: Exception) -> str:
         if not hasattr(keras.layers, kind) and not hasattr(keras.models, kind) and kind != "Functional":
             return (
                 f"layer '{name}' of {model.path} is a {kind}, whose code Keras does not have; "
-                "where it was made, write the model as a SavedModel with model.export(FOLDER)"
+                "where it was made, write it as a SavedModel (Keras 3: model.export, Keras 2: model.save)"
             )
     if "safe_mode=False" in str(failure) and not model.unsafe:
         return (

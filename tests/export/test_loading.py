@@ -13,6 +13,7 @@ import pytest
 from edgewright.export.convert import _refuse_what_no_format_takes
 from edgewright.export.model import Facts, Model
 from edgewright.export.network import Network
+from edgewright.runtime import plugins
 from edgewright.runtime.errors import ExportError
 from edgewright.train.normalization import Normalization
 
@@ -167,6 +168,38 @@ def test_a_custom_layer_exports_as_a_saved_model(keras: Any, save: Save) -> None
     layers = keras.layers
     model = sequential(keras, Squash(), layers.Flatten(), layers.Dense(3, activation="softmax"))
     assert facts(save(model, "")).head == "softmax"
+
+
+_KERAS_2 = """
+import tf_keras, numpy as np
+layers = tf_keras.layers
+tf_keras.utils.set_random_seed(0)
+image = layers.Input((8, 8, 3))
+x = layers.ReLU(6.0)(layers.BatchNormalization()(layers.Conv2D(4, 3, use_bias=False)(image)))
+scores = layers.Dense(4, activation="softmax")(layers.Flatten()(layers.ZeroPadding2D()(x)))
+model = tf_keras.Model(image, scores)
+folder = sys.argv[1]
+model.save(folder + "/two.h5")
+model.save(folder + "/two")
+images = np.random.default_rng(0).integers(0, 256, (5, 8, 8, 3))
+np.save(folder + "/scores.npy", model((images / 255).astype("float32"), training=False))
+tf_keras.Model(image, layers.Dense(3)(layers.Flatten()(image + 1.0))).save(folder + "/op.h5")
+"""
+
+
+@pytest.mark.slow
+def test_files_of_keras_2_give_the_scores_they_gave_there(fresh: Callable[..., Any], tmp_path: Path) -> None:
+    if not plugins.installed("tf_keras"):
+        pytest.skip("tf_keras, which writes such files, is not installed")
+    assert fresh(tmp_path, code=_KERAS_2, TF_CPP_MIN_LOG_LEVEL="3").returncode == 0
+    images = np.random.default_rng(0).integers(0, 256, (5, *SHAPE)).astype(np.uint8)
+    expected = np.load(tmp_path / "scores.npy")
+    assert np.ptp(expected, axis=0).max() > 0.01
+    for name in ("two.h5", "two"):
+        network = Network(Model.at(tmp_path / name, UNIT))
+        assert network.facts().head == "softmax"
+        np.testing.assert_allclose(network.scores(images), expected, atol=1e-5)
+    assert "layer 'tf.__operators__.add'" in refusal(tmp_path / "op.h5")
 
 
 def test_damaged_files_get_one_line(tmp_path: Path) -> None:
