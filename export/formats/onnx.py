@@ -69,9 +69,26 @@ def _float32_file(network: Network) -> bytes:
     model, _ = tf2onnx.convert.from_function(
         network.on_pixels, input_signature=network.on_pixels.input_signature, opset=OPSET
     )
+    _hold(model.graph, network.on_pixels.get_concrete_function())
     model.ir_version = IR_VERSION
     raw: bytes = model.SerializeToString()
     return raw
+
+
+def _hold(graph: Any, function: Any) -> None:
+    """Make tensors that a layer keeps outside of variables, such as Normalization's mean, constants.
+
+    tf2onnx takes them for further inputs of the file.
+    """
+    from onnx import numpy_helper
+
+    kept = zip(function.graph.internal_captures, function.captured_inputs, strict=True)
+    values = {inside.name: outside for inside, outside in kept if inside.dtype.name != "resource"}
+    for place in reversed(range(len(graph.input))):
+        name = graph.input[place].name
+        if name in values:
+            graph.initializer.append(numpy_helper.from_array(values[name].numpy(), name))
+            del graph.input[place]
 
 
 def _int8(model: Any, calibration: Images) -> tuple[Any, list[str]]:

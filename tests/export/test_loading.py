@@ -302,6 +302,25 @@ def test_an_op_that_onnx_lacks_is_refused_by_its_name(keras: Any, tmp_path: Path
         _refuse_what_no_format_takes(network, ["onnx"])
 
 
+def test_what_a_layer_keeps_outside_of_variables_is_no_input_of_a_file(
+    keras: Any, save: Save, tmp_path: Path
+) -> None:
+    """tf2onnx would ask the user for the mean of a Normalization layer, as in EfficientNet."""
+    from edgewright.export import formats
+    from edgewright.runtime import backends
+
+    layers = keras.layers
+    normalized = layers.Normalization(mean=[0.4, 0.5, 0.6], variance=[0.1, 0.2, 0.3])
+    network = Network(Model.at(save(sequential(keras, normalized, layers.Flatten(), layers.Dense(3))), UNIT))
+    images = np.random.default_rng(0).integers(0, 256, (2, *SHAPE)).astype(np.uint8)
+    for name in ("onnx", "tflite"):
+        path = tmp_path / f"net{formats.get(name).suffix}"
+        formats.get(name).export(network, "float32", images, path)
+        backend = backends.for_path(path)
+        found = backend.open(backend.read(path), threads=1).run(images[:1])
+        np.testing.assert_allclose(found, network.scores(images)[:1], atol=1e-4)
+
+
 @pytest.mark.parametrize("ends", ["statistics", "bgr"])
 def test_what_one_scale_cannot_say_is_in_the_graph(keras: Any, save: Save, ends: str) -> None:
     """The int8 path (pixels, then a 1x1 convolution) and the float path say the same."""
