@@ -340,6 +340,22 @@ def test_what_one_scale_cannot_say_is_in_the_graph(keras: Any, save: Save, ends:
         )
 
 
+def test_statistics_stay_integer_in_an_int8_file(keras: Any, save: Save, tmp_path: Path) -> None:
+    from edgewright.export import formats, tflite_tree
+
+    layers = keras.layers
+    statistics = Normalization.of_statistics((0.485, 0.456, 0.406), (0.229, 0.224, 0.225), bgr=True)
+    model = sequential(keras, layers.Conv2D(4, 3, padding="same"), layers.Flatten(), layers.Dense(5))
+    images = np.random.default_rng(0).integers(0, 256, (20, *SHAPE)).astype(np.uint8)
+    path = tmp_path / "net.tflite"
+    formats.get("tflite").export(Network(Model.at(save(model), statistics)), "int8", images, path)
+    tree = tflite_tree.read(path.read_bytes())
+    names = [op.name for op in tflite_tree.operators(tree)]
+    assert names[:3] == ["QUANTIZE", "CONV_2D", "CONV_2D"]
+    assert names.count("QUANTIZE") == 2
+    assert tflite_tree.quantization(tree, tree.subgraphs[0].inputs[0]) == (1.0, 0)
+
+
 def test_statistics_must_fit_the_channels(keras: Any, save: Save) -> None:
     layers = keras.layers
     path = save(sequential(keras, layers.Flatten(), layers.Dense(3), shape=(8, 8, 1)))
