@@ -25,11 +25,18 @@ def choose(dataset: Dataset, validation: float, split_seed: int, size: int, seed
     classes = len(dataset.labels)
     if size < classes:
         raise InputError(f"expected at least {classes} calibration images, one a class, got {size}")
-    random = np.random.default_rng(seed)
     candidates, _ = split(dataset.y_train, validation, split_seed)
-    shuffled = random.permutation(candidates)
-    chosen = shuffled[in_turn(dataset.y_train[shuffled])[:size]]
-    return random.permutation(chosen)
+    return draw(candidates, dataset.y_train[candidates], size, seed)
+
+
+def draw(
+    candidates: NDArray[np.intp], labels: NDArray[np.int64] | None, size: int, seed: int
+) -> NDArray[np.intp]:
+    """`size` of the candidates (fewer if there are fewer), equally many a class where labels are known."""
+    random = np.random.default_rng(seed)
+    order = random.permutation(len(candidates))
+    chosen = order if labels is None else order[in_turn(labels[order])]
+    return random.permutation(candidates[chosen[:size]])
 
 
 def in_turn(labels: NDArray[np.int64]) -> NDArray[np.intp]:

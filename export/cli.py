@@ -1,17 +1,23 @@
-"""`edgewright export`: a checkpoint to a bundle of proven files."""
+"""`edgewright export`: a checkpoint or a model of one's own to a bundle of proven files."""
 
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
 
+from edgewright.export import model_options
 from edgewright.runtime import console
 
-HELP = "convert a checkpoint to TFLite and ONNX files, each proven against the Keras model"
+HELP = "convert a Keras model to TFLite and ONNX files, each proven against it"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("checkpoint", type=Path, metavar="CHECKPOINT", help="a folder that train wrote")
+    parser.add_argument(
+        "model",
+        type=Path,
+        metavar="MODEL",
+        help="a checkpoint folder that train wrote, a .keras or .h5 file, or a SavedModel folder",
+    )
     parser.add_argument("--out", type=Path, required=True, metavar="BUNDLE", help="the folder to write")
     parser.add_argument(
         "--variants",
@@ -31,7 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=int,
         default=256,
         metavar="N",
-        help="training images that set the ranges of int8 files (default: %(default)s)",
+        help="how many images set the ranges of int8 files (default: %(default)s)",
     )
     parser.add_argument(
         "--seed", type=int, default=0, help="draws the calibration images (default: %(default)s)"
@@ -50,19 +56,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="dtype of the files' input: raw pixels 0-255 either way; float32 also gives the scores of "
         "integer files as float32 (default: %(default)s)",
     )
-    parser.add_argument("--data", metavar="NAME|PATH", help="the checkpoint's data set, if it was moved")
+    parser.add_argument(
+        "--data",
+        metavar="NAME|PATH",
+        help="the checkpoint's data set, if it was moved; for a model of your own, a data set whose training "
+        "part calibrates and whose test part judges",
+    )
     parser.add_argument("--data-dir", type=Path, metavar="DIR", help="where named data sets lie as .npz")
     parser.add_argument("--overwrite", action="store_true", help="replace a bundle that is there")
+    model_options.add(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
     from edgewright.export import variants
     from edgewright.export.exporter import Options, export
-    from edgewright.export.network import Edge
+    from edgewright.export.model import Edge
     from edgewright.runtime.parity_table import print_parity
 
     result = export(
-        arguments.checkpoint,
+        arguments.model,
         Options(
             out=arguments.out,
             variants=variants.parse(arguments.variants) if arguments.variants else variants.defaults(),
@@ -73,10 +85,13 @@ def run(arguments: argparse.Namespace) -> int:
             data=arguments.data,
             data_dir=arguments.data_dir,
             edge=Edge(batch=arguments.batch, dtype=arguments.io),
+            given=model_options.given(arguments),
         ),
     )
     rows = [(o.name, o.bytes, o.gzip_bytes, o.parity) for o in result.outcomes if o.parity is not None]
-    print_parity(f"Parity with the float Keras model of {arguments.checkpoint}", result.reference, rows)
+    print_parity(f"Parity with the float Keras model of {arguments.model}", result.reference, rows)
+    for note in result.notes:
+        console.say(note)
     written = [outcome.name for outcome in result.outcomes if outcome.passed]
     if written:
         console.say(f"wrote {arguments.out}: {', '.join(written)}")

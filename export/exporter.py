@@ -1,4 +1,4 @@
-"""A checkpoint to a bundle: convert in a child, score in workers, judge, write what has passed."""
+"""A model to a bundle: convert in a child, score in workers, judge, write what has passed."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import gzip
 import platform
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +17,14 @@ from numpy.typing import NDArray
 
 from edgewright.export import calibration as calibrating
 from edgewright.export import formats, gate, job
-from edgewright.export.network import ONE_IMAGE, Edge
+from edgewright.export.model import ONE_IMAGE, Edge
 from edgewright.export.scoring import Pending, Scored, scorer
+from edgewright.export.source import DataOptions, Given, Source, open_source
 from edgewright.export.variants import Variant
 from edgewright.runtime import console, files, plugins
 from edgewright.runtime.backends import Scores
 from edgewright.runtime.contract import ModelContract
-from edgewright.runtime.errors import CheckpointError, InputError, MissingExtraError, ModelFileError
+from edgewright.runtime.errors import InputError, MissingExtraError, ModelFileError
 from edgewright.runtime.manifest import (
     GOLDEN,
     MANIFEST,
@@ -35,13 +36,15 @@ from edgewright.runtime.manifest import (
 )
 from edgewright.runtime.verification import GOLDEN_INPUTS, GOLDEN_REFERENCE
 from edgewright.train import datasets
-from edgewright.train.checkpoint import MODEL, Checkpoint
-from edgewright.train.datasets import Dataset
 from edgewright.train.stack import versions
 
 GOLDEN_IMAGES = 16
 GOLDEN_MARGIN = 0.25  # between the two best scores: rounding on another machine does not turn it
 FLOAT_TOLERANCE = 1e-5
+FAR_BELOW = (
+    "an accuracy of the Keras model far below what its author states means a wrong --input-range, --mean and "
+    "--std, --bgr or order of labels"
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +52,8 @@ class Options:
     """What a user may set of an export.
 
     `max_drop` is the largest accuracy drop that passes, a share; `data` and `data_dir` say where the
-    checkpoint's data set lies if not where it was; `edge` is what every file takes.
+    checkpoint's data set lies if not where it was; `given` is what a model that is no checkpoint
+    does not say itself; `edge` is what every file takes.
     """
 
     out: Path
@@ -61,6 +65,7 @@ class Options:
     data: str | None = None
     data_dir: Path | None = None
     edge: Edge = ONE_IMAGE
+    given: Given = field(default_factory=Given)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,18 +90,20 @@ class Outcome:
 
 @dataclass(frozen=True, kw_only=True)
 class Result:
-    """What an export did; `reference` are the Keras model's own figures. The bundle holds what `passed`."""
+    """What an export did; `reference` are the Keras model's own figures. The bundle holds what `passed`;
+    `notes` are lines that a user should read below the figures."""
 
     reference: dict[str, Any]
     outcomes: Sequence[Outcome]
+    notes: Sequence[str] = ()
 
 
-def export(checkpoint_folder: Path, options: Options) -> Result:
-    """Export a checkpoint to a bundle at `options.out`; none is written if no variant passes.
+def export(path: Path, options: Options) -> Result:
+    """Export a checkpoint or a model to a bundle at `options.out`; none is written if no variant passes.
 
     Raises:
         CheckpointError, DataError, OutputError, InputError: before any work is done.
-        ExportError: the checkpoint's model cannot be loaded or run.
+        ExportError: the model cannot be loaded, run or written in the formats asked for.
     """
     if not 0 <= options.max_drop < 1:
         raise InputError(
@@ -109,18 +116,20 @@ def export(checkpoint_folder: Path, options: Options) -> Result:
         raise InputError(f"expected a seed from 0 to {2**32 - 1}, got {options.seed}")
     ours = _ours()
     files.check_output(options.out, overwrite=options.overwrite, ours=ours)
-    checkpoint = Checkpoint.open(checkpoint_folder)
-    dataset = _dataset_of(checkpoint, options)
-    chosen = calibrating.choose(
-        dataset, checkpoint.validation, checkpoint.seed, options.calibration_size, options.seed
+    data = DataOptions(
+        calibration_size=options.calibration_size,
+        seed=options.seed,
+        data=options.data,
+        data_dir=options.data_dir,
     )
-    calibration = dataset.x_train[chosen]
-    calibrating.refuse_overlap(calibration, dataset.x_test)
-    with files.new_folder(options.out, overwrite=options.overwrite, ours=ours) as (folder, scratch):
-        work = _Export(checkpoint_folder, checkpoint, dataset, options, folder, scratch)
-        work.convert_and_judge(calibration)
-        work.write_bundle(calibration)
-        return Result(reference=work.reference, outcomes=work.outcomes)
+    with job.Child(options.edge) as child:
+        source = open_source(path, options.given, data, options.variants, child.load)
+        with files.new_folder(options.out, overwrite=options.overwrite, ours=ours) as (folder, scratch):
+            work = _Export(source, options, child, folder, scratch)
+            work.convert_and_judge()
+            work.write_bundle()
+    notes = (*source.notes, *([FAR_BELOW] if source.foreign else []))
+    return Result(reference=work.reference, outcomes=work.outcomes, notes=notes)
 
 
 def _ours() -> tuple[str, ...]:
@@ -128,60 +137,29 @@ def _ours() -> tuple[str, ...]:
     return (MANIFEST, GOLDEN, *(f"*{formats.get(name).suffix}" for name in formats.names()))
 
 
-def _dataset_of(checkpoint: Checkpoint, options: Options) -> Dataset:
-    dataset = datasets.load(
-        options.data or checkpoint.data.source,
-        options.data_dir,
-        contract=checkpoint.input,
-        seed=checkpoint.seed,
-        skip_bad=checkpoint.data.skip_bad,
-    )
-    if dataset.sha256 != checkpoint.data.sha256:
-        raise CheckpointError(
-            f"expected the data the checkpoint was trained on, {checkpoint.data.name} "
-            f"({checkpoint.data.sha256[:12]}…), got other data ({dataset.sha256[:12]}…); "
-            "say with --data where it lies"
-        )
-    return dataset
-
-
 class _Export:
     """One export under way. `folder` becomes the bundle, `scratch` is thrown away."""
 
     def __init__(
-        self,
-        checkpoint_folder: Path,
-        checkpoint: Checkpoint,
-        dataset: Dataset,
-        options: Options,
-        folder: Path,
-        scratch: Path,
+        self, source: Source, options: Options, child: job.Child, folder: Path, scratch: Path
     ) -> None:
-        self.checkpoint_folder, self.checkpoint, self.dataset = checkpoint_folder, checkpoint, dataset
-        self.options, self.folder, self.scratch = options, folder, scratch
+        self.source, self.options, self.child = source, options, child
+        self.folder, self.scratch = folder, scratch
         self.reference: dict[str, Any] = {}
         self.outcomes: list[Outcome] = []
         self._entries: list[VariantEntry] = []
         self._golden: dict[str, NDArray[Any]] = {}
 
-    def convert_and_judge(self, calibration: datasets.Images) -> None:
+    def convert_and_judge(self) -> None:
         variants = self.options.variants
         contracts = [self._contract(variant.name) for variant in variants]
-        job.prepare(
-            self.scratch,
-            self.checkpoint_folder,
-            variants,
-            contracts,
-            calibration,
-            self.dataset.x_test,
-            self.options.edge,
-        )
+        job.prepare(self.scratch, variants, contracts, self.source.calibration, self.source.test)
         conversions: dict[str, dict[str, Any]] = {}
         pending: dict[str, Pending] = {}
         failed: dict[str, str] = {}
         with (
             scorer(self.scratch / job.TEST) as workers,
-            contextlib.closing(job.run(self.scratch)) as events,
+            contextlib.closing(self.child.convert(self.scratch)) as events,
             console.progress("exporting", total=2 * len(variants)) as bar,
         ):
             by_name = {variant.name: variant for variant in variants}
@@ -209,36 +187,33 @@ class _Export:
 
     def _contract(self, variant: str) -> ModelContract:
         return ModelContract(
-            name=self.checkpoint.recipe,
+            name=self.source.name,
             variant=variant,
-            input=self.checkpoint.input,
-            labels=self.checkpoint.labels,
-            head=self.checkpoint.head,
+            input=self.source.input,
+            labels=self.source.labels,
+            head=self.source.head,
         )
 
     def _places(self, *variants: Variant) -> NDArray[np.intp]:
         """The test images that all the variants are judged on, in their order: all, or as many as the
         slowest allows, of which those of a slower one are a part."""
-        count = len(self.dataset.x_test)
+        count = len(self.source.test)
         most = min(variant.settings.most_samples or count for variant in variants)
         return np.sort(np.random.default_rng(self.options.seed).permutation(count)[:most])
 
     def _note_reference(self, scores: Scores) -> None:
-        if not np.isfinite(scores).all():
-            raise CheckpointError(
-                "expected finite scores of the Keras model, got NaN or infinity; train it again"
-            )
-        model = self.checkpoint_folder / MODEL
+        self.source.check(scores)
+        size, gzip_size = self.source.model.sizes()
         self.reference = {
             "samples": len(scores),
-            "accuracy": float(np.mean(scores.argmax(1) == self.dataset.y_test)),
-            "bytes": model.stat().st_size,
-            "gzip_bytes": _gzip_bytes(model),
-            "model_sha256": self.checkpoint.model_sha256,
+            "accuracy": float(np.mean(scores.argmax(1) == self.source.test_labels)),
+            "bytes": size,
+            "gzip_bytes": gzip_size,
+            "model_sha256": self.source.model.sha256,
         }
         common = self._places(*self.options.variants)
-        picked = self._picked = common[_pick_golden(scores[common], self.dataset.y_test[common])]
-        self._golden = {GOLDEN_INPUTS: self.dataset.x_test[picked], GOLDEN_REFERENCE: scores[picked]}
+        picked = self._picked = common[_pick_golden(scores[common], self.source.test_labels[common])]
+        self._golden = {GOLDEN_INPUTS: self.source.test[picked], GOLDEN_REFERENCE: scores[picked]}
 
     def _judge(
         self, variant: Variant, pending: Pending, reference: Scores, conversion: dict[str, Any]
@@ -251,7 +226,7 @@ class _Export:
         if not np.isfinite(scored.scores).all():
             return Outcome(name=variant.name, reason="gives scores that are NaN or infinite")
         places = self._places(variant)
-        labels = self.dataset.y_test[places]
+        labels = self.source.test_labels[places]
         parity = gate.judge(reference[places], scored.scores, labels, self.options.max_drop)
         outcome = Outcome(
             name=variant.name,
@@ -278,33 +253,28 @@ class _Export:
             )
         return outcome
 
-    def write_bundle(self, calibration: datasets.Images) -> None:
+    def write_bundle(self) -> None:
         """Golden outputs and manifest; leaves the folder empty if no variant passed."""
         if not self._entries:
             return
         np.savez_compressed(self.folder / GOLDEN, allow_pickle=False, **self._golden)
         manifest = Manifest(
-            name=self.checkpoint.recipe,
-            input=self.checkpoint.input,
-            labels=self.checkpoint.labels,
-            head=self.checkpoint.head,
+            name=self.source.name,
+            input=self.source.input,
+            labels=self.source.labels,
+            head=self.source.head,
             golden=FileEntry.of(self.folder / GOLDEN),
             variants=tuple(self._entries),
             reference=self.reference,
             refused=tuple(outcome.refusal() for outcome in self.outcomes if not outcome.passed),
             calibration={
-                "split": "train",
-                "images": len(calibration),
+                "split": self.source.calibration_split,
+                "images": len(self.source.calibration),
                 "seed": self.options.seed,
-                "sha256": datasets.digest(calibration),
+                "sha256": datasets.digest(self.source.calibration),
             },
             provenance={
-                "recipe": self.checkpoint.recipe,
-                "model_sha256": self.checkpoint.model_sha256,
-                "data": {
-                    key: getattr(self.checkpoint.data, key)
-                    for key in ("name", "sha256", "licence", "citation")
-                },
+                **self.source.provenance,
                 "max_drop": self.options.max_drop,
                 "machine": platform.machine(),
             },

@@ -21,6 +21,7 @@ from edgewright.runtime.contract import HEADS, SCHEMA_VERSION, InputContract, ch
 from edgewright.runtime.errors import CheckpointError, MissingExtraError
 from edgewright.train import evaluation
 from edgewright.train.datasets import Dataset, Images, Labels
+from edgewright.train.normalization import Normalization
 
 CHECKPOINT = "checkpoint.json"
 MODEL = "model.keras"
@@ -155,5 +156,4 @@ def split(labels: Labels, validation: float, seed: int) -> tuple[NDArray[np.intp
 
 def scale(images: Images, input_range: tuple[float, float]) -> NDArray[np.float32]:
     """Pixels 0-255 brought to `input_range`, float32, as the network wants them."""
-    low, high = input_range
-    return images.astype(np.float32) * np.float32((high - low) / 255.0) + np.float32(low)
+    return Normalization.of_range(*input_range).apply(images)

@@ -12,18 +12,32 @@ import pytest
 from numpy.typing import NDArray
 
 from edgewright.export import formats, variants
-from edgewright.export.network import ONE_IMAGE, Edge, Network
+from edgewright.export.model import ONE_IMAGE, Edge, Model
+from edgewright.export.network import Network
 from edgewright.runtime import backends
 from edgewright.runtime.contract import InputContract, ModelContract
 from edgewright.runtime.files import sha256_of
 from edgewright.train.checkpoint import CHECKPOINT, MODEL, Checkpoint, DataRecord, scale
 from edgewright.train.datasets import Dataset, Images
+from edgewright.train.normalization import Normalization
 from edgewright.train.stack import import_keras
 
 BuildConv = Callable[..., Any]
 MakeCheckpoint = Callable[..., Path]
 Convert = Callable[..., dict[str, Path]]
+NetworkOf = Callable[..., Network]
 Score = Callable[[Path, Images], NDArray[np.float32]]
+
+
+@pytest.fixture(scope="session")
+def network_of() -> NetworkOf:
+    """A checkpoint's network, in this process."""
+
+    def call(checkpoint: Path, edge: Edge = ONE_IMAGE) -> Network:
+        ends = Checkpoint.open(checkpoint).input_range
+        return Network(Model.at(checkpoint / MODEL, Normalization.of_range(*ends)), edge)
+
+    return call
 
 
 @pytest.fixture(scope="session")
@@ -115,14 +129,14 @@ def make_checkpoint(tmp_path: Path) -> MakeCheckpoint:
 
 
 @pytest.fixture
-def convert(tmp_path: Path) -> Convert:
+def convert(tmp_path: Path, network_of: NetworkOf) -> Convert:
     """Export a checkpoint's network to files with contracts, by default all six variants."""
 
     def call(
         checkpoint: Path, calibration: Images, names: Sequence[str] = (), edge: Edge = ONE_IMAGE
     ) -> dict[str, Path]:
         opened = Checkpoint.open(checkpoint)
-        network = Network(checkpoint, opened, edge)
+        network = network_of(checkpoint, edge)
         found = {}
         for variant in [variants.known()[name] for name in names] or variants.defaults():
             path = found[variant.name] = tmp_path / variant.file

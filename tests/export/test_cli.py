@@ -150,7 +150,7 @@ def test_a_broken_checkpoint_gets_one_line(
 def test_a_missing_checkpoint_gets_one_line(run: Run, tmp_path: Path) -> None:
     status, _, complaints = run("export", tmp_path / "nowhere", "--out", tmp_path / "bundle")
     assert status == 1
-    assert "nowhere, which is no folder; make one with edgewright train" in complaints
+    assert "expected a checkpoint folder (edgewright train makes one), a .keras or .h5 file" in complaints
     assert complaints.count("\n") == 1
 
 

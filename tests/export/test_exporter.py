@@ -25,6 +25,7 @@ from edgewright.train import datasets
 from edgewright.train.checkpoint import CHECKPOINT, Checkpoint
 from edgewright.train.datasets import Dataset, Images
 
+NetworkOf = Callable[[Path], Network]
 MakeCheckpoint = Callable[..., Path]
 Score = Callable[[Path, Images], NDArray[np.float32]]
 Fresh = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -32,9 +33,9 @@ SIX = [variant.name for variant in variants.defaults()]
 
 
 @pytest.fixture(scope="module")
-def reference(trained: Path, fashion_mini: Dataset) -> NDArray[np.float32]:
+def reference(network_of: NetworkOf, trained: Path, fashion_mini: Dataset) -> NDArray[np.float32]:
     """The Keras model's scores of all test images."""
-    return Network(trained, Checkpoint.open(trained)).scores(fashion_mini.x_test)
+    return network_of(trained).scores(fashion_mini.x_test)
 
 
 def test_every_default_variant_passes_and_agrees(exported: tuple[Path, Result]) -> None:

@@ -18,6 +18,7 @@ from edgewright.runtime.errors import UnknownNameError
 from edgewright.train.checkpoint import Checkpoint
 from edgewright.train.datasets import Dataset, Images
 
+NetworkOf = Callable[[Path], Network]
 MakeCheckpoint = Callable[..., Path]
 Convert = Callable[..., dict[str, Path]]
 Score = Callable[[Path, Images], NDArray[np.float32]]
@@ -48,6 +49,7 @@ def softmax(logits: NDArray[np.float32]) -> NDArray[np.float32]:
     ],
 )
 def test_every_variant_reads_raw_pixels_as_the_network_wants_them(
+    network_of: NetworkOf,
     ends: tuple[float, float],
     head: str,
     build_conv: Any,
@@ -58,7 +60,7 @@ def test_every_variant_reads_raw_pixels_as_the_network_wants_them(
 ) -> None:
     model = build_conv(ends, "softmax" if head == "softmax" else None)
     folder = make_checkpoint(model, colour, input_range=ends, head=head)
-    reference = Network(folder, Checkpoint.open(folder)).scores(colour.x_test)
+    reference = network_of(folder).scores(colour.x_test)
     files = convert(folder, colour.x_train[:200])
     assert list(files) == list(LIMITS)
     for name, path in files.items():
@@ -85,11 +87,16 @@ def test_the_same_network_gives_the_same_bytes_again_in_one_process(
 
 
 def test_the_contract_changes_no_score_and_the_last_one_attached_counts(
-    build_conv: Any, colour: Dataset, make_checkpoint: MakeCheckpoint, score: Score, tmp_path: Path
+    network_of: NetworkOf,
+    build_conv: Any,
+    colour: Dataset,
+    make_checkpoint: MakeCheckpoint,
+    score: Score,
+    tmp_path: Path,
 ) -> None:
     folder = make_checkpoint(build_conv(), colour)
     opened = Checkpoint.open(folder)
-    network = Network(folder, opened)
+    network = network_of(folder)
     few = colour.x_test[:40]
     for variant in variants.defaults():
         path, chosen = tmp_path / variant.file, formats.get(variant.format)

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from edgewright.export import logits, tflite_tree
 from edgewright.export.network import Network
-from edgewright.train.checkpoint import Checkpoint
 from edgewright.train.datasets import Dataset, Images
 
+NetworkOf = Callable[[Path], Network]
 MakeCheckpoint = Callable[..., Path]
 Score = Callable[[Path, Images], NDArray[np.float32]]
 
@@ -43,17 +43,22 @@ def steps(raw: bytes) -> float:
 
 
 @pytest.fixture(scope="module")
-def both(trained: Path, fashion_mini: Dataset) -> tuple[bytes, bytes]:
-    return converted(Network(trained, Checkpoint.open(trained)), fashion_mini.x_train[:128])
+def both(network_of: NetworkOf, trained: Path, fashion_mini: Dataset) -> tuple[bytes, bytes]:
+    return converted(network_of(trained), fashion_mini.x_train[:128])
 
 
 def test_it_ties_fewer_images_and_agrees_no_less(
-    both: tuple[bytes, bytes], trained: Path, fashion_mini: Dataset, tmp_path: Path, score: Score
+    network_of: NetworkOf,
+    both: tuple[bytes, bytes],
+    trained: Path,
+    fashion_mini: Dataset,
+    tmp_path: Path,
+    score: Score,
 ) -> None:
     quantized, float32 = both
     narrowed = logits.narrow(quantized, float32, fashion_mini.x_train[:128])
     assert narrowed is not None
-    reference = Network(trained, Checkpoint.open(trained)).scores(fashion_mini.x_test)
+    reference = network_of(trained).scores(fashion_mini.x_test)
     agreement, tied = {}, {}
     for name, raw in (("wide", quantized), ("narrow", narrowed[0])):
         path = tmp_path / f"{name}.tflite"
@@ -103,19 +108,19 @@ def test_every_8_bit_score_within_reach_is_kept(
 
 
 def test_a_network_that_gives_logits_is_left_alone(
-    build_conv: Any, colour: Dataset, make_checkpoint: MakeCheckpoint
+    network_of: NetworkOf, build_conv: Any, colour: Dataset, make_checkpoint: MakeCheckpoint
 ) -> None:
     folder = make_checkpoint(build_conv((-1.0, 1.0), None), colour, input_range=(-1.0, 1.0), head="logits")
-    quantized, float32 = converted(Network(folder, Checkpoint.open(folder)), colour.x_train[:60])
+    quantized, float32 = converted(network_of(folder), colour.x_train[:60])
     assert logits.narrow(quantized, float32, colour.x_train[:60]) is None
 
 
 def test_logits_that_are_all_within_reach_are_left_alone(
-    keras: Any, colour: Dataset, make_checkpoint: MakeCheckpoint
+    network_of: NetworkOf, keras: Any, colour: Dataset, make_checkpoint: MakeCheckpoint
 ) -> None:
     keras.utils.set_random_seed(0)
     layers = [keras.Input(colour.x_train.shape[1:]), keras.layers.Flatten()]
     model = keras.Sequential([*layers, keras.layers.Dense(10, activation="softmax")])
     folder = make_checkpoint(model, colour)
-    quantized, float32 = converted(Network(folder, Checkpoint.open(folder)), colour.x_train[:60])
+    quantized, float32 = converted(network_of(folder), colour.x_train[:60])
     assert logits.narrow(quantized, float32, colour.x_train[:60]) is None

@@ -10,11 +10,13 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from edgewright.export import variants
+from edgewright.export.exporter import Options, export
 from edgewright.export.network import Network
-from edgewright.runtime.errors import CheckpointError
-from edgewright.train.checkpoint import Checkpoint
+from edgewright.runtime.errors import CheckpointError, ExportError
 from edgewright.train.datasets import Dataset, Images
 
+NetworkOf = Callable[[Path], Network]
 MakeCheckpoint = Callable[..., Path]
 Convert = Callable[..., dict[str, Path]]
 Score = Callable[[Path, Images], NDArray[np.float32]]
@@ -52,7 +54,12 @@ def without_training(model: Any, x: Any) -> NDArray[np.float32]:
 
 
 def test_augmentation_leaks_training_mode_into_no_score_and_no_file(
-    keras: Any, colour: Dataset, make_checkpoint: MakeCheckpoint, convert: Convert, score: Score
+    network_of: NetworkOf,
+    keras: Any,
+    colour: Dataset,
+    make_checkpoint: MakeCheckpoint,
+    convert: Convert,
+    score: Score,
 ) -> None:
     model = augmented(keras, colour.x_train.shape[1:])
     folder = make_checkpoint(model, colour)
@@ -61,7 +68,7 @@ def test_augmentation_leaks_training_mode_into_no_score_and_no_file(
     expected = without_training(model, x)
     assert np.abs(np.asarray(model(x, training=True)) - expected).max() > 0.1
 
-    np.testing.assert_allclose(Network(folder, Checkpoint.open(folder)).scores(few), expected, atol=1e-5)
+    np.testing.assert_allclose(network_of(folder).scores(few), expected, atol=1e-5)
     files = convert(folder, colour.x_train[:60], ["tflite-float32", "onnx-float32"])
     for path in files.values():
         np.testing.assert_allclose(score(path, few), expected, atol=1e-5)
@@ -69,10 +76,14 @@ def test_augmentation_leaks_training_mode_into_no_score_and_no_file(
 
 @pytest.mark.parametrize("ends", [(0.0, 1.0), (-1.0, 1.0), (0.0, 255.0)])
 def test_raw_pixels_and_scaled_pixels_give_the_same_scores(
-    ends: tuple[float, float], build_conv: Any, colour: Dataset, make_checkpoint: MakeCheckpoint
+    network_of: NetworkOf,
+    ends: tuple[float, float],
+    build_conv: Any,
+    colour: Dataset,
+    make_checkpoint: MakeCheckpoint,
 ) -> None:
     folder = make_checkpoint(build_conv(ends), colour, input_range=ends)
-    network = Network(folder, Checkpoint.open(folder))
+    network = network_of(folder)
     expected = network.scores(colour.x_test[:300])
     assert expected.shape == (300, 10)
     assert np.mean(expected.argmax(1) == colour.y_test[:300]) > 0.6
@@ -85,15 +96,16 @@ def test_raw_pixels_and_scaled_pixels_give_the_same_scores(
 
 
 def test_a_model_that_does_not_fit_the_checkpoint_is_refused(
-    build_conv: Any, colour: Dataset, make_checkpoint: MakeCheckpoint
+    build_conv: Any, colour: Dataset, make_checkpoint: MakeCheckpoint, tmp_path: Path
 ) -> None:
-    folder = make_checkpoint(build_conv(), colour, labels=("a", "b", "c"))
-    with pytest.raises(CheckpointError, match=r"give 3 scores, got .* and \(10"):
-        Network(folder, Checkpoint.open(folder))
+    folder = make_checkpoint(build_conv(), colour, labels=tuple("abcdefghijk"))
+    options = Options(out=tmp_path / "bundle", variants=variants.parse("tflite-float32"))
+    with pytest.raises(CheckpointError, match=r"give 11 scores, got .* and 10"):
+        export(folder, options)
 
 
 def test_a_model_that_would_run_foreign_code_is_refused_in_one_line(
-    keras: Any, colour: Dataset, make_checkpoint: MakeCheckpoint
+    network_of: NetworkOf, keras: Any, colour: Dataset, make_checkpoint: MakeCheckpoint
 ) -> None:
     model = keras.Sequential(
         [
@@ -104,6 +116,6 @@ def test_a_model_that_would_run_foreign_code_is_refused_in_one_line(
         ]
     )
     folder = make_checkpoint(model, colour)
-    with pytest.raises(CheckpointError, match=r"Keras cannot load .*model") as refused:
-        Network(folder, Checkpoint.open(folder))
+    with pytest.raises(ExportError, match=r"layer 'lambda.*' of .*model.keras is a Lambda") as refused:
+        network_of(folder)
     assert "\n" not in str(refused.value)

@@ -53,7 +53,7 @@ def read(path: Path, contract: InputContract, *, seed: int, skip_bad: bool) -> P
     except ImportError as failure:
         raise MissingExtraError("scikit-learn, which encodes labels,", "train") from failure
     if (path / "train").is_dir() and (path / "test").is_dir():
-        listed = {part: _listed(path / part) for part in ("train", "test")}
+        listed = {part: labelled(path / part) for part in ("train", "test")}
         given, judged = ({label for _, label in files} for files in listed.values())
         if given != judged:
             raise DataError(
@@ -61,7 +61,7 @@ def read(path: Path, contract: InputContract, *, seed: int, skip_bad: bool) -> P
                 f"{', '.join(sorted(given ^ judged))} in only one of them"
             )
     else:
-        files = _listed(path)
+        files = labelled(path)
         try:
             train, test = train_test_split(
                 files, test_size=TEST_SHARE, random_state=seed, stratify=[label for _, label in files]
@@ -72,33 +72,44 @@ def read(path: Path, contract: InputContract, *, seed: int, skip_bad: bool) -> P
     encoder = LabelEncoder().fit([label for _, label in listed["train"]])
     arrays: dict[str, NDArray[Any]] = {}
     for part, files in listed.items():
-        pixels, labels = _decode(files, contract, skip_bad)
+        pixels, labels = decode(files, contract, skip_bad=skip_bad)
         if gone := {label for _, label in files} - set(labels):
             raise DataError(f"expected readable pictures of '{min(gone)}' for {part} in {path}, got none")
         arrays[f"x_{part}"], arrays[f"y_{part}"] = pixels, encoder.transform(labels)
     return Pictures(arrays=arrays, labels=tuple(str(label) for label in encoder.classes_))
 
 
-def _listed(path: Path) -> list[tuple[Path, str]]:
-    """Every picture below the class folders with its label, sorted."""
+def labelled(path: Path) -> list[tuple[Path, str]]:
+    """Every picture below the class folders with its label, sorted. Raises `DataError`."""
     classes = sorted(entry for entry in path.iterdir() if entry.is_dir() and not entry.name.startswith("."))
     if len(classes) < 2:
         raise DataError(f"expected at least two class folders in {path}, got {len(classes)}")
     found = []
     for folder in classes:
-        pictures = sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
-        if not pictures:
-            raise DataError(f"expected pictures ({', '.join(SUFFIXES)}) in {folder}, got none")
-        found += [(picture, folder.name) for picture in pictures]
+        found += [(picture, folder.name) for picture in pictures(folder)]
     return found
 
 
-def _decode(
-    files: Sequence[tuple[Path, str]], contract: InputContract, skip_bad: bool
-) -> tuple[NDArray[np.uint8], list[str]]:
-    """The readable pictures `(n, height, width, channels)` and their labels, in order."""
+def pictures(path: Path) -> list[Path]:
+    """Every picture below `path`, sorted; at least one. Raises `DataError`."""
+    found = sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
+    if not found:
+        raise DataError(f"expected pictures ({', '.join(SUFFIXES)}) in {path}, got none")
+    return found
 
-    def decode(path: Path) -> NDArray[np.uint8] | ImageError:
+
+def decode(
+    files: Sequence[tuple[Path, str]], contract: InputContract, *, skip_bad: bool | None
+) -> tuple[NDArray[np.uint8], list[str]]:
+    """The readable pictures `(n, height, width, channels)` and their labels, in order.
+
+    Damaged ones are left out with a line each (`skip_bad`) or refused; None where there is no such choice.
+
+    Raises:
+        DataError: the first damaged picture.
+    """
+
+    def read_one(path: Path) -> NDArray[np.uint8] | ImageError:
         try:
             return to_pixels(path, contract)
         except ImageError as failure:
@@ -110,12 +121,13 @@ def _decode(
         ThreadPoolExecutor(os.cpu_count()) as pool,
         console.progress("reading pictures", total=len(files)) as bar,
     ):
-        for (_, label), found in zip(files, pool.map(decode, (path for path, _ in files)), strict=True):
+        for (_, label), found in zip(files, pool.map(read_one, (path for path, _ in files)), strict=True):
             bar.advance()
             if isinstance(found, ImageError):
                 if not skip_bad:
                     pool.shutdown(wait=False, cancel_futures=True)
-                    raise DataError(f"{found}; --skip-bad leaves such pictures out") from found
+                    cure = "take it out" if skip_bad is None else "--skip-bad leaves such pictures out"
+                    raise DataError(f"{found}; {cure}") from found
                 console.complain(f"left out: {found}")
                 continue
             pixels.append(found)

@@ -13,13 +13,14 @@ import onnx
 import pytest
 
 from edgewright.export.exporter import Result
-from edgewright.export.network import Edge, Network
+from edgewright.export.model import Edge
+from edgewright.export.network import Network
 from edgewright.runtime.backends.ort import BACKEND
 from edgewright.runtime.errors import ExportError
-from edgewright.train.checkpoint import Checkpoint
 from edgewright.train.datasets import Dataset
 
 MakeCheckpoint = Callable[..., Path]
+NetworkOf = Callable[..., Network]
 Convert = Callable[..., dict[str, Path]]
 BOTH = pytest.mark.parametrize("scheme", ["float32", "int8"])
 
@@ -118,7 +119,12 @@ def test_int8_reads_raw_pixels_without_any_operator_before_the_first_layer(
 
 
 def test_constants_that_a_layer_holds_as_tensors_are_no_inputs(
-    keras: Any, colour: Dataset, make_checkpoint: MakeCheckpoint, convert: Convert, score: Any
+    keras: Any,
+    colour: Dataset,
+    make_checkpoint: MakeCheckpoint,
+    network_of: NetworkOf,
+    convert: Convert,
+    score: Any,
 ) -> None:
     model = keras.Sequential(
         [
@@ -129,7 +135,7 @@ def test_constants_that_a_layer_holds_as_tensors_are_no_inputs(
         ]
     )
     folder = make_checkpoint(model, colour)
-    reference = Network(folder, Checkpoint.open(folder)).scores(colour.x_test[:20])
+    reference = network_of(folder).scores(colour.x_test[:20])
     for name, path in convert(folder, colour.x_train[:40], ["onnx-float32", "onnx-int8"]).items():
         assert [given.name for given in onnx.load(path).graph.input] == ["image"]
         assert np.abs(score(path, colour.x_test[:20]) - reference).max() < (1e-5, 0.1)[name == "onnx-int8"]
@@ -200,14 +206,20 @@ def test_a_last_layer_that_holds_most_weights_is_quantized_too(
 
 @pytest.mark.parametrize("dtype", ["uint8", "float32"])
 def test_int8_of_a_network_that_takes_pixels_as_they_are_has_nothing_to_scale(
-    dtype: str, keras: Any, colour: Dataset, make_checkpoint: MakeCheckpoint, convert: Convert, score: Any
+    dtype: str,
+    keras: Any,
+    colour: Dataset,
+    make_checkpoint: MakeCheckpoint,
+    network_of: NetworkOf,
+    convert: Convert,
+    score: Any,
 ) -> None:
     keras.utils.set_random_seed(0)
     layers = [keras.Input(colour.x_train.shape[1:]), keras.layers.Flatten()]
     model = keras.Sequential([*layers, keras.layers.Dense(10)])
     model.set_weights([weight / 255 for weight in model.get_weights()])
     folder = make_checkpoint(model, colour, input_range=(0.0, 255.0), head="logits")
-    reference = Network(folder, Checkpoint.open(folder)).scores(colour.x_test[:20])
+    reference = network_of(folder).scores(colour.x_test[:20])
     path = convert(folder, colour.x_train[:40], ["onnx-int8"], Edge(dtype=dtype))["onnx-int8"]
     kinds = [node.op_type for node in onnx.load(path).graph.node]
     assert kinds[0] == ("DequantizeLinear" if dtype == "uint8" else "QuantizeLinear")

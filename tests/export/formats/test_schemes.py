@@ -13,14 +13,15 @@ import pytest
 from numpy.typing import NDArray
 
 from edgewright.export import variants
-from edgewright.export.network import Edge, Network
+from edgewright.export.model import Edge
+from edgewright.export.network import Network
 from edgewright.runtime import backends, load
 from edgewright.runtime.errors import InputError
 from edgewright.train import recipe
-from edgewright.train.checkpoint import Checkpoint
 from edgewright.train.datasets import Dataset, Images
 
 MakeCheckpoint = Callable[..., Path]
+NetworkOf = Callable[..., Network]
 Convert = Callable[..., dict[str, Path]]
 Score = Callable[[Path, Images], NDArray[np.float32]]
 Fresh = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -123,10 +124,15 @@ slow = pytest.mark.slow
     ],
 )
 def test_every_scheme_gives_the_keras_models_scores(
-    build: Any, ends: tuple[float, float], made: Any, convert: Convert, score: Score
+    build: Any,
+    ends: tuple[float, float],
+    made: Any,
+    network_of: NetworkOf,
+    convert: Convert,
+    score: Score,
 ) -> None:
     folder, calibration, images = made(build, ends)
-    reference = Network(folder, Checkpoint.open(folder)).scores(images)
+    reference = network_of(folder).scores(images)
     assert np.ptp(reference, axis=0).max() > 0.2  # or all of this would prove nothing
     for name, path in convert(folder, calibration, ALL).items():
         error = np.abs(score(path, images) - reference)
@@ -151,13 +157,16 @@ import hashlib
 from pathlib import Path
 import numpy as np
 from edgewright.export import formats, variants
+from edgewright.export.model import Model
 from edgewright.export.network import Network
 from edgewright.runtime.contract import ModelContract
 from edgewright.train.checkpoint import Checkpoint
+from edgewright.train.normalization import Normalization
 
 folder, out = Path(sys.argv[1]), Path(sys.argv[2])
 opened = Checkpoint.open(folder)
-network, calibration = Network(folder, opened), np.load(out / "calibration.npy")
+network = Network(Model.at(folder / "model.keras", Normalization.of_range(*opened.input_range)))
+calibration = np.load(out / "calibration.npy")
 for variant in variants.parse(sys.argv[3]):
     format, path = formats.get(variant.format), out / variant.file
     format.export(network, variant.scheme, calibration, path)

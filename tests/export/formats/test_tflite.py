@@ -22,6 +22,7 @@ from edgewright.train.checkpoint import Checkpoint
 from edgewright.train.datasets import Dataset, Images
 
 MakeCheckpoint = Callable[..., Path]
+NetworkOf = Callable[..., Network]
 Convert = Callable[..., dict[str, Path]]
 
 
@@ -184,7 +185,7 @@ def test_int16x8_says_what_it_costs_and_is_judged_on_few_images() -> None:
 
 
 def test_int8_of_resnet8_is_small_and_so_is_its_metadata(
-    keras: Any, colour: Dataset, make_checkpoint: MakeCheckpoint, tmp_path: Path
+    keras: Any, colour: Dataset, make_checkpoint: MakeCheckpoint, network_of: NetworkOf, tmp_path: Path
 ) -> None:
     """The size of the published MLPerf Tiny file, and what a phone's tools need beside it."""
     padded = {
@@ -195,7 +196,7 @@ def test_int8_of_resnet8_is_small_and_so_is_its_metadata(
     folder = make_checkpoint(model, dataset)
     checkpoint = Checkpoint.open(folder)
     path = tmp_path / "a.tflite"
-    FORMAT.export(Network(folder, checkpoint), "int8", dataset.x_train[:20], path)
+    FORMAT.export(network_of(folder), "int8", dataset.x_train[:20], path)
     before = path.stat().st_size
     contract = ModelContract(name="a", variant="tflite-int8", input=checkpoint.input, labels=dataset.labels)
     FORMAT.attach(path, contract)

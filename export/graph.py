@@ -1,0 +1,74 @@
+"""Reads a traced network's graph: what its last op makes of the scores, and which layer an op is in."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection
+from typing import Any
+
+from edgewright.runtime.errors import ExportError
+
+# Ops that hand values on as they are: what they are given decides what the scores mean.
+_TRANSPARENT = {"Identity", "Cast", "Reshape", "Squeeze", "ExpandDims", "StopGradient", "EnsureShape"}
+
+
+class Graph:
+    """The ops that scores are computed by, calls inlined, variables as constants."""
+
+    def __init__(self, function: Any, layers: Collection[str]) -> None:
+        """`function` is a tf.function with a signature; `layers` are the names a user knows."""
+        from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
+
+        self._layers = layers
+        outputs = convert_variables_to_constants_v2(function.get_concrete_function()).outputs
+        self._last = outputs[0].op
+        self._ops: dict[str, Any] = {}
+        waiting = [self._last]
+        while waiting:
+            op = waiting.pop()
+            if op.name not in self._ops:
+                self._ops[op.name] = op
+                waiting.extend(tensor.op for tensor in op.inputs)
+
+    def head(self) -> str:
+        """`softmax` or `logits`.
+
+        Raises:
+            ExportError: a sigmoid, which scores each class alone.
+        """
+        op = self._last
+        while op.type in _TRANSPARENT:
+            op = op.inputs[0].op
+        if op.type == "Sigmoid":
+            raise ExportError(
+                f"expected scores of classes that exclude each other (softmax or logits), got a sigmoid "
+                f"{self._place(op)}: multi-label and one-score networks cannot be exported"
+            )
+        return "softmax" if op.type == "Softmax" else "logits"
+
+    def refuse_strings(self) -> None:
+        """Raises `ExportError`: text is computed with."""
+        for op in self._ops.values():
+            if any(tensor.dtype.name == "string" for tensor in (*op.inputs, *op.outputs)):
+                raise ExportError(f"expected a network of numbers, got string op {op.type} {self._place(op)}")
+
+    def blame(self, failure: Exception) -> str:
+        """Why a converter failed: the ops it names with the layers they are in, else its own words."""
+        text = " ".join(str(failure).split())
+        named = re.findall(r"(?:TF Select|Custom) ops: ([\w, ]+?)(?= Details|$)", text)
+        named += re.findall(r"No Op registered for (\w+)|no op (\w+)", text)
+        types = {word for match in named for word in re.findall(r"\w+", str(match))}
+        found = [op for op in self._ops.values() if op.type in types]
+        if not found:
+            return f"{', '.join(sorted(types))} is not supported" if types else text[:300] or repr(failure)
+        places = sorted({f"{op.type} {self._place(op)}" for op in found})
+        select = " (it would need TF select ops, Flex)" if "TF Select ops" in text else ""
+        return f"no such op: {', '.join(places)}{select}"
+
+    def _place(self, op: Any) -> str:
+        """The layer whose name scope the op is in; Keras appends _1 to a scope that was used before."""
+        for scope in reversed(op.name.split("/")[:-1]):
+            for name in (scope, re.sub(r"_\d+$", "", scope)):
+                if name in self._layers:
+                    return f"in layer '{name}'"
+        return f"at '{op.name}'"
