@@ -78,11 +78,13 @@ def _refuse_what_no_format_takes(network: Network, names: Sequence[str]) -> None
 
 
 def _convert(network: Network, folder: Path, report: Callable[[Event], None]) -> None:
-    calibration, test = np.load(folder / job.CALIBRATION), np.load(folder / job.TEST)
-    np.save(folder / job.REFERENCE, network.scores(test))
-    report(Event(kind="reference"))
-    contracts = jsonio.read(folder / job.JOB, ExportError).object("variants")
-    for variant in variants.parse(",".join(contracts.data)):
+    given = jsonio.read(folder / job.JOB, ExportError)
+    if given.flag("reference"):
+        np.save(folder / job.REFERENCE, network.scores(np.load(folder / job.TEST)))
+        report(Event(kind="reference"))
+    calibration = np.load(folder / job.CALIBRATION)
+    contracts = given.object("variants")
+    for variant in variants.parse(",".join(contracts.data)) if contracts.data else ():
         path = folder / variant.file
         chosen = formats.get(variant.format)
         try:

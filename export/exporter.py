@@ -7,7 +7,7 @@ import dataclasses
 import gzip
 import platform
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,8 +18,9 @@ from numpy.typing import NDArray
 from edgewright.export import calibration as calibrating
 from edgewright.export import formats, gate, job
 from edgewright.export.model import ONE_IMAGE, Edge
-from edgewright.export.scoring import Pending, Scored, scorer
+from edgewright.export.scoring import Scored, scorer
 from edgewright.export.source import DataOptions, Given, Source, open_source
+from edgewright.export.steps import Steps
 from edgewright.export.variants import Variant
 from edgewright.runtime import console, files, plugins
 from edgewright.runtime.backends import Scores
@@ -38,6 +39,7 @@ from edgewright.runtime.verification import GOLDEN_INPUTS, GOLDEN_REFERENCE
 from edgewright.train import datasets
 from edgewright.train.stack import versions
 
+LABELS = "labels.txt"  # for apps that read no manifest
 GOLDEN_IMAGES = 16
 GOLDEN_MARGIN = 0.25  # between the two best scores: rounding on another machine does not turn it
 FLOAT_TOLERANCE = 1e-5
@@ -122,10 +124,10 @@ def export(path: Path, options: Options) -> Result:
         data=options.data,
         data_dir=options.data_dir,
     )
-    with job.Child(options.edge) as child:
-        source = open_source(path, options.given, data, options.variants, child.load)
+    with Steps(options.edge) as steps:
+        source = open_source(path, options.given, data, options.variants, steps.load)
         with files.new_folder(options.out, overwrite=options.overwrite, ours=ours) as (folder, scratch):
-            work = _Export(source, options, child, folder, scratch)
+            work = _Export(source, options, steps, folder, scratch)
             work.convert_and_judge()
             work.write_bundle()
     notes = (*source.notes, *([FAR_BELOW] if source.foreign else []))
@@ -134,16 +136,14 @@ def export(path: Path, options: Options) -> Result:
 
 def _ours() -> tuple[str, ...]:
     """The files a bundle holds, as glob patterns: all that --overwrite may replace."""
-    return (MANIFEST, GOLDEN, *(f"*{formats.get(name).suffix}" for name in formats.names()))
+    return (MANIFEST, GOLDEN, LABELS, *(f"*{formats.get(name).suffix}" for name in formats.names()))
 
 
 class _Export:
     """One export under way. `folder` becomes the bundle, `scratch` is thrown away."""
 
-    def __init__(
-        self, source: Source, options: Options, child: job.Child, folder: Path, scratch: Path
-    ) -> None:
-        self.source, self.options, self.child = source, options, child
+    def __init__(self, source: Source, options: Options, steps: Steps, folder: Path, scratch: Path) -> None:
+        self.source, self.options, self.steps = source, options, steps
         self.folder, self.scratch = folder, scratch
         self.reference: dict[str, Any] = {}
         self.outcomes: list[Outcome] = []
@@ -153,13 +153,16 @@ class _Export:
     def convert_and_judge(self) -> None:
         variants = self.options.variants
         contracts = [self._contract(variant.name) for variant in variants]
-        job.prepare(self.scratch, variants, contracts, self.source.calibration, self.source.test)
+        source, test = self.source, datasets.digest(self.source.test)
+        np.save(self.scratch / job.TEST, source.test)
         conversions: dict[str, dict[str, Any]] = {}
-        pending: dict[str, Pending] = {}
+        pending: dict[str, Callable[[], Scored]] = {}
         failed: dict[str, str] = {}
         with (
             scorer(self.scratch / job.TEST) as workers,
-            contextlib.closing(self.child.convert(self.scratch)) as events,
+            contextlib.closing(
+                self.steps.convert(self.scratch, source.model, variants, contracts, source.calibration, test)
+            ) as events,
             console.progress("exporting", total=2 * len(variants)) as bar,
         ):
             by_name = {variant.name: variant for variant in variants}
@@ -167,8 +170,8 @@ class _Export:
                 if event.kind == "converted":
                     conversions[event.variant] = event.conversion or {}
                     variant = by_name[event.variant]
-                    pending[event.variant] = workers.submit(
-                        self.scratch / variant.file, self._places(variant)
+                    pending[event.variant] = self.steps.score(
+                        workers, self.scratch / variant.file, test, self._places(variant)
                     )
                 elif event.kind == "failed":
                     failed[event.variant] = event.reason
@@ -216,11 +219,15 @@ class _Export:
         self._golden = {GOLDEN_INPUTS: self.source.test[picked], GOLDEN_REFERENCE: scores[picked]}
 
     def _judge(
-        self, variant: Variant, pending: Pending, reference: Scores, conversion: dict[str, Any]
+        self,
+        variant: Variant,
+        pending: Callable[[], Scored],
+        reference: Scores,
+        conversion: dict[str, Any],
     ) -> Outcome:
         path = self.scratch / variant.file
         try:
-            scored = pending.result()
+            scored = pending()
         except ModelFileError as failure:
             return Outcome(name=variant.name, reason=f"cannot be run: {failure}")
         if not np.isfinite(scored.scores).all():
@@ -258,6 +265,8 @@ class _Export:
         if not self._entries:
             return
         np.savez_compressed(self.folder / GOLDEN, allow_pickle=False, **self._golden)
+        lines = "".join(f"{label}\n" for label in self.source.labels)
+        (self.folder / LABELS).write_text(lines, encoding="utf-8", newline="\n")
         manifest = Manifest(
             name=self.source.name,
             input=self.source.input,

@@ -51,12 +51,16 @@ def prepare(
     variants: Sequence[Variant],
     contracts: Sequence[ModelContract],
     calibration: Images,
-    test: Images,
+    *,
+    reference: bool,
 ) -> None:
-    """Write what the child needs into `folder`."""
+    """Write what the child needs into `folder`. For the `reference`, the model's own scores, the test
+    images have to lie there too, as an .npy called `TEST`."""
     np.save(folder / CALIBRATION, calibration)
-    np.save(folder / TEST, test)
-    job = {"variants": {v.name: c.to_json() for v, c in zip(variants, contracts, strict=True)}}
+    job = {
+        "reference": reference,
+        "variants": {v.name: c.to_json() for v, c in zip(variants, contracts, strict=True)},
+    }
     (folder / JOB).write_text(json.dumps(job), encoding="utf-8")
 
 

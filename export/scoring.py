@@ -75,14 +75,17 @@ class Scorer:
 
     def __init__(self, images: Path, workers: int) -> None:
         self._images, self._count = images, len(np.load(images, mmap_mode="r"))
-        self._workers = [_Worker() for _ in range(workers)]
+        self._workers: list[_Worker] = []  # started when there is something to do
+        self._wanted = workers
         self._idle: queue.SimpleQueue[_Worker] = queue.SimpleQueue()
-        for worker in self._workers:
-            self._idle.put(worker)
         self._threads = ThreadPoolExecutor(workers)
 
     def submit(self, model: Path, places: NDArray[np.intp] | None = None) -> Pending:
         """Score the images at `places`, in that order; by default all."""
+        if not self._workers:
+            self._workers = [_Worker() for _ in range(self._wanted)]
+            for worker in self._workers:
+                self._idle.put(worker)
         places = np.arange(self._count) if places is None else places
         shares = np.array_split(places, min(len(self._workers), len(places)))
         return Pending(parts=[self._threads.submit(self._score, model, share.tolist()) for share in shares])

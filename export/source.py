@@ -167,6 +167,7 @@ def _checkpoint(folder: Path, given: Given, options: DataOptions, load: Load) ->
             "recipe": checkpoint.recipe,
             "model_sha256": checkpoint.model_sha256,
             "data": {key: getattr(checkpoint.data, key) for key in ("name", "sha256", "licence", "citation")},
+            **({"weights": dict(checkpoint.weights)} if checkpoint.weights else {}),
         },
     )
 

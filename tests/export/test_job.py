@@ -45,7 +45,8 @@ def prepare(tmp_path: Path, fashion_mini: Dataset) -> Prepare:
         folder = tmp_path / "job"
         folder.mkdir()
         calibration, test = fashion_mini.x_train[:20], fashion_mini.x_test[:20]
-        job.prepare(folder, chosen, contracts, calibration, test)
+        np.save(folder / job.TEST, test)
+        job.prepare(folder, chosen, contracts, calibration, reference=True)
         return folder
 
     return call

@@ -20,7 +20,7 @@ RANGE = (-1.0, 1.0)
 
 
 @pytest.fixture(autouse=True)
-def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def _cache_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("EDGEWRIGHT_CACHE", str(tmp_path / "cache"))
 
 
