@@ -3,6 +3,7 @@ VENV ?= .venv
 PYTHON ?= python3
 DEMO ?= demo
 MODELS ?= models
+BUNDLES ?= bundles
 WEIGHTS ?= imagenet
 MNIST ?= $(HOME)/.cache/edgewright/data/mnist.npz
 BIN := $(VENV)/bin
@@ -11,7 +12,7 @@ RESULTS := $(BIN)/python -m edgewright.benchmarks.publish
 README := $(BIN)/python -m edgewright.benchmarks.readme README.md benchmarks/results
 SOURCES := runtime train export benchmarks tests
 
-.PHONY: help demo test test-slow check format types results results-train results-transfer clean
+.PHONY: help demo test test-slow check format types results results-train results-export results-proof results-transfer clean
 
 help:  ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -66,6 +67,21 @@ TRAINED := fashion-baseline fashion-mlp fashion-mnist@mnist-cnn fashion-cnn mnis
 	cifar10-cnn cifar10-resnet8
 ASKED_fashion-mlp := --data fashion-mnist
 ASKED_mnist-mobilenetv2 := --weights $(WEIGHTS)
+
+# Every recipe in every variant: the whole proof of what the gate lets through and what it refuses.
+EXPORTED := $(filter-out %@mnist-cnn,$(TRAINED))
+
+results-export: $(READY) $(EXPORTED:%=$(BUNDLES)/%/manifest.json)  ## export every trained recipe in every variant, and publish
+	$(RESULTS) export $(EXPORTED:%=$(BUNDLES)/%) --out benchmarks/results
+	$(README)
+
+# Its exit status is 1 where a variant was refused; the bundle is there all the same.
+$(BUNDLES)/%/manifest.json: $(MODELS)/%/checkpoint.json
+	$(BIN)/edgewright export $(<D) --variants all --out $(@D) --overwrite || test -f $@
+
+results-proof: $(READY) $(MODELS)/mnist-cnn/checkpoint.json  ## time an export against what cannot be saved, and publish
+	$(BIN)/python -m edgewright.benchmarks.proof $(MODELS)/mnist-cnn --data $(MNIST) --out benchmarks/results
+	$(README)
 
 results-transfer: $(READY)  ## measure what features of a frozen base save (quarter of an hour), and publish
 	$(BIN)/python -m edgewright.benchmarks.transfer $(MNIST) --weights $(WEIGHTS) --out benchmarks/results

@@ -177,11 +177,32 @@ def _transfer(rows: Rows, _: Mapping[str, Any]) -> str:
     )
 
 
+def _proof(rows: Rows, _: Mapping[str, Any]) -> str:
+    columns = ("recipe", "images a variant", "export", "conversion", "inference", "ratio [range]", "at most")
+    return _markdown(
+        columns,
+        [
+            (
+                f"`{row['recipe']}`",
+                f"{row['images']:,}",
+                f"{row['export_seconds']:.1f} s",
+                f"{row['conversion_seconds']:.1f} s",
+                f"{row['inference_seconds']:.1f} s on one of {row['cores']} cores",
+                f"{row['ratio']:.2f} [{row['ratio_low']:.2f}, {row['ratio_high']:.2f}]",
+                f"{row['limit']:.2f}",
+            )
+            for row in rows
+        ],
+        left=1,
+    )
+
+
 _RENDERERS: Mapping[str, Callable[[Rows, Mapping[str, Any]], str]] = {
     "train": _train,
     "export": _export,
     "bench": _bench,
     "transfer": _transfer,
+    "proof": _proof,
 }
 
 

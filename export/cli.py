@@ -5,8 +5,9 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from edgewright.export import model_options
+from edgewright.export import howto, model_options
 from edgewright.runtime import console
+from edgewright.runtime.errors import InputError
 
 HELP = "convert a Keras model to TFLite and ONNX files, each proven against it"
 
@@ -18,11 +19,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="MODEL",
         help="a checkpoint folder that train wrote, a .keras or .h5 file, or a SavedModel folder",
     )
-    parser.add_argument("--out", type=Path, required=True, metavar="BUNDLE", help="the folder to write")
+    parser.add_argument("--out", type=Path, metavar="BUNDLE", help="the folder to write")
+    parser.add_argument(
+        "--how-to",
+        choices=howto.PLATFORMS,
+        help="write nothing: show how an app feeds a file of the bundle MODEL (--variants names which)",
+    )
     parser.add_argument(
         "--variants",
         metavar="LIST",
-        help="comma-separated, such as tflite-int8,onnx-float32 (default: usual six; a wrong one lists all)",
+        help="comma-separated, such as tflite-int8,onnx-float32 or all (default: the usual six)",
     )
     parser.add_argument(
         "--max-drop",
@@ -68,6 +74,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
+    if arguments.how_to:
+        return _how_to(arguments.how_to, arguments.model, arguments.variants)
+    if arguments.out is None:
+        raise InputError("expected a folder for the bundle, got none; add --out BUNDLE")
     from edgewright.export import variants
     from edgewright.export.exporter import Options, export
     from edgewright.export.model import Edge
@@ -95,6 +105,9 @@ def run(arguments: argparse.Namespace) -> int:
     written = [outcome.name for outcome in result.outcomes if outcome.passed]
     if written:
         console.say(f"wrote {arguments.out}: {', '.join(written)}")
+        console.say(
+            f"how an app feeds them: edgewright export {arguments.out} --how-to {'|'.join(howto.PLATFORMS)}"
+        )
     left_out = [outcome for outcome in result.outcomes if not outcome.passed]
     for outcome in left_out:
         verdict = outcome.parity.verdict if outcome.parity else "failed"
@@ -102,6 +115,17 @@ def run(arguments: argparse.Namespace) -> int:
     if not written:
         console.complain(f"no variant passed; {arguments.out} was not written")
     return 1 if left_out else 0
+
+
+def _how_to(platform: str, folder: Path, variant: str | None) -> int:
+    from edgewright.runtime.manifest import Bundle
+
+    bundle = Bundle.open(folder)
+    chosen = bundle.variant(variant) if variant else howto.for_platform(platform, bundle.manifest)
+    text = howto.facts(bundle.manifest, chosen) + "\n\n" + howto.snippet(platform, bundle.manifest, chosen)
+    for line in text.splitlines():
+        console.say(line)
+    return 0
 
 
 def _batch(text: str) -> int | None:

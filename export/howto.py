@@ -51,6 +51,10 @@ def snippet(platform: str, manifest: Manifest, variant: VariantEntry) -> str:
             f"expected a {' or '.join(_SNIPPETS[platform])} file for {platform}, got {variant.file.file}; "
             "export one with --variants"
         )
+    if found is not _python and variant.input.shape[0] != 1:
+        raise BundleError(
+            f"expected a file that takes one image at a time, got {variant.file.file}; export without --batch"
+        )
     return found(manifest, variant)
 
 

@@ -41,13 +41,16 @@ def defaults() -> list[Variant]:
 
 
 def parse(text: str) -> list[Variant]:
-    """Variants from a comma-separated list, each once, in the order given.
+    """Variants from a comma-separated list, each once, in the order given; `all` stands for every one.
 
     Raises:
         UnknownNameError: with the nearest known name.
     """
     everything, chosen = known(), {}
     for name in (part.strip() for part in text.split(",")):
+        if name == "all":
+            chosen |= everything
+            continue
         if name not in everything:
             raise UnknownNameError("variant", name, everything)
         chosen[name] = everything[name]

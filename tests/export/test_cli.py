@@ -214,3 +214,29 @@ def test_an_edge_that_no_file_has_is_wrong_usage(
         main(["export", str(tmp_path), "--out", str(tmp_path / "bundle"), *words])
     assert ended.value.code == 2
     assert says in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("platform", ["android", "ios", "raspberry-pi"])
+def test_it_shows_how_an_app_feeds_a_file(run: Run, bundle: Path, platform: str) -> None:
+    before = contents(bundle)
+    status, said, complaints = run("export", bundle, "--how-to", platform, "--variants", "tflite-int8")
+    assert (status, complaints) == (0, "")
+    assert said.startswith("file    tflite-int8.tflite, ")
+    assert len(said.splitlines()) > 10
+    assert contents(bundle) == before
+    assert (bundle / "labels.txt").read_text().splitlines()[-1] == "Ankle boot"
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["--how-to", "ios", "--variants", "onnx-int8"], "expected a .tflite file for ios"),
+        (["--how-to", "ios", "--variants", "tflite-int9"], "did you mean 'tflite-int8'"),
+        ([], "add --out BUNDLE"),
+    ],
+)
+def test_what_cannot_be_shown_gets_one_line(run: Run, bundle: Path, words: list[str], says: str) -> None:
+    status, said, complaints = run("export", bundle, *words)
+    assert (status, said) == (1, "")
+    assert says in complaints
+    assert complaints.count("\n") == 1

@@ -26,6 +26,12 @@ def test_a_list_keeps_its_order_and_holds_each_once() -> None:
     assert [variant.name for variant in found] == ["onnx-int8", "tflite-float32"]
 
 
+def test_all_stands_for_every_variant() -> None:
+    assert variants.parse("all") == list(variants.known().values())
+    assert variants.parse("onnx-int8,all")[0].name == "onnx-int8"
+    assert len(variants.parse("onnx-int8,all")) == len(variants.known())
+
+
 @pytest.mark.parametrize(
     ("text", "says"),
     [
