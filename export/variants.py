@@ -46,7 +46,8 @@ def parse(text: str) -> list[Variant]:
     Raises:
         UnknownNameError: with the nearest known name.
     """
-    everything, chosen = known(), {}
+    everything = known()
+    chosen: dict[str, Variant] = {}
     for name in (part.strip() for part in text.split(",")):
         if name == "all":
             chosen |= everything
