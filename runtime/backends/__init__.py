@@ -7,8 +7,10 @@ when a file is opened, never before.
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Protocol, TypeAlias
 
@@ -37,6 +39,11 @@ class ModelFile:
     outputs: tuple[TensorSpec, ...]
     facts: Mapping[str, str]
     metadata: Mapping[str, bytes] = field(repr=False)
+
+    @cached_property
+    def sha256(self) -> str:
+        """SHA-256 of the bytes that were read, which are the ones an interpreter is given."""
+        return hashlib.sha256(self.raw).hexdigest()
 
     def contract(self) -> ModelContract | None:
         """The contract inside the file, None if it carries none.
@@ -87,6 +94,10 @@ class Session(Protocol):
         """
         ...
 
+    def close(self) -> None:
+        """Let go of the interpreter; the session cannot be used after."""
+        ...
+
 
 class Batches:
     """A session of a file with another edge than one uint8 image: takes any number of images.
@@ -116,6 +127,9 @@ class Batches:
         parts = [self._session.run(filled[i : i + size]) for i in range(0, len(filled), size)]
         return np.concatenate(parts)[: len(pixels)]
 
+    def close(self) -> None:
+        self._session.close()
+
 
 def for_any_batch(session: Session) -> Session:
     """The session itself if it takes one uint8 image, so that nothing is added to it; else `Batches`."""
@@ -137,7 +151,11 @@ class Backend(Protocol):
         ...
 
     def read(self, path: Path) -> ModelFile:
-        """Read and check the file's structure. Raises `ModelFileError`."""
+        """Read what the file says of itself. Raises `ModelFileError`."""
+        ...
+
+    def parse(self, path: Path, raw: bytes) -> ModelFile:
+        """The same of bytes that were read already; `path` is only named in messages."""
         ...
 
     def operators(self, file: ModelFile) -> Mapping[str, int]:
@@ -149,15 +167,22 @@ class Backend(Protocol):
         ...
 
 
-def for_path(path: Path) -> Backend:
-    """The backend whose suffix the file has.
+def get(name: str) -> Backend:
+    """Raises `UnknownNameError`."""
+    found: Backend = plugins.get(__name__, name, "BACKEND")
+    return found
+
+
+def for_path(path: Path, only: str | None = None) -> Backend:
+    """The backend whose suffix the file has; with `only`, the backend of that name.
 
     Raises:
         ModelFileError: no backend takes such files.
+        UnknownNameError: no backend is named `only`.
     """
     suffixes: list[str] = []
-    for name in plugins.names(__name__):
-        backend: Backend = plugins.get(__name__, name, "BACKEND")
+    for name in plugins.names(__name__) if only is None else [only]:
+        backend = get(name)
         if path.suffix.lower() in backend.suffixes:
             return backend
         suffixes += backend.suffixes

@@ -53,7 +53,9 @@ class LiteRT:
         return plugins.installed("ai_edge_litert")
 
     def read(self, path: Path) -> ModelFile:
-        raw = read_bytes(path)
+        return self.parse(path, read_bytes(path))
+
+    def parse(self, path: Path, raw: bytes) -> ModelFile:
         if raw[4:8] != b"TFL3":
             raise ModelFileError(
                 f"expected a TFLite model (FlatBuffer 'TFL3'), got {path}, which starts with {raw[:8]!r}"
@@ -109,6 +111,9 @@ class LiteRTSession:
         if scores.shape != self._scores_shape:
             check_scores(scores, self._path, len(pixels), self.output)
         return self._dequantize(scores) if self._dequantize else scores
+
+    def close(self) -> None:
+        vars(self).pop("_interpreter", None)
 
     def _resize(self, pixels: Pixels) -> None:
         """Set a file of free batch to take as many images as there are. Raises `InputError`."""

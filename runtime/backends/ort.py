@@ -48,7 +48,9 @@ class OnnxRuntime:
         return plugins.installed("onnxruntime")
 
     def read(self, path: Path) -> ModelFile:
-        raw = read_bytes(path)
+        return self.parse(path, read_bytes(path))
+
+    def parse(self, path: Path, raw: bytes) -> ModelFile:
         with _damage_named(path):
             return _read(path, raw)
 
@@ -101,6 +103,9 @@ class OnnxSession:
             raise ModelFileError(f"onnxruntime cannot run {self._path}: {reason}") from failure
         check_scores(scores, self._path, len(pixels), self.output)
         return scores if scores.dtype == np.float32 else scores.astype(np.float32)  # type: ignore[no-any-return]
+
+    def close(self) -> None:
+        vars(self).pop("_session", None)
 
 
 def _read(path: Path, raw: bytes) -> ModelFile:

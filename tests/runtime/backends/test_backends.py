@@ -135,10 +135,10 @@ def test_a_small_file_cannot_keep_the_reader_busy(tmp_path: Path) -> None:
     b.Finish(table(8, {2: graphs, 4: buffers, 6: entries}), file_identifier=b"TFL3")
     path = tmp_path / "busy.tflite"
     path.write_bytes(bytes(b.Output()))
-    start = time.monotonic()
+    start = time.process_time()
     with contextlib.suppress(ModelFileError):
         assert contract_of(path) is None
-    assert time.monotonic() - start < 2
+    assert time.process_time() - start < 2
 
 
 @each_backend
