@@ -13,7 +13,7 @@ from typing import Literal, TypeAlias
 
 import numpy as np
 
-from edgewright.runtime import backends
+from edgewright.runtime import backends, trust
 from edgewright.runtime.backends import Backend, ModelFile, Pixels, Scores, Session
 from edgewright.runtime.contract import ModelContract
 from edgewright.runtime.errors import BundleError, ImageError, InputError, MissingExtraError, ModelFileError
@@ -204,6 +204,7 @@ def load(
     backend: str | None = None,
     labels: Sequence[str] | None = None,
     input_range: tuple[float, float] | None = None,
+    isolate: bool = False,
 ) -> Predictor:
     """Open a bundle, or one .tflite or .onnx file.
 
@@ -217,9 +218,11 @@ def load(
         labels, input_range: for a file that carries no contract: a label a score, in their order, and
             what the network wants pixels brought to, such as (0, 1) or (-1, 1). What else had to be
             assumed is in `Predictor.assumptions`.
+        isolate: keep the interpreter in a process of its own. A file that this machine does not know is
+            opened in one first in any case (see `edgewright.runtime.trust`).
 
     Raises:
-        BundleError, ModelFileError: damaged or foreign files.
+        BundleError, ModelFileError: damaged or foreign files, or one that its interpreter does not survive.
         UnknownNameError: no such variant or backend.
         MissingExtraError: no interpreter for the file.
         InputError: arguments that do not go together.
@@ -254,11 +257,12 @@ def load(
             )
         from edgewright.runtime import foreign
 
-        adopted = foreign.adopt(file, labels, input_range, _opener(reader, file, threads))
+        reopen = _opener(reader, file, threads, backend, isolate)
+        adopted = foreign.adopt(file, labels, input_range, reopen)
         return Predictor(adopted.contract, adopted.session, adopted.reopen, adopted.assumptions)
     if labels is not None or input_range is not None:
         raise InputError(f"{path} carries its own labels and input range; leave labels and input_range out")
-    reopen = _opener(reader, file, threads)
+    reopen = _opener(reader, file, threads, backend, isolate)
     return Predictor(contract, reopen(), reopen)
 
 
@@ -285,9 +289,22 @@ def _rank(entry: VariantEntry) -> tuple[int, int]:
     return rank, entry.file.bytes
 
 
-def _opener(reader: Backend, file: ModelFile, threads: Threads) -> Callable[[], Session]:
+def _opener(
+    reader: Backend, file: ModelFile, threads: Threads, backend: str | None, isolate: bool
+) -> Callable[[], Session]:
+    """What opens the file, once that is known to be harmless."""
+
+    def open_with(count: int) -> Session:
+        if not isolate:
+            return reader.open(file, count)
+        from edgewright.runtime.isolation import IsolatedSession
+
+        return IsolatedSession(file, count, backend)
+
+    if not isolate:
+        trust.ensure(reader, file, backend)
     if threads == "auto":
         from edgewright.runtime.threads import choose
 
-        threads = choose(file.sha256, reader.module, partial(reader.open, file))
-    return partial(reader.open, file, threads)
+        threads = choose(file.sha256, reader.module, open_with)
+    return partial(open_with, threads)

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Protocol, TypeAlias
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,11 @@ from numpy.typing import NDArray
 from edgewright.runtime import jsonio, plugins
 from edgewright.runtime.contract import CONTRACT_KEY, ModelContract, TensorSpec, stamp_is_right
 from edgewright.runtime.errors import InputError, ModelFileError
+
+if TYPE_CHECKING:
+    from edgewright.runtime.graph import Graph
+
+_NUMBERS = ("uint8", "int8", "int16", "int32", "int64", "float16", "float32", "float64")
 
 Pixels: TypeAlias = NDArray[np.uint8]
 Scores: TypeAlias = NDArray[np.float32]
@@ -139,15 +144,20 @@ def for_any_batch(session: Session) -> Session:
 class Backend(Protocol):
     """A kind of model file and the interpreter for it.
 
-    `module` is what `open` imports, `extra` the pip extra that installs it.
+    `module` is what `open` imports, `package` the one on PyPI, `extra` the pip extra that installs it.
     """
 
     suffixes: tuple[str, ...]
     module: str
+    package: str
     extra: str
 
     def available(self) -> bool:
         """True if the interpreter is installed; does not import it."""
+        ...
+
+    def offers(self) -> Sequence[str]:
+        """What the installed interpreter could run graphs on, by its own names; imports it."""
         ...
 
     def read(self, path: Path) -> ModelFile:
@@ -158,8 +168,13 @@ class Backend(Protocol):
         """The same of bytes that were read already; `path` is only named in messages."""
         ...
 
-    def operators(self, file: ModelFile) -> Mapping[str, int]:
-        """How many operators of each name the graph has. Slower than `read`: for people, not devices."""
+    def graph(self, file: ModelFile) -> Graph:
+        """The whole graph, every index and size checked. Slower than `read`; raises `ModelFileError`."""
+        ...
+
+    def undelegated(self, file: ModelFile) -> Sequence[int] | None:
+        """Places of the nodes of `graph(file)` that fast kernels leave to plain ones here, as the opened
+        interpreter says. None where there are no two kinds of kernels, or no interpreter."""
         ...
 
     def open(self, file: ModelFile, threads: int) -> Session:
@@ -204,6 +219,9 @@ def check_single(path: Path, inputs: tuple[TensorSpec, ...], outputs: tuple[Tens
             f"expected one (batch, height, width, channels) input and one (batch, classes) output in {path}, "
             f"got inputs {[t.shape for t in inputs]} and outputs {[t.shape for t in outputs]}"
         )
+    for spec in (*inputs, *outputs):
+        if spec.dtype not in _NUMBERS:
+            raise ModelFileError(f"expected numbers in {path}, got '{spec.name}' of dtype {spec.dtype}")
 
 
 def check_scores(scores: Scores, path: Path, batch: int, output: TensorSpec) -> None:

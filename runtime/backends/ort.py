@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -25,16 +25,27 @@ from edgewright.runtime.contract import TensorSpec
 from edgewright.runtime.errors import MissingExtraError, ModelFileError
 from edgewright.runtime.protobuf import DamagedError, Message
 
+if TYPE_CHECKING:
+    from edgewright.runtime.graph import Graph
+
 # TensorProto.DataType and the field numbers below: https://github.com/onnx/onnx/blob/main/onnx/onnx.proto
-_DTYPES = {
+DTYPES = {
     1: "float32",
     2: "uint8",
     3: "int8",
+    4: "uint16",
     5: "int16",
     6: "int32",
     7: "int64",
+    8: "string",
+    9: "bool",
     10: "float16",
     11: "float64",
+    12: "uint32",
+    13: "uint64",
+    16: "bfloat16",
+    21: "uint4",
+    22: "int4",
 }
 _EXTERNAL = 1  # TensorProto.DataLocation
 
@@ -42,10 +53,16 @@ _EXTERNAL = 1  # TensorProto.DataLocation
 class OnnxRuntime:
     suffixes = (".onnx",)
     module = "onnxruntime"
+    package = "onnxruntime"
     extra = "onnx"
 
     def available(self) -> bool:
         return plugins.installed("onnxruntime")
+
+    def offers(self) -> Sequence[str]:
+        import onnxruntime
+
+        return tuple(onnxruntime.get_available_providers())
 
     def read(self, path: Path) -> ModelFile:
         return self.parse(path, read_bytes(path))
@@ -54,9 +71,14 @@ class OnnxRuntime:
         with _damage_named(path):
             return _read(path, raw)
 
-    def operators(self, file: ModelFile) -> dict[str, int]:
+    def graph(self, file: ModelFile) -> Graph:
+        from edgewright.runtime import onnx_graph
+
         with _damage_named(file.path):
-            return Counter(node.text(4) for node in Message(file.raw).message(7).messages(1))
+            return onnx_graph.read(Message(file.raw))
+
+    def undelegated(self, file: ModelFile) -> Sequence[int] | None:
+        return None
 
     def open(self, file: ModelFile, threads: int) -> Session:
         if not self.available():
@@ -156,7 +178,7 @@ def _spec(value: Message) -> TensorSpec:
     return TensorSpec(
         name=value.text(1),
         shape=tuple(dimension.integer(1, -1) for dimension in dimensions),  # -1: free
-        dtype=_DTYPES.get(tensor.integer(1), "other"),
+        dtype=DTYPES.get(tensor.integer(1), "other"),
     )
 
 

@@ -35,7 +35,7 @@ def contract_of(path: Path) -> ModelContract | None:
     """Read everything a file says of itself, as `inspect` does."""
     backend = backends.for_path(path)
     file = backend.read(path)
-    assert sum(backend.operators(file).values()) >= 0
+    assert sum(backend.graph(file).operators().values()) >= 0
     return file.contract()
 
 

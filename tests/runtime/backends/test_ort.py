@@ -42,7 +42,7 @@ def test_shapes_types_and_operators_are_read_as_onnx_reads_them(path: Path) -> N
     assert [(t.name, t.shape, t.dtype) for t in file.inputs] == [("x0", (-1, 2, 2, 1), "float32")]
     assert [(t.name, t.shape, t.dtype) for t in file.outputs] == [("y", (-1, 3), "float32")]
     assert file.facts["format"] == "ONNX IR 8, opset ai.onnx 17"
-    assert backends.for_path(path).operators(file) == {"Sum": 1, "Flatten": 1, "MatMul": 1}
+    assert backends.for_path(path).graph(file).operators() == {"Sum": 1, "Flatten": 1, "MatMul": 1}
 
 
 def test_constants_that_are_also_listed_as_inputs_are_none(path: Path) -> None:
