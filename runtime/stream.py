@@ -9,9 +9,11 @@ from __future__ import annotations
 import queue
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -37,6 +39,8 @@ def in_order(
         for task in tasks:
             yield from work(task, means[0])
         return
+    from concurrent.futures import ThreadPoolExecutor  # its import takes as long as a picture
+
     idle: queue.SimpleQueue[Means] = queue.SimpleQueue()
     for one in means:
         idle.put(one)
