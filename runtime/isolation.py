@@ -27,6 +27,8 @@ from edgewright.runtime.contract import TensorSpec
 from edgewright.runtime.errors import EdgewrightError, InputError, ModelFileError
 
 SECONDS = 10.0  # to open a file or run it once; a second more for each 10 MB
+MAX_LINE_BYTES = 2**20  # whoever took the process over could fill this one's memory
+MAX_ANSWER_BYTES = 2**28
 _COMMAND = ("-P", "-m", "edgewright.runtime.isolation")
 
 
@@ -75,8 +77,11 @@ class IsolatedSession:
     def run(self, pixels: Pixels) -> Scores:
         if not isinstance(pixels, np.ndarray):
             raise wrong_pixels(pixels, self.input)
-        told, raw = self._ask({"shape": pixels.shape, "dtype": str(pixels.dtype)}, pixels.tobytes())
-        return np.frombuffer(bytearray(raw), np.float32).reshape(told["shape"])
+        _, raw = self._ask({"shape": pixels.shape, "dtype": str(pixels.dtype)}, pixels.tobytes())
+        scores = np.frombuffer(bytearray(raw), np.float32)
+        if scores.size != len(pixels) * max(self.output.shape[1], 1):
+            raise ModelFileError(f"expected scores {self.output.shape} of {self._path}, got {scores.size}")
+        return scores.reshape(len(pixels), -1)
 
     def _ask(self, question: Mapping[str, Any], raw: bytes) -> tuple[dict[str, Any], bytes]:
         process = self._process
@@ -94,14 +99,18 @@ class IsolatedSession:
         try:
             with contextlib.suppress(OSError, ValueError):  # it is gone
                 _send(process.stdin, question, raw)
-                answer = _receive(process.stdout)
+                answer = _receive(process.stdout, MAX_ANSWER_BYTES)
+        except BaseException:  # the answer would be taken for that of the next question
+            self.close()
+            raise
         finally:
             timer.cancel()
         if answer is None:
             raise ModelFileError(f"{self._path} {self._death(late.is_set())}; it was not opened here")
         told, body = answer
         if "error" in told:
-            raise (InputError if told.get("kind") == "InputError" else ModelFileError)(told["error"])
+            kind = InputError if told.get("kind") == "InputError" else ModelFileError
+            raise kind(str(told["error"])[:1000])
         return told, body
 
     def _death(self, late: bool) -> str:
@@ -132,14 +141,17 @@ def _send(pipe: BinaryIO | Any, told: Mapping[str, Any], raw: bytes) -> None:
     pipe.flush()
 
 
-def _receive(pipe: BinaryIO | Any) -> tuple[dict[str, Any], bytes] | None:
-    """What the other side says, None once it is gone."""
-    line = pipe.readline()
+def _receive(pipe: BinaryIO | Any, most: int | None = None) -> tuple[dict[str, Any], bytes] | None:
+    """What the other side says, None once it is gone, or says what it would not in its right mind."""
+    line = pipe.readline(MAX_LINE_BYTES)
     if not line.endswith(b"\n"):
         return None
-    told: dict[str, Any] = json.loads(line)
-    raw = pipe.read(told["bytes"])
-    return (told, raw) if len(raw) == told["bytes"] else None
+    told = json.loads(line)
+    size = told.get("bytes") if isinstance(told, dict) else None
+    if not isinstance(size, int) or size < 0 or (most is not None and size > most):
+        return None
+    raw = pipe.read(size)
+    return (told, raw) if len(raw) == size else None
 
 
 def main() -> None:
@@ -163,7 +175,7 @@ def main() -> None:
             elif session is not None:
                 pixels = np.frombuffer(raw, np.dtype(told["dtype"])).reshape(told["shape"])
                 scores = session.run(pixels)
-                answer, body = {"shape": scores.shape}, scores.tobytes()
+                answer, body = {}, scores.tobytes()
             else:
                 answer = {"error": "no file is open"}
         except InputError as failure:

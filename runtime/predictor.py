@@ -49,7 +49,7 @@ class Predictor:
     """An open model with its contract. Several threads may share one.
 
     A lock lets one thread at a time into the interpreter, of which there is one: it costs 0.1 µs, where
-    a session a thread would cost each thread the opening (1 to 20 ms) and the memory of the model.
+    a session a thread would cost each thread the opening (1.5 to 35 ms) and the memory of the model.
     Pictures are decoded outside of the lock. `predict_many` is for running on all cores.
 
     `contract` says what goes in and what the scores are called; `session` is the open interpreter;
@@ -234,16 +234,16 @@ def load(
     if path.is_dir():
         bundle = Bundle.open(path)
         entry = bundle.variant(variant) if variant is not None else recommended(bundle, backend)
-        path = bundle.path(entry.file)
+        path, raw = bundle.read(entry.file)
         expected = bundle.manifest.contract(entry.name)
     elif variant is not None:
         raise InputError(f"expected a bundle folder to choose variant '{variant}' from, got {path}")
     elif not path.exists():
         raise InputError(f"expected a bundle folder or a model file, got {path}, which does not exist")
     else:
-        expected = None
+        raw, expected = None, None
     reader = backends.for_path(path, backend)
-    file = reader.read(path)
+    file = reader.read(path) if raw is None else reader.parse(path, raw)
     contract = file.contract()
     if expected is not None and contract != expected:
         raise BundleError(

@@ -144,6 +144,31 @@ def test_a_crash_is_one_line(
     assert not (cache / "known").exists()
 
 
+@pytest.mark.parametrize(
+    "answer",
+    [
+        *(
+            "no JSON",
+            "[]",
+            '{"bytes": -1}',
+            '{"bytes": 999999999999}',
+            '{"bytes": 0}',
+            '{"x": 1}',
+            "9" * 2**21,
+        ),
+        *('{"bytes": 0, "input": 1, "output": 2, "kernels": 3}', '{"bytes": 0, "error": ["odd"]}'),
+    ],
+    ids=lambda answer: answer[:40],
+)
+def test_what_a_process_says_that_was_taken_over_is_not_believed(
+    exported: tuple[Path, Result], monkeypatch: pytest.MonkeyPatch, answer: str
+) -> None:
+    code = f"import sys; sys.stdin.buffer.readline(); print({answer!r}, flush=True); sys.stdin.buffer.read()"
+    monkeypatch.setattr(isolation, "_COMMAND", ("-c", code))
+    with pytest.raises(ModelFileError):
+        load(exported[0] / "onnx-int8.onnx", isolate=True)
+
+
 def test_what_takes_too_long_is_ended(exported: tuple[Path, Result], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(isolation, "SECONDS", 0.3)
     monkeypatch.setattr(isolation, "_COMMAND", ("-c", "import time; time.sleep(60)"))
@@ -161,6 +186,22 @@ def test_what_takes_too_much_memory_is_refused(tmp_path: Path, refused: Refused,
     assert "huge.onnx" in refused("predict", path, picture, "--labels", labels)
     with pytest.raises(ModelFileError):
         load(path, labels=["all"], isolate=True)
+
+
+def test_an_interrupted_run_does_not_answer_the_next_one(
+    exported: tuple[Path, Result], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(*unused: object) -> None:
+        raise KeyboardInterrupt
+
+    with load(exported[0] / "onnx-int8.onnx", isolate=True) as predictor:
+        pixels = np.zeros((1, 28, 28, 1), np.uint8)
+        predictor.scores(pixels)
+        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+            patch.setattr(isolation, "_receive", interrupt)
+            predictor.scores(pixels)
+        with pytest.raises(ModelFileError, match=r"(ends|crashes) its interpreter"):
+            predictor.scores(pixels)
 
 
 def test_where_no_process_can_be_started_it_says_what_to_do(

@@ -9,6 +9,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+from edgewright.export.exporter import Result
 from edgewright.runtime import backends
 from edgewright.runtime.errors import ModelFileError
 
@@ -83,3 +84,20 @@ def test_a_model_that_onnxruntime_refuses_is_refused_in_one_line(path: Path) -> 
     with pytest.raises(ModelFileError, match=r"onnxruntime cannot load .*NoSuchOperator") as failure:
         backend.open(backend.read(path), threads=1)
     assert "\n" not in str(failure.value)
+
+
+def test_scores_are_the_callers_to_keep_and_pixels_may_lie_in_memory_as_they_like(
+    exported: tuple[Path, Result],
+) -> None:
+    path = exported[0] / "onnx-int8.onnx"
+    session = backends.for_path(path).open(backends.for_path(path).read(path), threads=1)
+    first, second = np.random.default_rng(0).integers(0, 256, (2, 1, 28, 28, 1), np.uint8)
+    kept = session.run(first)
+    before = kept.copy()
+    assert not np.array_equal(session.run(second), before)
+    assert np.array_equal(kept, before)
+    kept[:] = 0
+    assert np.array_equal(session.run(first), before)
+    turned = first[:, ::-1, ::-1]
+    assert not turned.flags.c_contiguous
+    assert np.array_equal(session.run(turned), session.run(turned.copy()))
