@@ -65,6 +65,13 @@ NODES = [
     (N("Resize", ["x", "", "", "s"], ["y"]), {"s": ints(1, 3, 20, 5)}),
     (N("Add", ["x", "c"], ["y"]), {"c": floats(4, 1, 1, 7)}),
     (N("Where", ["b", "x", "c"], ["y"]), {"b": np.array([True]), "c": floats(7)}),
+    (
+        N("Slice", ["x", "s", "e", "a", "t"], ["y"]),
+        {"s": ints(1, -1), "e": ints(9, -9), "a": ints(2, -1), "t": ints(2, -3)},
+    ),
+    (N("Gather", ["x", "i"], ["y"], axis=-2), {"i": ints(0, 3)}),
+    (N("ConstantOfShape", ["s"], ["y"]), {"s": ints(3, 4)}),
+    (N("Shape", ["x"], ["y"]), {}),
     (N("Less", ["x", "c"], ["y"]), {"c": floats(7)}),
     (N("Cast", ["x"], ["y"], to=TensorProto.FLOAT16), {}),
     (N("QuantizeLinear", ["x", "s", "z"], ["y"]), {"s": np.float32(1), "z": np.int8(0)}),
@@ -110,6 +117,34 @@ def test_what_lies_behind_an_unknown_operator_is_unknown() -> None:
     assert graph.macs() == (0, 1)
     assert graph.peak_bytes() is None
     assert graph.tensors["y"].shape is None
+
+
+def test_shapes_that_the_file_computes_are_followed() -> None:
+    """What a file of free batch does before its dense layers: the batch of x, then all the rest."""
+    nodes = [
+        N("Shape", ["x"], ["sizes"]),
+        N("Cast", ["sizes"], ["real"], to=TensorProto.INT64),
+        N("Slice", ["real", "zero", "one", "zero"], ["batch"]),
+        N("Concat", ["batch", "rest"], ["wanted"], axis=0),
+        N("Reshape", ["x", "wanted"], ["flat"]),
+        N("MatMul", ["flat", "w"], ["y"]),
+    ]
+    constants = {"zero": ints(0), "one": ints(1), "rest": ints(-1), "w": floats(63, 5)}
+    graph = read(model(nodes, constants, ("n", 9, 7)))
+    assert graph.tensors["y"].shape == (1, 5)
+    assert graph.macs() == (63 * 5, 0)
+
+
+@pytest.mark.parametrize(("name", "macs"), [("resnet50", 4_089_184_256), ("vgg19", 19_632_062_464)])
+def test_well_known_networks_are_counted_as_they_are_published(name: str, macs: int) -> None:
+    """torchvision's documentation lists 4.09 and 19.63 GFLOPS, by which it means multiply-accumulates."""
+    folder = Path(onnx.__file__).parent / "backend" / "test" / "data" / "light"
+    path = folder / f"light_{name}.onnx"
+    if not path.exists():
+        pytest.skip("this onnx package comes without its test data")
+    found, unknown = onnx_graph.read(Message(path.read_bytes())).macs()
+    assert unknown == 0
+    assert found == pytest.approx(macs, rel=0.001)
 
 
 def test_attributes_that_make_no_sense_leave_the_shape_unknown() -> None:
