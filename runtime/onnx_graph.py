@@ -96,7 +96,8 @@ def _node(
         values[outputs[0]] = known_values
     for place, name in enumerate(outputs):
         known = declared.get(name)
-        found = _sane(shape) if shape is not None and place == 0 else None
+        alike = place == 0 or operator in ("Dropout", "MaxPool")  # a mask, the places of what was largest
+        found = _sane(shape) if shape is not None and alike else None
         if operator == "DynamicQuantizeLinear" and place:
             found = ()
         if found is None and known is not None:

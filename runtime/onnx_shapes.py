@@ -256,6 +256,10 @@ def _rank(call: Call) -> Shape | None:
     return None if given is None else (len(given),)
 
 
+def _expand(call: Call) -> Shape | None:
+    return broadcast(call.shape(0), call.integers("", 1))
+
+
 def _every(call: Call) -> Shape | None:
     return broadcast(*call.shapes)
 
@@ -295,6 +299,7 @@ RULES: dict[str, Rule] = {
     "Unsqueeze": _unsqueeze,
     "Pad": _pad,
     "Resize": _resize,
+    "Expand": _expand,
     "Gather": _gather,
     "Slice": _slice,
     "Shape": _rank,
