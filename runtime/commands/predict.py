@@ -66,7 +66,7 @@ def _threads(text: str) -> Threads:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    from edgewright.runtime import pictures
+    from edgewright.runtime import pictures, threads
     from edgewright.runtime.predictor import load
 
     ends = arguments.input_range and tuple(float(end) for end in arguments.input_range.split(".."))
@@ -88,10 +88,11 @@ def run(arguments: argparse.Namespace) -> int:
             raise InputError(f"expected --top of at least 1, got {arguments.top}")
         if arguments.csv:
             console.say("image,rank,label,probability")
-        single = pictures.is_one_file(arguments.images)
+        each = 1 if arguments.threads == "auto" else arguments.threads  # of the cores
+        workers = 1 if pictures.is_one_file(arguments.images) else max(1, threads.cores() // each)
         found = list(pictures.find(arguments.images))
         with console.progress("pictures", len(found) if len(found) >= LONG else 0) as bar:
-            for name, outcome in _label(predictor, found, arguments.top, 1 if single else None):
+            for name, outcome in _label(predictor, found, arguments.top, workers):
                 if isinstance(outcome, ImageError):
                     console.complain(str(outcome))
                     status = 1
@@ -102,7 +103,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _label(
-    predictor: Predictor, found: Sequence[Picture], k: int, workers: int | None
+    predictor: Predictor, found: Sequence[Picture], k: int, workers: int
 ) -> Iterator[tuple[str, list[Prediction] | ImageError]]:
     """The outcome of each picture, in order. One that cannot even be read takes its turn too."""
     waiting: deque[tuple[str, ImageError | None]] = deque()

@@ -164,6 +164,14 @@ def test_what_cannot_be_read_takes_its_turn(run: Run, bundle: Path, picture: Pat
     assert err.count("\n") == 3
 
 
+@pytest.mark.parametrize(
+    "words", [["--isolate"], ["--threads", "auto"], ["--backend", "litert"]], ids=" ".join
+)
+def test_how_it_runs_changes_no_label(run: Run, bundle: Path, picture: Path, words: list[str]) -> None:
+    plain = run("predict", bundle, picture, picture, "--variant", "tflite-int8")
+    assert run("predict", bundle, picture, picture, "--variant", "tflite-int8", *words) == plain
+
+
 def test_csv_has_a_row_a_class(run: Run, bundle: Path, picture: Path, tmp_path: Path) -> None:
     odd = shutil.copyfile(picture, tmp_path / 'a "b",\nc.png')
     status, out, err = run("predict", bundle, picture, odd, "--csv", "--top", 2)
