@@ -18,12 +18,13 @@ if TYPE_CHECKING:
     from edgewright.runtime.contract import InputContract, ModelContract, TensorSpec
     from edgewright.runtime.errors import EdgewrightError
     from edgewright.runtime.manifest import Bundle, Manifest, ParityReport
-    from edgewright.runtime.predictor import Prediction, Predictor, load
+    from edgewright.runtime.predictor import FailedImage, Prediction, Predictor, load
     from edgewright.runtime.verification import verify
 
 __all__ = [
     "Bundle",
     "EdgewrightError",
+    "FailedImage",
     "InputContract",
     "Manifest",
     "ModelContract",
@@ -38,6 +39,7 @@ __all__ = [
 _HOME = {
     "Bundle": "manifest",
     "EdgewrightError": "errors",
+    "FailedImage": "predictor",
     "InputContract": "contract",
     "Manifest": "manifest",
     "ModelContract": "contract",

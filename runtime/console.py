@@ -90,8 +90,11 @@ class Progress(Protocol):
 
 @contextmanager
 def progress(title: str, total: float) -> Iterator[Progress]:
-    """A progress bar with the time left, on standard error; nothing where that is no terminal."""
-    if not plugins.installed("rich") or not sys.stderr.isatty():
+    """A progress bar with the time left, on standard error; nothing where that is no terminal.
+
+    What is printed meanwhile goes to standard output as ever. A `total` of 0 is not worth a bar.
+    """
+    if not total or not plugins.installed("rich") or not sys.stderr.isatty():
         yield _Silent()
         return
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
@@ -104,7 +107,11 @@ def progress(title: str, total: float) -> Iterator[Progress]:
         TimeRemainingColumn(),
         TextColumn("{task.fields[note]}"),
     )
-    with RichProgress(*columns, console=_console(stderr=True), transient=True) as bars:
+    # Rich would send what is printed to the bar's stream, away from the file that it was meant for.
+    redirect = sys.stdout.isatty()
+    with RichProgress(
+        *columns, console=_console(stderr=True), transient=True, redirect_stdout=redirect
+    ) as bars:
         task = bars.add_task(title, total=total, note="")
 
         class Bar:

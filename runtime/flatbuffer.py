@@ -54,6 +54,10 @@ class Table:
         start, count = self._vector(slot, item_bytes)
         return self._raw[start : start + count * item_bytes]
 
+    def count(self, slot: int, item_bytes: int = 1) -> int:
+        """How many items of `item_bytes` a vector has, none of which is read."""
+        return self._vector(slot, item_bytes)[1]
+
     def text(self, slot: int) -> str:
         """A name. Names are short; long ones that many tables share would fill the memory."""
         raw = self.data(slot)

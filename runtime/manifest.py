@@ -7,6 +7,7 @@ ignored, a newer `schema_version` is refused, and a file name may not leave the 
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -54,20 +55,29 @@ class FileEntry:
 
     def check(self, folder: Path) -> Path:
         """The file's path in `folder`, once its size and SHA-256 are right. Raises `BundleError`."""
-        path = folder / self.file
-        # os.path.realpath, unlike Path.resolve, takes a link that leads to itself
-        if Path(os.path.realpath(path)).parent != Path(os.path.realpath(folder)):
-            raise BundleError(f"expected {path} to be a file of the bundle, got a link that leaves it")
+        path = self.place(folder)
         try:
             found_bytes, found = path.stat().st_size, files.sha256_of(path)
         except OSError as failure:
             raise BundleError(f"cannot read {path}, which {MANIFEST} lists: {failure.strerror}") from failure
+        self.compare(path, found_bytes, found)
+        return path
+
+    def place(self, folder: Path) -> Path:
+        """Where the file is, unread. Raises `BundleError` if that is a link out of the folder."""
+        path = folder / self.file
+        # os.path.realpath, unlike Path.resolve, takes a link that leads to itself
+        if Path(os.path.realpath(path)).parent != Path(os.path.realpath(folder)):
+            raise BundleError(f"expected {path} to be a file of the bundle, got a link that leaves it")
+        return path
+
+    def compare(self, path: Path, found_bytes: int, found: str) -> None:
+        """Raises `BundleError` unless that is the size and SHA-256 of the file."""
         if (found_bytes, found) != (self.bytes, self.sha256):
             raise BundleError(
                 f"{path} is damaged: expected {self.bytes} bytes with SHA-256 {self.sha256[:12]}…, "
                 f"got {found_bytes} with {found[:12]}…; copy or export it again"
             )
-        return path
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -277,3 +287,13 @@ class Bundle:
     def path(self, entry: FileEntry) -> Path:
         """The path of a file whose SHA-256 was just checked. Raises `BundleError`."""
         return entry.check(self.folder)
+
+    def read(self, entry: FileEntry) -> tuple[Path, bytes]:
+        """A file's path and its bytes, which are the ones that were checked. Raises `BundleError`."""
+        path = entry.place(self.folder)
+        try:
+            raw = path.read_bytes()
+        except OSError as failure:
+            raise BundleError(f"cannot read {path}, which {MANIFEST} lists: {failure.strerror}") from failure
+        entry.compare(path, len(raw), hashlib.sha256(raw).hexdigest())
+        return path, raw

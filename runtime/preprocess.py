@@ -2,6 +2,13 @@
 
 Decode, turn upright as EXIF says, lay over white where it is transparent, to RGB or grey, resize as
 the input contract says. Scaling, mean and channel order live inside the model file.
+
+A large JPEG file is scaled down while it is decoded, by 2, 4 or 8, as far as `MARGIN` times the model's
+size is left to resize from: a 12-megapixel photo then takes a quarter of the time at 224 pixels, and
+its pixels differ by 0.2 of 255 in the mean and by 3 at most. That holds for filters that weigh all
+pixels smoothly; `nearest` and `box` part by up to 176, so for them everything is decoded. It holds too
+only where the factor divides both sides, else the picture would be stretched by part of a pixel, which
+was 1.0 in the mean. Smaller pictures, other formats, and what was decoded before are never scaled so.
 """
 
 from __future__ import annotations
@@ -28,6 +35,9 @@ ImageSource: TypeAlias = str | os.PathLike[str] | bytes | Image.Image | NDArray[
 # Pillow also opens formats that it hands to other programs (EPS to Ghostscript) or that are no pictures.
 # They are tried in this order; from WEBP on Pillow has to load its plugins first.
 FORMATS = ("JPEG", "PNG", "GIF", "BMP", "PPM", "WEBP", "TIFF", "AVIF")
+
+MARGIN = 3  # with 2.7 times the size left, single pixels differed by 10
+_SMOOTH = ("bilinear", "bicubic", "lanczos")
 
 _opening = threading.Lock()  # warnings can only be silenced for all threads at once
 
@@ -62,14 +72,14 @@ def to_pixels(image: ImageSource, contract: InputContract) -> Pixels:
     elif isinstance(image, Image.Image):
         picture = _upright(image, "the image")
     else:
-        picture = _open(image)
+        picture = _open(image, contract)
     picture = _mode(picture, "L" if contract.channels == 1 else "RGB")
     picture = _resize(picture, contract)
     pixels = np.asarray(picture, np.uint8).reshape(1, *contract.shape)
     return np.ascontiguousarray(pixels)
 
 
-def _open(image: str | os.PathLike[str] | bytes) -> Image.Image:
+def _open(image: str | os.PathLike[str] | bytes, contract: InputContract) -> Image.Image:
     if isinstance(image, bytes):
         name, source = "the image", io.BytesIO(image)
     else:
@@ -82,11 +92,22 @@ def _open(image: str | os.PathLike[str] | bytes) -> Image.Image:
         with _opening, warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow warns of half its limit; above the limit it raises
             picture = Image.open(source, formats=FORMATS)
+            if contract.resample in _SMOOTH:
+                _scale_while_decoding(picture, MARGIN * max(contract.height, contract.width))
     except Image.DecompressionBombError as failure:
         raise ImageError(f"expected a picture of ordinary size, got {name}: {failure}") from failure
     except Exception as failure:  # decoders raise what they like
         raise ImageError(f"expected a picture (JPEG, PNG, ...), got {name}, which is none") from failure
     return _upright(picture, name)
+
+
+def _scale_while_decoding(picture: Image.Image, side: int) -> None:
+    """Have a JPEG decoded to a half, quarter or eighth, as long as both sides keep `side` pixels."""
+    width, height = picture.size
+    for factor in (8, 4, 2):
+        if min(width, height) >= factor * side and width % factor == height % factor == 0:
+            picture.draft(None, (width // factor, height // factor))
+            return
 
 
 def _upright(picture: Image.Image, name: str) -> Image.Image:

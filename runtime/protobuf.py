@@ -19,13 +19,14 @@ class DamagedError(ValueError):
 class Message:
     """The fields of one message in `raw[start:end]`, by field number; nested ones are read on demand."""
 
-    __slots__ = ("_integers", "_raw", "_spans")
+    __slots__ = ("_integers", "_raw", "_spans", "size")
 
     def __init__(self, raw: bytes, start: int = 0, end: int | None = None) -> None:
         self._raw = raw
         self._integers: defaultdict[int, list[int]] = defaultdict(list)
         self._spans: defaultdict[int, list[Span]] = defaultdict(list)
         position, stop = start, len(raw) if end is None else end
+        self.size = stop - start  # bytes
         while position < stop:
             key, position = self._varint(position, stop)
             number, wire = key >> 3, key & 7
@@ -62,12 +63,26 @@ class Message:
         values = self._integers.get(number)
         return values[-1] if values else default
 
+    def integers(self, number: int) -> tuple[int, ...]:
+        """A repeated int64, packed or not."""
+        found = list(self._integers.get(number, ()))
+        for position, stop in self._spans.get(number, ()):
+            while position < stop:
+                value, position = self._varint(position, stop)
+                found.append(value)
+        return tuple(value - 2**64 if value >= 2**63 else value for value in found)
+
     def data(self, number: int) -> bytes:
         spans = self._spans.get(number)
         return self._raw[spans[-1][0] : spans[-1][1]] if spans else b""
 
     def text(self, number: int) -> str:
         return self.data(number).decode("utf-8", "replace")
+
+    def texts(self, number: int) -> list[str]:
+        return [
+            self._raw[start:stop].decode("utf-8", "replace") for start, stop in self._spans.get(number, ())
+        ]
 
     def message(self, number: int) -> Message:
         """The nested message `number`; an empty one if it is absent."""

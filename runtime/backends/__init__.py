@@ -7,10 +7,12 @@ when a file is opened, never before.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+import hashlib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
-from typing import Protocol, TypeAlias
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +20,11 @@ from numpy.typing import NDArray
 from edgewright.runtime import jsonio, plugins
 from edgewright.runtime.contract import CONTRACT_KEY, ModelContract, TensorSpec, stamp_is_right
 from edgewright.runtime.errors import InputError, ModelFileError
+
+if TYPE_CHECKING:
+    from edgewright.runtime.graph import Graph
+
+_NUMBERS = ("uint8", "int8", "int16", "int32", "int64", "float16", "float32", "float64")
 
 Pixels: TypeAlias = NDArray[np.uint8]
 Scores: TypeAlias = NDArray[np.float32]
@@ -37,6 +44,11 @@ class ModelFile:
     outputs: tuple[TensorSpec, ...]
     facts: Mapping[str, str]
     metadata: Mapping[str, bytes] = field(repr=False)
+
+    @cached_property
+    def sha256(self) -> str:
+        """SHA-256 of the bytes that were read, which are the ones an interpreter is given."""
+        return hashlib.sha256(self.raw).hexdigest()
 
     def contract(self) -> ModelContract | None:
         """The contract inside the file, None if it carries none.
@@ -87,6 +99,10 @@ class Session(Protocol):
         """
         ...
 
+    def close(self) -> None:
+        """Let go of the interpreter; the session cannot be used after."""
+        ...
+
 
 class Batches:
     """A session of a file with another edge than one uint8 image: takes any number of images.
@@ -116,6 +132,9 @@ class Batches:
         parts = [self._session.run(filled[i : i + size]) for i in range(0, len(filled), size)]
         return np.concatenate(parts)[: len(pixels)]
 
+    def close(self) -> None:
+        self._session.close()
+
 
 def for_any_batch(session: Session) -> Session:
     """The session itself if it takes one uint8 image, so that nothing is added to it; else `Batches`."""
@@ -125,23 +144,37 @@ def for_any_batch(session: Session) -> Session:
 class Backend(Protocol):
     """A kind of model file and the interpreter for it.
 
-    `module` is what `open` imports, `extra` the pip extra that installs it.
+    `module` is what `open` imports, `package` the one on PyPI, `extra` the pip extra that installs it.
     """
 
     suffixes: tuple[str, ...]
     module: str
+    package: str
     extra: str
 
     def available(self) -> bool:
         """True if the interpreter is installed; does not import it."""
         ...
 
-    def read(self, path: Path) -> ModelFile:
-        """Read and check the file's structure. Raises `ModelFileError`."""
+    def offers(self) -> Sequence[str]:
+        """What the installed interpreter could run graphs on, by its own names; imports it."""
         ...
 
-    def operators(self, file: ModelFile) -> Mapping[str, int]:
-        """How many operators of each name the graph has. Slower than `read`: for people, not devices."""
+    def read(self, path: Path) -> ModelFile:
+        """Read what the file says of itself. Raises `ModelFileError`."""
+        ...
+
+    def parse(self, path: Path, raw: bytes) -> ModelFile:
+        """The same of bytes that were read already; `path` is only named in messages."""
+        ...
+
+    def graph(self, file: ModelFile) -> Graph:
+        """The whole graph, every index and size checked. Slower than `read`; raises `ModelFileError`."""
+        ...
+
+    def undelegated(self, file: ModelFile) -> Sequence[int] | None:
+        """Places of the nodes of `graph(file)` that fast kernels leave to plain ones here, as the opened
+        interpreter says. None where there are no two kinds of kernels, or no interpreter."""
         ...
 
     def open(self, file: ModelFile, threads: int) -> Session:
@@ -149,15 +182,22 @@ class Backend(Protocol):
         ...
 
 
-def for_path(path: Path) -> Backend:
-    """The backend whose suffix the file has.
+def get(name: str) -> Backend:
+    """Raises `UnknownNameError`."""
+    found: Backend = plugins.get(__name__, name, "BACKEND")
+    return found
+
+
+def for_path(path: Path, only: str | None = None) -> Backend:
+    """The backend whose suffix the file has; with `only`, the backend of that name.
 
     Raises:
         ModelFileError: no backend takes such files.
+        UnknownNameError: no backend is named `only`.
     """
     suffixes: list[str] = []
-    for name in plugins.names(__name__):
-        backend: Backend = plugins.get(__name__, name, "BACKEND")
+    for name in plugins.names(__name__) if only is None else [only]:
+        backend = get(name)
         if path.suffix.lower() in backend.suffixes:
             return backend
         suffixes += backend.suffixes
@@ -179,6 +219,9 @@ def check_single(path: Path, inputs: tuple[TensorSpec, ...], outputs: tuple[Tens
             f"expected one (batch, height, width, channels) input and one (batch, classes) output in {path}, "
             f"got inputs {[t.shape for t in inputs]} and outputs {[t.shape for t in outputs]}"
         )
+    for spec in (*inputs, *outputs):
+        if spec.dtype not in _NUMBERS:
+            raise ModelFileError(f"expected numbers in {path}, got '{spec.name}' of dtype {spec.dtype}")
 
 
 def check_scores(scores: Scores, path: Path, batch: int, output: TensorSpec) -> None:

@@ -1,70 +1,152 @@
-"""`edgewright inspect`: what a model file or a bundle says of itself."""
+"""`edgewright inspect`: what a model file or a bundle says of itself, and what is in it."""
 
 from __future__ import annotations
 
 import argparse
+import dataclasses
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from edgewright.runtime import console
 
-HELP = "show what a .tflite or .onnx file, or a bundle, says of itself"
+if TYPE_CHECKING:
+    from edgewright.runtime.graph import Shape
+    from edgewright.runtime.inspection import Inspection
+
+HELP = "show what is in a .tflite or .onnx file, or in each file of a bundle"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "path", type=Path, metavar="FILE|BUNDLE", help="a .tflite, an .onnx or a bundle folder"
     )
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true", help="all that is known, as one JSON object")
+    form.add_argument(
+        "--layers", action="store_true", help="a row an operator: output, multiply-accumulates, bytes"
+    )
+    form.add_argument("--tensors", action="store_true", help="a row a tensor: dtype, shape, quantization")
 
 
 def run(arguments: argparse.Namespace) -> int:
     from edgewright.runtime.files import mend
 
     mend(arguments.path)
-    if arguments.path.is_dir():
-        from edgewright.runtime.manifest import Bundle
-        from edgewright.runtime.parity_table import print_parity
-
-        bundle = Bundle.open(arguments.path)
-        manifest = bundle.manifest
-        for entry in (*(v.file for v in manifest.variants), manifest.golden):
-            bundle.path(entry)
-        rows = [(v.name, v.file.bytes, v.gzip_bytes, v.parity) for v in manifest.variants]
-        print_parity(f"{manifest.name}: {arguments.path}", manifest.reference, rows)
-    else:
-        _file(arguments.path)
+    show = _bundle if arguments.path.is_dir() else _file
+    show(arguments.path, arguments)
     return 0
 
 
-def _file(path: Path) -> None:
-    from edgewright.runtime import backends
+def _bundle(path: Path, arguments: argparse.Namespace) -> None:
+    from edgewright.runtime.inspection import inspect
+    from edgewright.runtime.manifest import Bundle
+    from edgewright.runtime.parity_table import print_parity
+
+    bundle = Bundle.open(path)
+    manifest = bundle.manifest
+    bundle.path(manifest.golden)
+    found = {variant.name: inspect(bundle.path(variant.file)) for variant in manifest.variants}
+    if arguments.json:
+        entries = [
+            {"variant": v.name, "parity": dataclasses.asdict(v.parity), **found[v.name].to_json()}
+            for v in manifest.variants
+        ]
+        _print_json({"bundle": str(path), "name": manifest.name, "files": entries})
+        return
+    rows = [(v.name, v.file.bytes, v.gzip_bytes, v.parity) for v in manifest.variants]
+    print_parity(f"{manifest.name}: {path}", manifest.reference, rows)
+    columns = ("file", "multiply-accumulates", "peak activation bytes", "operators", "XNNPACK")
+    summaries = [
+        (one.file.path.name, one.macs(), one.peak(), str(len(one.graph.nodes)), one.left())
+        for one in found.values()
+    ]
+    console.table("What is in the files", columns, summaries)
+    for one in found.values():
+        _details(one, arguments)
+
+
+def _file(path: Path, arguments: argparse.Namespace) -> None:
+    from edgewright.runtime.inspection import inspect
+
+    found = inspect(path)
+    if arguments.json:
+        _print_json(found.to_json())
+        return
+    for key, value in _lines(found):
+        console.say(f"{key:10} {value}".rstrip())
+    _details(found, arguments)
+
+
+def _lines(found: Inspection) -> list[tuple[str, str]]:
     from edgewright.runtime.contract import TensorSpec
 
     def tensor(spec: TensorSpec) -> str:
-        shape = "x".join("?" if size < 0 else str(size) for size in spec.shape)
         quantized = f", scale {spec.scale:.8g}, zero point {spec.zero_point}" if spec.scale else ""
-        return f"{spec.name}: {spec.dtype} {shape}{quantized}"
+        return f"{spec.name}: {spec.dtype} {_shape(spec.shape)}{quantized}"
 
-    backend = backends.for_path(path)
-    file = backend.read(path)
-    contract = file.contract()
-    operators = backend.operators(file)
-    counts = sorted(operators.items(), key=lambda item: (-item[1], item[0]))
-    lines = [("file", str(path)), ("bytes", f"{len(file.raw):,}"), *file.facts.items()]
+    file, contract = found.file, found.contract
+    lines = [("file", str(file.path)), ("bytes", f"{len(file.raw):,}"), *file.facts.items()]
     lines += [("input", tensor(spec)) for spec in file.inputs]
     lines += [("output", tensor(spec)) for spec in file.outputs]
-    lines.append(
-        ("operators", f"{sum(operators.values())}: " + ", ".join(f"{name} {n}" for name, n in counts))
-    )
-    lines.append(("metadata", ", ".join(sorted(file.metadata)) or "none"))
+    lines += [
+        ("operators", f"{len(found.graph.nodes)}: {found.operators()}"),
+        ("macs", f"{found.macs()} (multiply-accumulates of a run)"),
+        ("peak", f"{found.peak()} (bytes of activations at one moment)"),
+        ("constants", f"{found.constants()} (bytes)"),
+        ("XNNPACK", found.left()),
+        *(("note", note) for note in found.graph.notes),
+        ("metadata", ", ".join(sorted(file.metadata)) or "none"),
+    ]
     if contract is None:
-        lines.append(("contract", "none: input range and labels are unknown"))
-    else:
-        given = contract.input
-        lines += [
-            ("contract", f"{contract.name}, variant {contract.variant}; its SHA-256 is right"),
-            ("pixels", f"{given.height}x{given.width}x{given.channels} uint8, {given.fit}, {given.resample}"),
-            ("scores", f"{len(contract.labels)} {contract.head}"),
-            ("labels", ", ".join(contract.labels)),
+        return [*lines, ("contract", "none: input range and labels are unknown")]
+    given = contract.input
+    return [
+        *lines,
+        ("contract", f"{contract.name}, variant {contract.variant}; its SHA-256 is right"),
+        ("pixels", f"{given.height}x{given.width}x{given.channels} uint8, {given.fit}, {given.resample}"),
+        ("scores", f"{len(contract.labels)} {contract.head}"),
+        ("labels", ", ".join(contract.labels)),
+    ]
+
+
+def _details(found: Inspection, arguments: argparse.Namespace) -> None:
+    """The tables that were asked for."""
+    name = found.file.path.name
+    if arguments.layers:
+        rows = [
+            (
+                layer.operator,
+                f"{layer.dtype} {_shape(layer.shape)}",
+                "?" if layer.macs is None else f"{layer.macs:,}",
+                f"{layer.stored_bytes:,}",
+                layer.output,
+            )
+            for layer in found.graph.layers()
         ]
-    for key, value in lines:
-        console.say(f"{key:10} {value}".rstrip())
+        columns = ("operator", "output", "multiply-accumulates", "constant bytes", "tensor")
+        console.table(f"Operators of {name}, as they run", columns, rows, left=2)
+    if arguments.tensors:
+        kinds = [
+            (
+                tensor.name,
+                tensor.dtype,
+                _shape(tensor.shape),
+                "-" if tensor.stored_bytes is None else f"{tensor.stored_bytes:,}",
+                tensor.quantization or "-",
+            )
+            for tensor in found.graph.tensors.values()
+        ]
+        columns = ("tensor", "dtype", "shape", "constant bytes", "quantization")
+        console.table(f"Tensors of {name}", columns, kinds, left=3)
+
+
+def _shape(shape: Shape | None) -> str:
+    if shape is None:
+        return "?"
+    return "x".join("?" if size < 0 else str(size) for size in shape) or "scalar"
+
+
+def _print_json(data: dict[str, object]) -> None:
+    import json
+
+    console.say(json.dumps(data))

@@ -20,6 +20,18 @@ Edit = Callable[[Path, Callable[[dict[str, Any]], object]], None]
 
 
 @pytest.fixture(scope="session")
+def listed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The cache of these tests: files that were opened once stay known, but not to the user's own."""
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(autouse=True)
+def cache(listed: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("EDGEWRIGHT_CACHE", str(listed))
+    return listed
+
+
+@pytest.fixture(scope="session")
 def picture() -> Path:
     """A real ankle boot."""
     return Path(__file__).resolve().parent.parent.parent / "docs" / "ankle-boot.png"

@@ -305,3 +305,90 @@ def test_crop_and_letterbox_are_pillows_own_on_a_real_picture(picture: Path) -> 
         contract = InputContract(height=28, width=28, channels=1, fit=fit)
         plain = expected(grey, (28, 28), Image.Resampling.BILINEAR)
         assert np.array_equal(to_pixels(grey, contract)[0, :, :, 0], np.asarray(plain))
+
+
+def photo(width: int, height: int, seed: int = 0) -> Image.Image:
+    """Soft colours, hard edges and noise, as a camera gives them."""
+    random = np.random.default_rng(seed)
+    soft = Image.fromarray(random.integers(0, 256, (6, 8, 3), np.uint8))
+    array = np.asarray(soft.resize((width, height), Image.Resampling.BICUBIC)).astype(np.int16)
+    for _ in range(40):
+        y, x = random.integers(0, height), random.integers(0, width)
+        array[y : y + height // 9, x : x + width // 7] = random.integers(0, 256, 3)
+    return Image.fromarray(np.clip(array + random.normal(0, 6, array.shape), 0, 255).astype(np.uint8))
+
+
+LARGE = encoded(photo(2000, 1500), "JPEG", quality=90)
+
+
+def differences(pixels: Array, plain: Image.Image) -> tuple[float, int]:
+    apart = np.abs(pixels[0].astype(int) - np.asarray(plain).reshape(pixels.shape[1:]))
+    return float(apart.mean()), int(apart.max())
+
+
+@pytest.mark.parametrize("resample", ["bilinear", "bicubic", "lanczos"])
+@pytest.mark.parametrize(("size", "channels"), [(112, 3), (32, 3), (96, 1)])
+def test_a_large_photo_scaled_while_it_is_decoded_is_nearly_the_same(
+    resample: str, size: int, channels: int
+) -> None:
+    contract = InputContract(height=size, width=size, channels=channels, resample=resample)
+    pixels = to_pixels(LARGE, contract)
+    whole = Image.open(io.BytesIO(LARGE)).convert("L" if channels == 1 else "RGB")
+    mean, most = differences(pixels, whole.resize((size, size), Image.Resampling[resample.upper()]))
+    assert 0 < mean <= 0.3  # 0: it was not scaled while it was decoded
+    assert most <= 4
+
+
+@pytest.mark.parametrize("resample", ["nearest", "box"])
+def test_filters_that_weigh_single_pixels_get_them_all(resample: str) -> None:
+    contract = InputContract(height=96, width=96, channels=3, resample=resample)
+    plain = Image.open(io.BytesIO(LARGE)).resize((96, 96), Image.Resampling[resample.upper()])
+    assert differences(to_pixels(LARGE, contract), plain) == (0, 0)
+
+
+@pytest.mark.parametrize(("kind", "size"), [("JPEG", 224), ("JPEG", 280), ("PNG", 96), ("BMP", 32)])
+def test_what_is_not_large_or_no_jpeg_is_decoded_whole(kind: str, size: int) -> None:
+    raw = encoded(photo(1400, 1300), kind)
+    contract = InputContract(height=size, width=size, channels=3)
+    plain = Image.open(io.BytesIO(raw)).resize((size, size), Image.Resampling.BILINEAR)
+    assert differences(to_pixels(raw, contract), plain) == (0, 0)
+
+
+@pytest.mark.parametrize(("width", "height"), [(2001, 1500), (2000, 1499)])
+def test_a_photo_is_never_stretched_by_part_of_a_pixel(width: int, height: int) -> None:
+    raw = encoded(photo(width, height), "JPEG")
+    contract = InputContract(height=32, width=32, channels=3)
+    plain = Image.open(io.BytesIO(raw)).resize((32, 32), Image.Resampling.BILINEAR)
+    assert differences(to_pixels(raw, contract), plain) == (0, 0)
+
+
+@pytest.mark.parametrize("fit", ["stretch", "crop", "letterbox"])
+@pytest.mark.parametrize("orientation", [1, 6])
+def test_a_large_photo_is_turned_and_fitted_as_a_small_one(fit: str, orientation: int) -> None:
+    raw = encoded(photo(2000, 1500), "JPEG", quality=90, exif=with_exif(orientation))
+    contract = InputContract(height=60, width=90, channels=3, fit=fit)
+    whole = Image.open(io.BytesIO(raw))
+    whole.load()  # what was decoded before is not scaled any more
+    mean, most = differences(to_pixels(raw, contract), Image.fromarray(to_pixels(whole, contract)[0]))
+    assert 0 < mean <= 0.3
+    assert most <= 4
+
+
+def test_a_large_photo_that_is_cut_off_or_of_several_is_refused_or_taken() -> None:
+    contract = InputContract(height=32, width=32, channels=3)
+    with pytest.raises(ImageError, match="damaged"):
+        to_pixels(LARGE[: len(LARGE) // 2], contract)
+    several = encoded(photo(2000, 1500), "MPO", save_all=True, append_images=[photo(100, 100)])
+    assert differences(to_pixels(several, contract), Image.fromarray(to_pixels(LARGE, contract)[0]))[0] < 1
+
+
+@pytest.mark.parametrize("kind", ["GIF", "WEBP", "PNG", "TIFF"])
+def test_an_animated_picture_is_its_first_frame(kind: str) -> None:
+    frames = [Image.new("L", (28, 28), value) for value in (40, 200)]
+    raw = encoded(frames[0], kind, save_all=True, append_images=frames[1:])
+    assert abs(int(to_pixels(raw, GREY).mean()) - 40) <= 2
+
+
+def test_cmyk_jpegs_are_colour_pictures() -> None:
+    pixels = to_pixels(encoded(Image.new("CMYK", (28, 28), (255, 0, 0, 0)), "JPEG"), RGB)
+    assert np.abs(pixels.mean((0, 1, 2)) - [0, 255, 255]).max() < 3

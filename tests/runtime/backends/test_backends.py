@@ -35,7 +35,7 @@ def contract_of(path: Path) -> ModelContract | None:
     """Read everything a file says of itself, as `inspect` does."""
     backend = backends.for_path(path)
     file = backend.read(path)
-    assert sum(backend.operators(file).values()) >= 0
+    assert sum(backend.graph(file).operators().values()) >= 0
     return file.contract()
 
 
@@ -135,10 +135,10 @@ def test_a_small_file_cannot_keep_the_reader_busy(tmp_path: Path) -> None:
     b.Finish(table(8, {2: graphs, 4: buffers, 6: entries}), file_identifier=b"TFL3")
     path = tmp_path / "busy.tflite"
     path.write_bytes(bytes(b.Output()))
-    start = time.monotonic()
+    start = time.process_time()
     with contextlib.suppress(ModelFileError):
         assert contract_of(path) is None
-    assert time.monotonic() - start < 2
+    assert time.process_time() - start < 2
 
 
 @each_backend

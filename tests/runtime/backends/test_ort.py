@@ -9,6 +9,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+from edgewright.export.exporter import Result
 from edgewright.runtime import backends
 from edgewright.runtime.errors import ModelFileError
 
@@ -42,7 +43,7 @@ def test_shapes_types_and_operators_are_read_as_onnx_reads_them(path: Path) -> N
     assert [(t.name, t.shape, t.dtype) for t in file.inputs] == [("x0", (-1, 2, 2, 1), "float32")]
     assert [(t.name, t.shape, t.dtype) for t in file.outputs] == [("y", (-1, 3), "float32")]
     assert file.facts["format"] == "ONNX IR 8, opset ai.onnx 17"
-    assert backends.for_path(path).operators(file) == {"Sum": 1, "Flatten": 1, "MatMul": 1}
+    assert backends.for_path(path).graph(file).operators() == {"Sum": 1, "Flatten": 1, "MatMul": 1}
 
 
 def test_constants_that_are_also_listed_as_inputs_are_none(path: Path) -> None:
@@ -83,3 +84,20 @@ def test_a_model_that_onnxruntime_refuses_is_refused_in_one_line(path: Path) -> 
     with pytest.raises(ModelFileError, match=r"onnxruntime cannot load .*NoSuchOperator") as failure:
         backend.open(backend.read(path), threads=1)
     assert "\n" not in str(failure.value)
+
+
+def test_scores_are_the_callers_to_keep_and_pixels_may_lie_in_memory_as_they_like(
+    exported: tuple[Path, Result],
+) -> None:
+    path = exported[0] / "onnx-int8.onnx"
+    session = backends.for_path(path).open(backends.for_path(path).read(path), threads=1)
+    first, second = np.random.default_rng(0).integers(0, 256, (2, 1, 28, 28, 1), np.uint8)
+    kept = session.run(first)
+    before = kept.copy()
+    assert not np.array_equal(session.run(second), before)
+    assert np.array_equal(kept, before)
+    kept[:] = 0
+    assert np.array_equal(session.run(first), before)
+    turned = first[:, ::-1, ::-1]
+    assert not turned.flags.c_contiguous
+    assert np.array_equal(session.run(turned), session.run(turned.copy()))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -128,3 +129,53 @@ def test_a_changed_byte_is_found(refused: Refused, bundle: Path, file: str) -> N
 
 def test_a_folder_that_is_no_bundle_is_one_line(refused: Refused, tmp_path: Path) -> None:
     assert "without manifest.json" in refused("inspect", tmp_path)
+
+
+@pytest.mark.parametrize("file", ["tflite-int8.tflite", "onnx-int8.onnx"])
+def test_what_is_in_a_file_is_added_up(run: Run, bundle: Path, file: str) -> None:
+    found = facts(run("inspect", bundle / file)[1])
+    assert found["macs"] == "203,264 (multiply-accumulates of a run)"
+    assert found["constants"].startswith("int8 20")
+    assert found["peak"].endswith(" (bytes of activations at one moment)")
+    if file.endswith("tflite"):
+        assert found["XNNPACK"] == "takes all but QUANTIZE 2, SOFTMAX 1"
+
+
+def test_layers_and_tensors_are_tables(run: Run, bundle: Path) -> None:
+    layers = run("inspect", bundle / "tflite-int8.tflite", "--layers")[1]
+    (row,) = [line.split() for line in layers.splitlines() if "200,704" in line]
+    assert row[:5] == ["FULLY_CONNECTED", "int8", "1x256", "200,704", "201,728"]
+    tensors = run("inspect", bundle / "tflite-int8.tflite", "--tensors")[1]
+    assert "per channel (axis 0): 256 scales" in tensors
+
+
+def test_json_has_it_all(run: Run, bundle: Path) -> None:
+    status, out, err = run("inspect", bundle, "--json")
+    assert (status, err) == (0, "")
+    told = json.loads(out)
+    assert [entry["variant"] for entry in told["files"]] == [
+        v.name for v in Bundle.open(bundle).manifest.variants
+    ]
+    for entry in told["files"]:
+        path = bundle / Path(entry["file"]).name
+        assert json.loads(run("inspect", path, "--json")[1]).items() <= {**entry}.items()
+        assert (entry["macs"], entry["operators_of_unknown_macs"]) == (203_264, 0)
+        assert sum(layer["stored_bytes"] for layer in entry["layers"]) <= entry["bytes"]
+        assert entry["contract"]["variant"] == entry["variant"]
+
+
+def test_a_bundle_shows_what_is_in_each_file(run: Run, bundle: Path) -> None:
+    out = run("inspect", bundle)[1]
+    for name in ("tflite-int8.tflite", "onnx-float32.onnx"):
+        (row,) = [line for line in out.splitlines() if line.strip().startswith(name)]
+        assert "203,264" in row
+
+
+@pytest.mark.parametrize("form", [["--json"], []])
+def test_a_file_whose_graph_is_damaged_is_one_line(
+    refused: Refused, bundle: Path, tmp_path: Path, form: list[str]
+) -> None:
+    path = tmp_path / "a.tflite"
+    raw = (bundle / "tflite-int8.tflite").read_bytes().replace(b"edgewright", b"someoneels")
+    path.write_bytes(raw[: len(raw) // 2])
+    assert "a.tflite is damaged" in refused("inspect", path, *form)

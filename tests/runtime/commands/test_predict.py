@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import csv
 import io
 import json
 import os
 import shutil
+import sys
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -70,9 +74,9 @@ def test_the_thread_count_goes_to_the_interpreter(
     asked: list[int] = []
     real = predictor.load
 
-    def noting(path: Path, *, threads: int, variant: str | None = None) -> Predictor:
+    def noting(path: Path, *, threads: int, **rest: Any) -> Predictor:
         asked.append(threads)
-        return real(path, threads=threads, variant=variant)
+        return real(path, threads=threads, **rest)
 
     monkeypatch.setattr(predictor, "load", noting)
     words = ["--threads", threads] if threads else []
@@ -121,6 +125,83 @@ def test_a_bad_picture_is_one_line(
     line = refused("predict", bundle, path)
     assert "a.jpeg" in line
     assert reason in line
+
+
+def test_a_folder_an_archive_a_glob_and_standard_input_give_what_files_give(
+    run: Run, bundle: Path, picture: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "many"
+    folder.mkdir()
+    for i in range(60):
+        shutil.copyfile(picture, folder / f"{i:02}.png")
+    (folder / "30.png").write_text("I am text")
+    with zipfile.ZipFile(tmp_path / "many.zip", "w") as archive:
+        for path in sorted(folder.iterdir()):
+            archive.write(path, path.name)
+    label = run("predict", bundle, picture, "--json")[1]
+    predictions = json.loads(label)["predictions"]
+    for word in (folder, tmp_path / "many.zip", folder / "*.png"):
+        status, out, err = run("predict", bundle, word, "--json")
+        assert status == 1
+        assert err.count("\n") == 1
+        lines = [json.loads(line) for line in out.splitlines()]
+        assert [Path(line["image"]).name for line in lines] == [f"{i:02}.png" for i in range(60)]
+        assert "which is none" in lines[30].pop("error")
+        assert all(line["predictions"] == predictions for line in lines if len(line) == 2)
+        assert sum(len(line) == 2 for line in lines) == 59
+    monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(picture.read_bytes())))
+    assert run("predict", bundle, "-", "--json") == (0, label.replace(str(picture), "-"), "")
+
+
+def test_what_cannot_be_read_takes_its_turn(run: Run, bundle: Path, picture: Path, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    words = ["nowhere*.png", picture, tmp_path / "empty", picture, "missing.png"]
+    status, out, err = run("predict", bundle, *words, "--json")
+    assert status == 1
+    lines = [json.loads(line) for line in out.splitlines()]
+    assert [line["image"] for line in lines] == [str(word) for word in words]
+    assert ["error" in line for line in lines] == [True, False, True, False, True]
+    assert err.count("\n") == 3
+
+
+@pytest.mark.parametrize(
+    "words", [["--isolate"], ["--threads", "auto"], ["--backend", "litert"]], ids=" ".join
+)
+def test_how_it_runs_changes_no_label(run: Run, bundle: Path, picture: Path, words: list[str]) -> None:
+    plain = run("predict", bundle, picture, picture, "--variant", "tflite-int8")
+    assert run("predict", bundle, picture, picture, "--variant", "tflite-int8", *words) == plain
+
+
+def test_csv_has_a_row_a_class(run: Run, bundle: Path, picture: Path, tmp_path: Path) -> None:
+    odd = shutil.copyfile(picture, tmp_path / 'a "b",\nc.png')
+    status, out, err = run("predict", bundle, picture, odd, "--csv", "--top", 2)
+    assert (status, err) == (0, "")
+    header, *rows = csv.reader(io.StringIO(out))
+    assert header == ["image", "rank", "label", "probability"]
+    assert [row[:3] for row in rows[::2]] == [
+        [str(picture), "1", "Ankle boot"],
+        [str(odd).replace("\n", "\\n"), "1", "Ankle boot"],
+    ]
+    assert [row[1] for row in rows] == ["1", "2"] * 2
+    with pytest.raises(SystemExit):
+        run("predict", bundle, picture, "--csv", "--json")
+
+
+def test_a_file_of_others_runs_with_labels_and_says_what_it_assumed(
+    run: Run, refused: Refused, bundle: Path, picture: Path, tmp_path: Path
+) -> None:
+    lone, labels = tmp_path / "theirs.onnx", tmp_path / "labels.txt"
+    lone.write_bytes((bundle / "onnx-int8.onnx").read_bytes().replace(b"edgewright", b"someoneels"))
+    labels.write_text("\n".join("abcdefghij"))
+    status, out, err = run("predict", lone, picture, "--labels", labels, "--top", 1)
+    assert status == 0
+    assert out == run("predict", bundle / "onnx-int8.onnx", picture, "--top", 1)[1].replace("Ankle boot", "j")
+    assert err.count(": assumed: ") == err.count("\n") == 3
+    assert "labels.tx" in refused("predict", lone, picture, "--labels", tmp_path / "labels.tx")
+    labels.write_bytes(b"\xff\xfe\xfd")
+    assert "labels.txt" in refused("predict", lone, picture, "--labels", labels)
+    with pytest.raises(SystemExit):
+        run("predict", lone, picture, "--labels", labels, "--input-range", "0..2")
 
 
 @pytest.mark.parametrize("name", ["no\nsuch.png", "no\r\n\tsuch.png"])

@@ -1,0 +1,159 @@
+"""The graph inside a model file, for people: operators, sizes, multiplications, memory.
+
+Only `inspect` reads it; a device that predicts does not. What is counted is what the file says: an
+interpreter fuses operators and packs weights as it likes.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass, field
+from math import prod
+
+Shape = tuple[int, ...]
+
+_BYTES = {
+    "float64": 8,
+    "int64": 8,
+    "uint64": 8,
+    "float32": 4,
+    "int32": 4,
+    "uint32": 4,
+    "float16": 2,
+    "bfloat16": 2,
+    "int16": 2,
+    "uint16": 2,
+    "int8": 1,
+    "uint8": 1,
+    "bool": 1,
+    "int4": 0.5,
+    "uint4": 0.5,
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tensor:
+    """`shape` counts a free size as 1, and is None where it is unknown. `stored_bytes` is what a constant
+    takes in the file, None for what is computed. `quantization` is in words, empty if there is none."""
+
+    name: str
+    shape: Shape | None
+    dtype: str
+    stored_bytes: int | None = None
+    quantization: str = ""
+
+    @property
+    def bytes(self) -> int | None:
+        """What it takes in memory, unpadded."""
+        size = _BYTES.get(self.dtype)
+        return None if self.shape is None or size is None else int(prod(self.shape) * size + 0.5)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Node:
+    """An operator. Keys of absent optional inputs are left out. `macs` is None where a shape is unknown."""
+
+    operator: str
+    inputs: tuple[Hashable, ...]
+    outputs: tuple[Hashable, ...]
+    macs: int | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Layer:
+    """A row for people: the operator, its first output, its multiplications, and the bytes of the
+    constants that it is the first to use."""
+
+    operator: str
+    output: str
+    shape: Shape | None
+    dtype: str
+    macs: int | None
+    stored_bytes: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Graph:
+    """Nodes in the order they run, and the tensors between them by a key of the format's own."""
+
+    tensors: Mapping[Hashable, Tensor]
+    nodes: Sequence[Node]
+    inputs: Sequence[Hashable]
+    outputs: Sequence[Hashable]
+    notes: Sequence[str] = field(default=())
+
+    def operators(self) -> Counter[str]:
+        return Counter(node.operator for node in self.nodes)
+
+    def macs(self) -> tuple[int, int]:
+        """Multiply-accumulates of one run, and of how many operators they are unknown."""
+        known = [node.macs for node in self.nodes if node.macs is not None]
+        return sum(known), len(self.nodes) - len(known)
+
+    def layers(self) -> list[Layer]:
+        found, counted = [], set[Hashable]()
+        for node in self.nodes:
+            own = [key for key in dict.fromkeys(node.inputs) if key not in counted]
+            counted.update(own)
+            first = self.tensors[node.outputs[0]] if node.outputs else None
+            found.append(
+                Layer(
+                    operator=node.operator,
+                    output=first.name if first else "",
+                    shape=first.shape if first else None,
+                    dtype=first.dtype if first else "",
+                    macs=node.macs,
+                    stored_bytes=sum(self.tensors[key].stored_bytes or 0 for key in own),
+                )
+            )
+        return found
+
+    def peak_bytes(self) -> int | None:
+        """The most bytes that tensors need at one moment, None where a size is unknown.
+
+        All that is computed and still needed while an operator runs, its inputs and outputs among it;
+        nothing is computed in place, nothing fused. What is computed of constants alone, such as weights
+        that are unpacked, counts as one.
+        """
+        constant = {key for key, tensor in self.tensors.items() if tensor.stored_bytes is not None}
+        for node in self.nodes:
+            if node.inputs and constant.issuperset(node.inputs):
+                constant.update(node.outputs)
+        last = {key: place for place, node in enumerate(self.nodes) for key in (*node.inputs, *node.outputs)}
+        last |= dict.fromkeys(self.outputs, len(self.nodes))
+        ending: dict[int, list[Hashable]] = {}
+        for key, place in last.items():
+            ending.setdefault(place, []).append(key)
+        alive: dict[Hashable, int] = {}
+        peak = now = 0
+        for place, node in enumerate(self.nodes):
+            for key in (*(self.inputs if place == 0 else ()), *node.outputs):
+                tensor = self.tensors[key]
+                if key not in constant and key not in alive:
+                    if tensor.bytes is None:
+                        return None
+                    alive[key] = tensor.bytes
+                    now += tensor.bytes
+            peak = max(peak, now)
+            for key in ending.get(place, ()):
+                now -= alive.pop(key, 0)
+        return peak
+
+    def constants(self) -> list[Tensor]:
+        return [tensor for tensor in self.tensors.values() if tensor.stored_bytes is not None]
+
+
+def broadcast(*shapes: Shape | None) -> Shape | None:
+    """The shape of what is computed element by element; None where one is unknown or they do not fit."""
+    rank = max((len(shape) for shape in shapes if shape is not None), default=0)
+    sizes = [1] * rank
+    for shape in shapes:
+        if shape is None:
+            return None
+        for place, size in enumerate(reversed(shape)):
+            if size != 1:
+                if sizes[-1 - place] not in (1, size):
+                    return None
+                sizes[-1 - place] = size
+    return tuple(sizes)

@@ -1,0 +1,79 @@
+"""`edgewright doctor`: says what works, and for what does not the command that cures it."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from edgewright.runtime import backends, plugins
+from edgewright.runtime.commands import doctor
+
+Run = Callable[..., tuple[int, str, str]]
+Fresh = Callable[..., Any]
+
+
+def test_what_works_is_said_with_its_version_and_kernels(run: Run) -> None:
+    status, out, err = run("doctor", "--json")
+    assert (status, err) == (0, "")
+    told = json.loads(out)
+    found = {entry["backend"]: entry for entry in told["backends"]}
+    assert set(found) == set(plugins.names("edgewright.runtime.backends"))
+    for entry in found.values():
+        assert entry["works"]
+        assert entry["remedy"] == ""
+        assert entry["version"][0].isdigit()
+    assert found["litert"]["kernels"] in ("xnnpack", "builtin")
+    assert "CPUExecutionProvider" in found["ort"]["offers"]
+    assert told["cores"] >= 1
+
+
+def test_the_table_names_every_backend(run: Run) -> None:
+    status, out, err = run("doctor")
+    assert (status, err) == (0, "")
+    assert "ai-edge-litert" in out
+    assert "onnxruntime" in out
+
+
+@pytest.mark.parametrize(("package", "extra"), [("ai_edge_litert", "tflite"), ("onnxruntime", "onnx")])
+def test_what_is_missing_has_its_pip_command(fresh: Fresh, package: str, extra: str) -> None:
+    done = fresh("doctor", blocked=[package])
+    assert (done.returncode, done.stderr) == (0, "")
+    assert f"pip install 'edgewright[{extra}]'" in done.stdout
+
+
+def test_with_nothing_installed_it_ends_with_status_1(fresh: Fresh) -> None:
+    done = fresh("doctor", "--json", blocked=["ai_edge_litert", "onnxruntime", "rich"])
+    assert done.returncode == 1
+    assert done.stderr.startswith("edgewright: no interpreter works here; pip install")
+    assert not any(entry["works"] for entry in json.loads(done.stdout)["backends"])
+
+
+@pytest.mark.parametrize(
+    ("code", "reason"),
+    [
+        ("import os, signal; os.kill(os.getpid(), signal.SIGILL)", "SIGILL"),
+        ("raise ImportError('libgomp.so.1 is missing')", "libgomp.so.1"),
+    ],
+    ids=["another processor", "a library is missing"],
+)
+def test_a_package_that_ends_its_process_is_found_out_in_another(
+    fresh: Fresh, tmp_path: Path, code: str, reason: str
+) -> None:
+    folder = tmp_path / "onnxruntime"
+    folder.mkdir()
+    (folder / "__init__.py").write_text(code)
+    path = os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])
+    done = fresh("doctor", "--json", PYTHONPATH=path)
+    entry = next(e for e in json.loads(done.stdout)["backends"] if e["backend"] == "ort")
+    assert not entry["works"]
+    assert reason in entry["remedy"]
+    assert "pip install --force-reinstall onnxruntime" in entry["remedy"]
+
+
+def test_every_backend_has_a_sample() -> None:
+    assert set(doctor.SAMPLES) == set(plugins.names(backends.__name__))

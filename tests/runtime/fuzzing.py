@@ -1,0 +1,114 @@
+"""Mutants of a real model file, each opened and run as `load` does: what became of them, as JSON.
+
+    python tests/runtime/fuzzing.py FILE COUNT SEED
+
+The hash inside is stamped anew, so that it is not what refuses them. A process of its own serves all
+mutants that it survives; the parent, which is this one, opens what it survived. It must not crash.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+
+from edgewright.runtime import backends, isolation, load
+from edgewright.runtime.contract import CONTRACT_KEY, ZERO_HASH, stamp
+from edgewright.runtime.errors import EdgewrightError
+
+EXTREMES = (0, 1, 2, 3, 4, 0x7F, 0x80, 0xFF, 0x7FFF, 0xFFFF, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF, 0xFFFFFFFE)
+
+
+class Warm(isolation.IsolatedSession):
+    """Tries all files in one process, until one of them ends it."""
+
+    serving: subprocess.Popen[bytes] | None = None
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        if Warm.serving is None or Warm.serving.poll() is not None:
+            Warm.serving = super()._start()
+        return Warm.serving
+
+    def close(self) -> None:
+        pass
+
+
+def mutate(raw: bytes, places: np.ndarray, random: np.random.Generator) -> bytes:
+    """A few changes of one kind or another at some of `places`."""
+    changed = bytearray(raw)
+    for _ in range(int(random.choice([1, 1, 2, 4, 16]))):
+        place = int(random.choice(places)) % max(len(changed), 1)
+        kind = random.integers(6)
+        if kind == 0:
+            changed[place] ^= 1 << int(random.integers(8))
+        elif kind == 1:
+            changed[place] = int(random.integers(256))
+        elif kind == 2:
+            width = int(random.choice([1, 2, 4]))
+            value = int(random.choice(EXTREMES)) & (256**width - 1)
+            changed[place : place + width] = value.to_bytes(width, "little")
+        elif kind == 3:  # a piece of the file again
+            start, size = int(random.choice(places)), int(random.integers(1, 64))
+            changed[place : place + size] = raw[start : start + size]
+        elif kind == 4:
+            del changed[place : place + int(random.integers(1, 16))]
+        elif random.integers(8) == 0:
+            del changed[place:]
+        else:
+            changed[place:place] = random.bytes(int(random.integers(1, 8)))
+    return bytes(changed)
+
+
+def structure(raw: bytes) -> np.ndarray:
+    """Where a change does more than change a weight: outside of long runs that hold no zero."""
+    zero = np.flatnonzero(np.frombuffer(raw, np.uint8) == 0)
+    near = np.zeros(len(raw), bool)
+    for offset in range(-24, 25):
+        near[np.clip(zero + offset, 0, len(raw) - 1)] = True
+    edges = np.r_[0:2000, max(0, len(raw) - 12_000) : len(raw)]
+    return np.unique(np.r_[edges[edges < len(raw)], np.flatnonzero(near)[::5]])
+
+
+def main(path: Path, count: int, seed: int) -> None:
+    random = np.random.default_rng(seed)
+    raw = path.read_bytes()
+    entry = backends.for_path(path).read(path).metadata[CONTRACT_KEY]
+    unset = raw.replace(json.loads(entry)["sha256"].encode(), ZERO_HASH.encode())
+    places = structure(unset)
+    fates: Counter[str] = Counter()
+    slowest = 0.0
+    isolation.IsolatedSession = Warm  # type: ignore[misc]
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ["EDGEWRIGHT_CACHE"] = f"{folder}/cache"
+        mutant = Path(folder, f"mutant{path.suffix}")
+        for number in range(count):
+            changed = mutate(unset, places, random)
+            mutant.write_bytes(stamp(changed) if changed.count(ZERO_HASH.encode()) == 1 else changed)
+            start = time.monotonic()
+            try:
+                with load(mutant) as predictor:
+                    image = np.full((1, *predictor.contract.input.shape), 128, np.uint8)
+                    fates["ran"] += predictor.scores(image).dtype == np.float32
+            except EdgewrightError as failure:
+                crashed = "its interpreter" in str(failure)
+                fates["crashed elsewhere" if crashed else "refused"] += 1
+            except BaseException:
+                Path(f"mutant-{seed}-{number}{path.suffix}").write_bytes(mutant.read_bytes())
+                raise
+            slowest = max(slowest, time.monotonic() - start)
+    if Warm.serving is not None:
+        Warm.serving.kill()
+    status = Path("/proc/self/status")
+    peak = int(status.read_text().split("VmHWM:")[1].split()[0]) * 1024 if status.exists() else 0
+    print(json.dumps({**fates, "slowest_seconds": slowest, "peak_rss_bytes": peak}))  # noqa: T201
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]))

@@ -1,0 +1,82 @@
+"""What a graph adds up to, by hand on a small one."""
+
+from __future__ import annotations
+
+import pytest
+
+from edgewright.runtime.graph import Graph, Node, Shape, Tensor, broadcast
+
+
+def activation(name: str, *shape: int, dtype: str = "int8") -> Tensor:
+    return Tensor(name=name, shape=shape, dtype=dtype)
+
+
+def constant(name: str, size: int) -> Tensor:
+    return Tensor(name=name, shape=(size,), dtype="int8", stored_bytes=size)
+
+
+def node(operator: str, inputs: str, outputs: str, macs: int | None = 0) -> Node:
+    return Node(operator=operator, inputs=tuple(inputs), outputs=tuple(outputs), macs=macs)
+
+
+@pytest.fixture
+def residual() -> Graph:
+    """a -> CONV -> b -> CONV -> c, then ADD(a, c) -> d; the packed weight is unpacked first."""
+    tensors = [
+        activation("a", 1, 10),
+        activation("b", 1, 40),
+        activation("c", 1, 10),
+        activation("d", 1, 10, dtype="float32"),
+        activation("u", 1000),
+        constant("v", 7),
+        constant("w", 5),
+    ]
+    nodes = [
+        node("DEQUANTIZE", "v", "u"),
+        node("CONV", "auw", "b", 400),
+        node("CONV", "bw", "c", 300),
+        node("ADD", "ac", "d"),
+    ]
+    return Graph(tensors={t.name: t for t in tensors}, nodes=nodes, inputs=["a"], outputs=["d"])
+
+
+def test_peak_memory_counts_what_is_still_needed_and_no_constant(residual: Graph) -> None:
+    assert residual.peak_bytes() == 10 + 40 + 10  # a is kept for the addition
+
+
+def test_an_unknown_shape_makes_the_peak_unknown(residual: Graph) -> None:
+    tensors = {**residual.tensors, "c": Tensor(name="c", shape=None, dtype="int8")}
+    assert Graph(**{**vars(residual), "tensors": tensors}).peak_bytes() is None
+
+
+def test_a_shared_constant_is_counted_once(residual: Graph) -> None:
+    assert [layer.stored_bytes for layer in residual.layers()] == [7, 5, 0, 0]
+    assert [layer.output for layer in residual.layers()] == ["u", "b", "c", "d"]
+    assert [tensor.name for tensor in residual.constants()] == ["v", "w"]
+
+
+def test_operators_and_multiplications(residual: Graph) -> None:
+    assert residual.operators() == {"CONV": 2, "ADD": 1, "DEQUANTIZE": 1}
+    assert residual.macs() == (700, 0)
+    unknown = Graph(**{**vars(residual), "nodes": [*residual.nodes, node("CONV", "d", "d", None)]})
+    assert unknown.macs() == (700, 1)
+
+
+@pytest.mark.parametrize(
+    ("shape", "dtype", "size"),
+    [
+        ((3,), "int4", 2),
+        ((2, 2), "float32", 16),
+        ((), "int64", 8),
+        ((2,), "string", None),
+        (None, "int8", None),
+    ],
+)
+def test_bytes(shape: Shape | None, dtype: str, size: int | None) -> None:
+    assert Tensor(name="t", shape=shape, dtype=dtype).bytes == size
+
+
+def test_broadcasting() -> None:
+    assert broadcast((3, 1, 4), (2, 1), ()) == (3, 2, 4)
+    assert broadcast((3,), (2,)) is None
+    assert broadcast((3,), None) is None

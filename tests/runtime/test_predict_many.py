@@ -1,0 +1,121 @@
+"""Many pictures give, in order, what each gives alone; a bad one is reported in its place."""
+
+from __future__ import annotations
+
+import io
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from edgewright.export.exporter import Result
+from edgewright.runtime import FailedImage, Predictor, load
+from edgewright.runtime.backends import Pixels
+from edgewright.runtime.errors import ImageError, InputError
+from edgewright.runtime.manifest import Bundle
+from edgewright.runtime.verification import GOLDEN_INPUTS, read_golden
+
+
+@pytest.fixture(scope="module")
+def images(exported: tuple[Path, Result]) -> list[Pixels]:
+    return list(read_golden(Bundle.open(exported[0]))[GOLDEN_INPUTS])
+
+
+@pytest.fixture(params=["tflite-int8", "onnx-float32"])
+def predictor(request: pytest.FixtureRequest, exported: tuple[Path, Result]) -> Iterator[Predictor]:
+    with load(exported[0], variant=request.param) as opened:
+        yield opened
+
+
+@pytest.mark.parametrize("workers", [None, 1, 2, 5])
+@pytest.mark.parametrize("batch", [None, 3])
+def test_order_and_answers_are_those_of_one_by_one(
+    predictor: Predictor, images: list[Pixels], workers: int | None, batch: int | None
+) -> None:
+    expected = [predictor.predict(image, k=2) for image in images] * 3
+    assert list(predictor.predict_many(images * 3, k=2, workers=workers, batch=batch)) == expected
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+@pytest.mark.parametrize("batch", [1, 4])
+def test_a_bad_picture_is_reported_in_its_place_and_ends_nothing(
+    predictor: Predictor, images: list[Pixels], workers: int, batch: int
+) -> None:
+    found = list(predictor.predict_many([b"bad", *images, "nowhere.png"], workers=workers, batch=batch))
+    assert found[1:-1] == [predictor.predict(image) for image in images]
+    for failed, source in ((found[0], b"bad"), (found[-1], "nowhere.png")):
+        assert isinstance(failed, FailedImage)
+        assert failed.source == source
+        assert isinstance(failed.error, ImageError)
+
+
+@pytest.mark.parametrize(("workers", "batch"), [(1, 1), (2, 3), (4, 1)])
+def test_no_more_is_taken_than_was_promised(
+    predictor: Predictor, images: list[Pixels], workers: int, batch: int
+) -> None:
+    taken = 0
+
+    def endless() -> Iterator[Pixels]:
+        nonlocal taken
+        while True:
+            taken += 1
+            yield images[taken % len(images)]
+
+    stream = predictor.predict_many(endless(), workers=workers, batch=batch)
+    for given in range(1, 20):
+        next(stream)
+        assert taken - given <= 2 * workers * batch
+
+
+def test_a_stream_that_is_left_leaves_no_thread(predictor: Predictor, images: list[Pixels]) -> None:
+    before = threading.active_count()
+    stream = predictor.predict_many(iter(images), workers=3)
+    next(stream)
+    assert threading.active_count() > before
+    stream.close()  # type: ignore[attr-defined]
+    assert threading.active_count() == before
+    assert len(predictor.predict(images[0])) == 5
+
+
+def test_what_the_source_of_images_raises_comes_through(predictor: Predictor, images: list[Pixels]) -> None:
+    def broken() -> Iterator[Pixels]:
+        yield from images[:2]
+        raise OSError("the camera is gone")
+
+    with pytest.raises(OSError, match="camera"):
+        list(predictor.predict_many(broken(), workers=2))
+
+
+def test_no_image_gives_nothing(predictor: Predictor) -> None:
+    assert list(predictor.predict_many([], workers=2)) == []
+
+
+@pytest.mark.parametrize("what", ["k", "workers", "batch"])
+def test_a_number_below_one_is_refused_before_any_image_is_taken(predictor: Predictor, what: str) -> None:
+    with pytest.raises(InputError, match=f"expected {what} of at least 1, got 0"):
+        predictor.predict_many(iter([]), **{what: 0})  # type: ignore[arg-type]
+
+
+def test_streams_may_run_at_the_same_time_and_a_closed_predictor_ends_them(
+    predictor: Predictor, images: list[Pixels]
+) -> None:
+    expected = [predictor.predict(image) for image in images]
+    first, second = (predictor.predict_many(images, workers=2) for _ in range(2))
+    assert [(next(first), next(second)) for _ in images] == [(one, one) for one in expected]
+    third = predictor.predict_many(images, workers=2)
+    predictor.close()
+    with pytest.raises(InputError, match="is closed"):
+        list(third)
+
+
+def test_encoded_pictures_are_decoded_by_the_workers(predictor: Predictor) -> None:
+    noise = np.random.default_rng(3).integers(0, 256, (6, 40, 50), np.uint8)
+    encoded = []
+    for array in noise:
+        memory = io.BytesIO()
+        Image.fromarray(array).save(memory, "PNG")
+        encoded.append(memory.getvalue())
+    assert list(predictor.predict_many(encoded, workers=2)) == [predictor.predict(a) for a in noise]
