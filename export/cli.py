@@ -22,7 +22,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--variants",
         metavar="LIST",
-        help="comma-separated, such as tflite-int8,onnx-float32 (default: usual six; a wrong one lists all)",
+        help="comma-separated, such as tflite-int8,onnx-float32 or prune80+tflite-int8, with passes in front "
+        "(pruneNN, prune2x4, clusterNN, qat, finetune) (default: usual six; a wrong one lists all)",
     )
     parser.add_argument(
         "--max-drop",
@@ -41,6 +42,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--seed", type=int, default=0, help="draws the calibration images (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--finetune-epochs",
+        type=int,
+        default=6,
+        metavar="N",
+        help="how long each pass trains at most (default: %(default)s)",
     )
     parser.add_argument(
         "--batch",
@@ -84,6 +92,7 @@ def run(arguments: argparse.Namespace) -> int:
             overwrite=arguments.overwrite,
             data=arguments.data,
             data_dir=arguments.data_dir,
+            finetune_epochs=arguments.finetune_epochs,
             edge=Edge(batch=arguments.batch, dtype=arguments.io),
             given=model_options.given(arguments),
         ),

@@ -7,7 +7,7 @@ import dataclasses
 import gzip
 import platform
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,10 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgewright.export import calibration as calibrating
-from edgewright.export import formats, gate, job
+from edgewright.export import formats, gate, job, tuning
 from edgewright.export.model import ONE_IMAGE, Edge
 from edgewright.export.scoring import Pending, Scored, scorer
 from edgewright.export.source import DataOptions, Given, Source, open_source
+from edgewright.export.tuning import Tuned
 from edgewright.export.variants import Variant
 from edgewright.runtime import console, files, plugins
 from edgewright.runtime.backends import Scores
@@ -38,6 +39,7 @@ from edgewright.runtime.verification import GOLDEN_INPUTS, GOLDEN_REFERENCE
 from edgewright.train import datasets
 from edgewright.train.stack import versions
 
+FINETUNE_EPOCHS = 6
 GOLDEN_IMAGES = 16
 GOLDEN_MARGIN = 0.25  # between the two best scores: rounding on another machine does not turn it
 FLOAT_TOLERANCE = 1e-5
@@ -52,8 +54,9 @@ class Options:
     """What a user may set of an export.
 
     `max_drop` is the largest accuracy drop that passes, a share; `data` and `data_dir` say where the
-    checkpoint's data set lies if not where it was; `given` is what a model that is no checkpoint
-    does not say itself; `edge` is what every file takes.
+    checkpoint's data set lies if not where it was; `finetune_epochs` is how long each pass trains at
+    most; `given` is what a model that is no checkpoint does not say itself; `edge` is what every file
+    takes.
     """
 
     out: Path
@@ -65,6 +68,7 @@ class Options:
     data: str | None = None
     data_dir: Path | None = None
     edge: Edge = ONE_IMAGE
+    finetune_epochs: int = FINETUNE_EPOCHS
     given: Given = field(default_factory=Given)
 
 
@@ -109,7 +113,14 @@ def export(path: Path, options: Options) -> Result:
         raise InputError(
             f"expected a largest drop from 0 up to 1 (0.01 is one point), got {options.max_drop:g}"
         )
-    for module in ("tensorflow", *(m for v in options.variants for m in formats.get(v.format).modules)):
+    if options.finetune_epochs < 1:
+        raise InputError(f"expected --finetune-epochs of at least 1, got {options.finetune_epochs}")
+    passing = ("tf_keras", "tensorflow_model_optimization") if any(v.passes for v in options.variants) else ()
+    for module in (
+        "tensorflow",
+        *passing,
+        *(m for v in options.variants for m in formats.get(v.format).modules),
+    ):
         if not plugins.installed(module):
             raise MissingExtraError(f"{module}, which export needs,", "export")
     if not 0 <= options.seed < 2**32:
@@ -125,7 +136,17 @@ def export(path: Path, options: Options) -> Result:
     with job.Child(options.edge) as child:
         source = open_source(path, options.given, data, options.variants, child.load)
         with files.new_folder(options.out, overwrite=options.overwrite, ours=ours) as (folder, scratch):
-            work = _Export(source, options, child, folder, scratch)
+            tuned = {}
+            if source.training is not None:
+                tuned = tuning.run(
+                    source.model,
+                    source.training,
+                    options.variants,
+                    options.finetune_epochs,
+                    options.seed,
+                    scratch,
+                )
+            work = _Export(source, options, child, tuned, folder, scratch)
             work.convert_and_judge()
             work.write_bundle()
     notes = (*source.notes, *([FAR_BELOW] if source.foreign else []))
@@ -141,9 +162,15 @@ class _Export:
     """One export under way. `folder` becomes the bundle, `scratch` is thrown away."""
 
     def __init__(
-        self, source: Source, options: Options, child: job.Child, folder: Path, scratch: Path
+        self,
+        source: Source,
+        options: Options,
+        child: job.Child,
+        tuned: Mapping[str, Tuned],
+        folder: Path,
+        scratch: Path,
     ) -> None:
-        self.source, self.options, self.child = source, options, child
+        self.source, self.options, self.child, self.tuned = source, options, child, tuned
         self.folder, self.scratch = folder, scratch
         self.reference: dict[str, Any] = {}
         self.outcomes: list[Outcome] = []
@@ -153,7 +180,8 @@ class _Export:
     def convert_and_judge(self) -> None:
         variants = self.options.variants
         contracts = [self._contract(variant.name) for variant in variants]
-        job.prepare(self.scratch, variants, contracts, self.source.calibration, self.source.test)
+        models = {chain: tuned.model for chain, tuned in self.tuned.items()}
+        job.prepare(self.scratch, variants, contracts, self.source.calibration, self.source.test, models)
         conversions: dict[str, dict[str, Any]] = {}
         pending: dict[str, Pending] = {}
         failed: dict[str, str] = {}
@@ -248,10 +276,15 @@ class _Export:
                     output=scored.output,
                     tolerance=_tolerance(variant, scored, parity),
                     parity=parity,
-                    conversion={"scheme": variant.settings.summary, **conversion},
+                    passes=variant.passes,
+                    conversion={"scheme": variant.settings.summary, **conversion, **self._training(variant)},
                 )
             )
         return outcome
+
+    def _training(self, variant: Variant) -> dict[str, Any]:
+        """How the passes of a variant have trained, for its entry in the manifest."""
+        return {"passes": list(self.tuned[variant.chain].record)} if variant.passes else {}
 
     def write_bundle(self) -> None:
         """Golden outputs and manifest; leaves the folder empty if no variant passed."""
@@ -282,6 +315,7 @@ class _Export:
                 "edgewright",
                 "tensorflow",
                 "keras",
+                *(("tf-keras", "tensorflow-model-optimization") if self.tuned else ()),
                 "tf2onnx",
                 "onnx",
                 "onnxruntime",
