@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 _MOST_VALUES = 256  # a layer with more distinct weights is not clustered
 _OUTPUT_ONLY = ("Rescaling", "Resizing")  # without weights; TFMOT has to be told that it may
-_RANGES = tuple(f"{what}_{end}" for what in ("activation", "output", "layer") for end in ("min", "max"))
+_RANGES = tuple(f"{what}_{end}" for what in ("activation", "output") for end in ("min", "max"))
 _STEP = 0.001  # of the way that TFMOT moves a range
 _START = 4  # batches, the later ones seen through the ranges that the earlier have set
 _WITH_ITS_CONVOLUTION = "BatchNormalization"
@@ -69,9 +69,9 @@ class Qat:
             {"Default8BitOutputQuantizeConfig": configs.Default8BitOutputQuantizeConfig}
         ):
             model = tfmot.quantize_apply(annotated, _scheme(tuner))
+        _read_raw_pixels(model, tuner.input_range)
         _start_ranges(model, [tuner.batch(i) for i in range(_START)])
         tuner.fit(model)
-        _read_raw_pixels(model, tuner.input_range)
         return model
 
 
@@ -145,7 +145,7 @@ def _start_ranges(model: Any, batches: Sequence[NDArray[np.float32]]) -> None:
 
 
 def _read_raw_pixels(model: Any, input_range: tuple[float, float]) -> None:
-    """Let the input's quantization take a pixel as it is, whatever pixels the last batches held."""
+    """Let the input's quantization take a pixel as it is. Training widens this range only, to the same."""
     (quantize,) = (layer for layer in model.layers if type(layer).__name__ == "QuantizeLayer")
     for variable in quantize.weights:
         for end, value in zip(("_min", "_max"), input_range, strict=True):
