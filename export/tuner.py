@@ -117,7 +117,7 @@ class Tuner:
                 are not kept.
 
         Raises:
-            TrainingError: the loss is no finite number, with the step.
+            TrainingError: the loss or a weight is no finite number, with the step.
         """
         rate = self.tf_keras.optimizers.schedules.CosineDecay(LEARNING_RATE, self.steps)
         model.compile(self.tf_keras.optimizers.Adam(rate), loss_of(self.tf_keras, self._recipe, self._head))
@@ -154,21 +154,25 @@ class Tuner:
             def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
                 step, loss = self._done + batch + 1, logs["loss"]
                 if not math.isfinite(loss):
-                    raise TrainingError(
-                        f"expected a finite loss while fine-tuning, got {loss} at step {step} of "
-                        f"{tuner.steps}"
-                    )
+                    raise self._failure(f"a finite loss while fine-tuning, got {loss}", step)
                 tuner._report(step / tuner.steps, f"step {step}, loss {loss:.4f}")
 
             def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+                step = self._done + tuner._per_epoch
+                if not all(np.isfinite(variable.numpy()).all() for variable in model.weights):
+                    # TensorFlow's relu makes 0 of NaN on CPUs: the loss may never show it.
+                    raise self._failure("finite weights while fine-tuning, got NaN or infinity", step)
                 guessed = metrics.probabilities(scores_of(tuner._x), tuner._head)
                 self._history.append(metrics.summary(guessed, tuner._y))
-                if self._done + tuner._per_epoch < ready_at:
+                if step < ready_at:
                     return
                 if self._best < 0 or self._history[-1]["loss"] < self._history[self._best]["loss"]:
                     self._best = epoch
                     self._kept = [(variable, variable.numpy()) for variable in model.weights]
                 self.model.stop_training = epoch - self._best >= _PATIENCE
+
+            def _failure(self, what: str, step: int) -> TrainingError:
+                return TrainingError(f"expected {what} at step {step} of {tuner.steps}; look at the data")
 
             def keep_best(self) -> None:
                 for variable, value in self._kept:

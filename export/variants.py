@@ -57,7 +57,7 @@ def parse(text: str) -> list[Variant]:
     for name in (part.strip() for part in text.split(",")):
         *chain, last = name.split(passes.SEPARATOR)
         if last not in everything:
-            if chain and not set(last) & {"-"}:
+            if passes.is_one(last):
                 passes.check([*chain, last], "")
             raise UnknownNameError("variant", last, everything)
         passes.check(chain, last)

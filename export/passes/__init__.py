@@ -66,6 +66,11 @@ def get(name: str) -> Pass:
     raise UnknownNameError("pass", name, [example for family in families for example in family.examples])
 
 
+def is_one(name: str) -> bool:
+    """Whether there is a pass `name`. Raises `InputError`: one with a number that cannot be."""
+    return any(family.takes(name) for family in _families())
+
+
 def check(chain: Sequence[str], variant: str) -> None:
     """See that the passes of `chain` can run in this order and before `variant` (`FORMAT-SCHEME`).
 
@@ -74,12 +79,11 @@ def check(chain: Sequence[str], variant: str) -> None:
             not for; none.
     """
     found = [get(name) for name in chain]
-    for (first, before), (second, after) in zip(
-        zip(chain, found, strict=True), list(zip(chain, found, strict=True))[1:], strict=False
-    ):
-        if after.rank == before.rank:
+    for i in range(1, len(chain)):
+        first, second = chain[i - 1 : i + 1]
+        if found[i].rank == found[i - 1].rank:
             raise InputError(f"expected one of {first} and {second}, got both; leave one out")
-        if after.rank < before.rank:
+        if found[i].rank < found[i - 1].rank:
             raise InputError(
                 f"expected {second} before {first}, got {first}{SEPARATOR}{second}: {second} trains the "
                 f"weights on and undoes what {first} has made of them"
