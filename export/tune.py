@@ -45,6 +45,7 @@ def _work(next_task: Callable[[], dict[str, Any]], report: Callable[[Event], Non
             report(Event(kind="progress", share=share, note=note))
 
     *earlier, name = task["chain"]
+    chosen = passes.get(name)
     tuner = Tuner(
         model,
         recipe=recipe.named(task["recipe"]),
@@ -54,11 +55,12 @@ def _work(next_task: Callable[[], dict[str, Any]], report: Callable[[Event], Non
         epochs=task["epochs"],
         seed=task["seed"],
         earlier=earlier,
+        keep_augmentation=not chosen.fake_quantizes,  # TFMOT cannot quantize what is before such layers
         report=progress,
     )
+    plain = bridge.to_tf_keras(model).model
     for asked in task["asked"]:  # all of them before the first is trained
-        passes.get(asked).check(tuner.model)
-    chosen = passes.get(name)
+        passes.get(asked).check(plain)
     tuned = chosen.apply(name, tuner)
     if chosen.fake_quantizes:
         _save(tuned, out / SAVED_MODEL)

@@ -63,9 +63,11 @@ class Tuner:
         epochs: int,
         seed: int,
         earlier: Sequence[str] = (),
+        keep_augmentation: bool = False,
         report: Report = lambda share, note: None,
     ) -> None:
-        """`model` is the Keras 3 model; `earlier` are the passes that have made it what it is.
+        """`model` is the Keras 3 model; `earlier` are the passes that have made it what it is;
+        `keep_augmentation` trains through its layers such as RandomFlip, which else are left out.
 
         Raises:
             BridgeError: tf_keras cannot be given it.
@@ -77,7 +79,9 @@ class Tuner:
         self._earlier, self._report, self._epochs = earlier, report, epochs
         self.tf_keras.utils.set_random_seed(seed)
         self._prepare = partial(scale, input_range=input_range)
-        self.bridged = to_tf_keras(model, images=self._prepare(examples.x[:64]))
+        self.bridged = to_tf_keras(
+            model, keep_augmentation=keep_augmentation, images=self._prepare(examples.x[:64])
+        )
         self.model = self.bridged.model
         count = len(examples.x_validation)
         frozen = [layer for layer in self.model.layers if layer.weights and not layer.trainable]

@@ -123,6 +123,15 @@ def test_a_frozen_base_is_unfrozen_but_its_statistics_and_its_epochs_are_short(
         assert kept == (type(layer).__name__ not in ("Conv2D", "Dense"))
 
 
+def test_augmentation_in_the_model_is_trained_through_where_asked(keras: Any, make_tuner: MakeTuner) -> None:
+    flip = keras.layers.RandomFlip(name="flip")
+    layers = [keras.Input((14, 14, 3)), flip, keras.layers.Flatten(), keras.layers.Dense(10, "softmax")]
+    model = keras.Sequential(layers)
+    kinds = [type(layer).__name__ for layer in make_tuner(model, keep_augmentation=True).model.layers]
+    assert "RandomFlip" in kinds
+    assert "RandomFlip" not in [type(layer).__name__ for layer in make_tuner(model).model.layers]
+
+
 def test_what_tf_keras_cannot_be_given_is_refused_by_its_layer(keras: Any, make_tuner: MakeTuner) -> None:
     image = keras.Input((14, 14, 3))
     rows = keras.layers.Reshape((14, 42))(image)
