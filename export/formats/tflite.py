@@ -184,7 +184,8 @@ def _int8(network: Network, calibration: Images) -> tuple[bytes, dict[str, Any]]
     }
     if not network.fake_quantized and (narrowed := logits.narrow(raw, _float32_file(network), calibration)):
         raw, chosen["logits"] = narrowed
-    _check_input(raw, network.input_range if pixels else (0.0, 255.0))
+    if pixels or not network.fake_quantized:  # else floats are scaled before training's own quantization
+        _check_input(raw, network.input_range if pixels else (0.0, 255.0))
     return raw, chosen
 
 
