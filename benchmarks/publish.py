@@ -44,7 +44,8 @@ def train_row(found: jsonio.JsonObject) -> Row:
 
 def export_rows(manifest: Manifest) -> list[Row]:
     """A row for the Keras model and one a variant, those left out included."""
-    common = {"recipe": manifest.name, "seed": manifest.calibration["seed"]}
+    data = manifest.provenance["data"]["name"]
+    common = {"recipe": manifest.name, "data": data, "seed": manifest.calibration["seed"]}
     reference = manifest.reference
     rows: list[Row] = [
         {**common, "variant": "keras-float32", "verdict": "reference", "reason": ""}

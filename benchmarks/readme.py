@@ -79,6 +79,7 @@ def _train(rows: Rows, _: Mapping[str, Any]) -> str:
 def _export(rows: Rows, _: Mapping[str, Any]) -> str:
     columns = (
         "recipe",
+        "data",
         "variant",
         "bytes",
         "gzip",
@@ -101,9 +102,10 @@ def _export(rows: Rows, _: Mapping[str, Any]) -> str:
                 f"{row['tie_agreement']:.4f}",
                 f"{row['max_abs_error']:.2g}",
             ]
-        return (f"`{row['recipe']}`", f"`{row['variant']}`", *sizes, accuracy, *compared, row["verdict"])
+        named = (f"`{row['recipe']}`", row["data"], f"`{row['variant']}`")
+        return (*named, *sizes, accuracy, *compared, row["verdict"])
 
-    return _markdown(columns, [line(row) for row in rows], left=2)
+    return _markdown(columns, [line(row) for row in rows], left=3)
 
 
 def _bench(rows: Rows, environment: Mapping[str, Any]) -> str:

@@ -64,7 +64,8 @@ class Cache:
             filling = aside / "entry"
             filling.mkdir()
             yield filling
-            listed = {path.name: files.sha256_of(path) for path in sorted(filling.iterdir())}
+            inside = sorted(path for path in filling.rglob("*") if path.is_file())
+            listed = {path.relative_to(filling).as_posix(): files.sha256_of(path) for path in inside}
             with contextlib.suppress(OSError):  # another export may have been first
                 (filling / _LIST).write_bytes(jsonio.dump(listed))
                 filling.rename(self._place(parts))
@@ -76,7 +77,7 @@ class Cache:
 
     def _forget_oldest(self) -> None:
         entries = [path for path in self._folder.iterdir() if not path.name.startswith(".")]
-        sizes = {path: sum(file.stat().st_size for file in path.iterdir()) for path in entries}
+        sizes = {path: sum(f.stat().st_size for f in path.rglob("*")) for path in entries}
         excess = sum(sizes.values()) - _MOST_BYTES
         for path in sorted(entries, key=lambda path: path.stat().st_mtime):
             if excess <= 0:
@@ -89,7 +90,10 @@ class Cache:
 def _code() -> str:
     """SHA-256 of the sources that an export runs: another edition of them may make something else."""
     sha = hashlib.sha256()
-    for package in ("edgewright.export", "edgewright.export.formats", "edgewright.runtime.backends"):
+    for package in (
+        *("edgewright.export", "edgewright.export.formats", "edgewright.export.passes"),
+        *("edgewright.train", "edgewright.train.recipes", "edgewright.runtime.backends"),
+    ):
         for source in sorted(resources.files(package).iterdir(), key=lambda source: source.name):
             if source.name.endswith(".py"):
                 sha.update(source.read_bytes())

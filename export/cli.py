@@ -28,7 +28,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--variants",
         metavar="LIST",
-        help="comma-separated, such as tflite-int8,onnx-float32 or all (default: the usual six)",
+        help="comma-separated, such as tflite-int8,onnx-float32 or prune80+tflite-int8, with passes in front "
+        "(pruneNN, prune2x4, clusterNN, qat, finetune) or all variants without (default: the usual six)",
     )
     parser.add_argument(
         "--max-drop",
@@ -47,6 +48,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--seed", type=int, default=0, help="draws the calibration images (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--finetune-epochs",
+        type=int,
+        default=6,
+        metavar="N",
+        help="how long each pass trains at most (default: %(default)s)",
     )
     parser.add_argument(
         "--batch",
@@ -94,6 +102,7 @@ def run(arguments: argparse.Namespace) -> int:
             overwrite=arguments.overwrite,
             data=arguments.data,
             data_dir=arguments.data_dir,
+            finetune_epochs=arguments.finetune_epochs,
             edge=Edge(batch=arguments.batch, dtype=arguments.io),
             given=model_options.given(arguments),
         ),

@@ -7,7 +7,7 @@ import dataclasses
 import gzip
 import platform
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,11 +16,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgewright.export import calibration as calibrating
-from edgewright.export import formats, gate, job
+from edgewright.export import formats, gate, job, tuning
 from edgewright.export.model import ONE_IMAGE, Edge
 from edgewright.export.scoring import Scored, scorer
 from edgewright.export.source import DataOptions, Given, Source, open_source
 from edgewright.export.steps import Steps
+from edgewright.export.tuning import Tuned
 from edgewright.export.variants import Variant
 from edgewright.runtime import console, files, plugins
 from edgewright.runtime.backends import Scores
@@ -40,6 +41,7 @@ from edgewright.train import datasets
 from edgewright.train.stack import versions
 
 LABELS = "labels.txt"  # for apps that read no manifest
+FINETUNE_EPOCHS = 6
 GOLDEN_IMAGES = 16
 GOLDEN_MARGIN = 0.25  # between the two best scores: rounding on another machine does not turn it
 FLOAT_TOLERANCE = 1e-5
@@ -54,8 +56,9 @@ class Options:
     """What a user may set of an export.
 
     `max_drop` is the largest accuracy drop that passes, a share; `data` and `data_dir` say where the
-    checkpoint's data set lies if not where it was; `given` is what a model that is no checkpoint
-    does not say itself; `edge` is what every file takes.
+    checkpoint's data set lies if not where it was; `finetune_epochs` is how long each pass trains at
+    most; `given` is what a model that is no checkpoint does not say itself; `edge` is what every file
+    takes.
     """
 
     out: Path
@@ -67,6 +70,7 @@ class Options:
     data: str | None = None
     data_dir: Path | None = None
     edge: Edge = ONE_IMAGE
+    finetune_epochs: int = FINETUNE_EPOCHS
     given: Given = field(default_factory=Given)
 
 
@@ -111,7 +115,14 @@ def export(path: Path, options: Options) -> Result:
         raise InputError(
             f"expected a largest drop from 0 up to 1 (0.01 is one point), got {options.max_drop:g}"
         )
-    for module in ("tensorflow", *(m for v in options.variants for m in formats.get(v.format).modules)):
+    if options.finetune_epochs < 1:
+        raise InputError(f"expected --finetune-epochs of at least 1, got {options.finetune_epochs}")
+    passing = ("tf_keras", "tensorflow_model_optimization") if any(v.passes for v in options.variants) else ()
+    for module in (
+        "tensorflow",
+        *passing,
+        *(m for v in options.variants for m in formats.get(v.format).modules),
+    ):
         if not plugins.installed(module):
             raise MissingExtraError(f"{module}, which export needs,", "export")
     if not 0 <= options.seed < 2**32:
@@ -127,7 +138,17 @@ def export(path: Path, options: Options) -> Result:
     with Steps(options.edge) as steps:
         source = open_source(path, options.given, data, options.variants, steps.load)
         with files.new_folder(options.out, overwrite=options.overwrite, ours=ours) as (folder, scratch):
-            work = _Export(source, options, steps, folder, scratch)
+            tuned = {}
+            if source.training is not None:
+                tuned = tuning.run(
+                    source.model,
+                    source.training,
+                    options.variants,
+                    options.finetune_epochs,
+                    options.seed,
+                    scratch,
+                )
+            work = _Export(source, options, steps, tuned, folder, scratch)
             work.convert_and_judge()
             work.write_bundle()
     notes = (*source.notes, *([FAR_BELOW] if source.foreign else []))
@@ -142,8 +163,16 @@ def _ours() -> tuple[str, ...]:
 class _Export:
     """One export under way. `folder` becomes the bundle, `scratch` is thrown away."""
 
-    def __init__(self, source: Source, options: Options, steps: Steps, folder: Path, scratch: Path) -> None:
-        self.source, self.options, self.steps = source, options, steps
+    def __init__(
+        self,
+        source: Source,
+        options: Options,
+        steps: Steps,
+        tuned: Mapping[str, Tuned],
+        folder: Path,
+        scratch: Path,
+    ) -> None:
+        self.source, self.options, self.steps, self.tuned = source, options, steps, tuned
         self.folder, self.scratch = folder, scratch
         self.reference: dict[str, Any] = {}
         self.outcomes: list[Outcome] = []
@@ -161,7 +190,15 @@ class _Export:
         with (
             scorer(self.scratch / job.TEST) as workers,
             contextlib.closing(
-                self.steps.convert(self.scratch, source.model, variants, contracts, source.calibration, test)
+                self.steps.convert(
+                    self.scratch,
+                    source.model,
+                    variants,
+                    contracts,
+                    source.calibration,
+                    test,
+                    {chain: tuned.model for chain, tuned in self.tuned.items()},
+                )
             ) as events,
             console.progress("exporting", total=2 * len(variants)) as bar,
         ):
@@ -255,10 +292,15 @@ class _Export:
                     output=scored.output,
                     tolerance=_tolerance(variant, scored, parity),
                     parity=parity,
-                    conversion={"scheme": variant.settings.summary, **conversion},
+                    passes=variant.passes,
+                    conversion={"scheme": variant.settings.summary, **conversion, **self._training(variant)},
                 )
             )
         return outcome
+
+    def _training(self, variant: Variant) -> dict[str, Any]:
+        """How the passes of a variant have trained, for its entry in the manifest."""
+        return {"passes": list(self.tuned[variant.chain].record)} if variant.passes else {}
 
     def write_bundle(self) -> None:
         """Golden outputs and manifest; leaves the folder empty if no variant passed."""
@@ -291,6 +333,8 @@ class _Export:
                 "edgewright",
                 "tensorflow",
                 "keras",
+                "tf-keras",
+                "tensorflow-model-optimization",
                 "tf2onnx",
                 "onnx",
                 "onnxruntime",

@@ -30,7 +30,8 @@ class Model:
     """A model on disk and what must be known to run it.
 
     `kind` is `keras` (.keras, .h5) or `saved-model`; `size` is the height and width for a network that
-    leaves them open; `unsafe` lets Keras run Python code that the file holds.
+    leaves them open; `unsafe` lets Keras run Python code that the file holds; `fake_quantized` says that
+    it holds the ranges of its 8-bit weights and activations, which training has found.
     """
 
     path: Path
@@ -39,10 +40,16 @@ class Model:
     normalization: Normalization
     size: tuple[int, int] | None = None
     unsafe: bool = False
+    fake_quantized: bool = False
 
     @staticmethod
     def at(
-        path: Path, normalization: Normalization, *, size: tuple[int, int] | None = None, unsafe: bool = False
+        path: Path,
+        normalization: Normalization,
+        *,
+        size: tuple[int, int] | None = None,
+        unsafe: bool = False,
+        fake_quantized: bool = False,
     ) -> Model:
         """Raises `InputError` where no model lies."""
         kind = kind_of(path)
@@ -55,6 +62,7 @@ class Model:
             normalization=normalization,
             size=size,
             unsafe=unsafe,
+            fake_quantized=fake_quantized,
         )
 
     def sizes(self) -> tuple[int, int]:
@@ -70,6 +78,7 @@ class Model:
             "normalization": self.normalization.to_json(),
             "size": list(self.size or ()),
             "unsafe": self.unsafe,
+            "fake_quantized": self.fake_quantized,
         }
 
     @staticmethod
@@ -82,6 +91,7 @@ class Model:
             normalization=Normalization.from_json(obj.object("normalization")),
             size=(size[0], size[1]) if size else None,
             unsafe=obj.flag("unsafe"),
+            fake_quantized=obj.flag("fake_quantized"),
         )
 
 

@@ -31,7 +31,7 @@ class Network:
                 "expected --batch 1 with a SavedModel whose signature takes one image, got another; "
                 "save it with a free batch size"
             )
-        self.normalization = model.normalization
+        self.normalization, self.fake_quantized = model.normalization, model.fake_quantized
         self.shape = self._loaded.shape
         for values in (self.normalization.factor, self.normalization.offset):
             if len(values) not in (1, self.shape[2]):

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from edgewright.export.network import INPUT, OUTPUT
 
@@ -165,3 +166,22 @@ def _numbers(graph: Any) -> dict[str, Any]:
 
     small = [constant for constant in graph.initializer if math.prod(constant.dims) == 1]
     return {constant.name: numpy_helper.to_array(constant).reshape(())[()] for constant in small}
+
+
+def kernels(graph: Any) -> dict[str, NDArray[Any]]:
+    """The constant kernels of convolutions and dense layers as they are stored, output channels first."""
+    from onnx import numpy_helper
+
+    stored = {value.name: value for value in graph.initializer}
+    quantized = {node.output[0]: node.input[0] for node in graph.node if node.op_type == "DequantizeLinear"}
+    result = {}
+    for node in graph.node:
+        if node.op_type not in ("Conv", "Gemm", "MatMul", "MatMulInteger"):
+            continue
+        name = quantized.get(node.input[1], node.input[1])
+        if name not in stored:
+            continue
+        turned = any(a.name == "transB" and a.i for a in node.attribute)
+        array = numpy_helper.to_array(stored[name])
+        result[name] = array if node.op_type == "Conv" or turned else array.T
+    return result

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from edgewright.export import calibration as calibrating
 from edgewright.export.model import Facts, Model, kind_of
+from edgewright.export.tuning import Training
 from edgewright.export.variants import Variant
 from edgewright.runtime import files
 from edgewright.runtime.backends import Scores
@@ -63,7 +64,8 @@ class Source:
     """A model with all that an export needs to know of it.
 
     `calibration` and `test` are raw pixels, uint8 `(n, height, width, channels)`, none of them for
-    calibration where no variant needs any; `notes` are lines for the user.
+    calibration where no variant needs any; `training` is there if a variant has passes; `notes` are lines
+    for the user.
     """
 
     name: str
@@ -76,6 +78,7 @@ class Source:
     test: Images
     test_labels: Labels
     provenance: Mapping[str, Any]
+    training: Training | None = None
     foreign: bool = False
     notes: tuple[str, ...] = ()
 
@@ -121,7 +124,7 @@ def open_source(
     """
     files.mend(path)
     if (path / CHECKPOINT).exists():
-        return _checkpoint(path, given, options, load)
+        return _checkpoint(path, given, options, variants, load)
     if kind_of(path) is None:
         got = f"{path}, which does not exist" if not path.exists() else str(path)
         raise InputError(
@@ -131,7 +134,9 @@ def open_source(
     return _foreign(path, given, options, variants, load)
 
 
-def _checkpoint(folder: Path, given: Given, options: DataOptions, load: Load) -> Source:
+def _checkpoint(
+    folder: Path, given: Given, options: DataOptions, variants: Sequence[Variant], load: Load
+) -> Source:
     for field in dataclasses.fields(Given):
         if getattr(given, field.name) != field.default:
             flag = "input-range, --mean, --std or --bgr" if field.name == "normalization" else field.name
@@ -141,6 +146,8 @@ def _checkpoint(folder: Path, given: Given, options: DataOptions, load: Load) ->
             )
     checkpoint = Checkpoint.open(folder)
     dataset = _dataset_of(checkpoint, options)
+    has_passes = any(variant.passes for variant in variants)
+    training = Training.of(checkpoint, dataset) if has_passes else None
     chosen = calibrating.choose(
         dataset, checkpoint.validation, checkpoint.seed, options.calibration_size, options.seed
     )
@@ -163,6 +170,7 @@ def _checkpoint(folder: Path, given: Given, options: DataOptions, load: Load) ->
         calibration_split="train",
         test=dataset.x_test,
         test_labels=dataset.y_test,
+        training=training,
         provenance={
             "recipe": checkpoint.recipe,
             "model_sha256": checkpoint.model_sha256,
@@ -192,6 +200,12 @@ def _dataset_of(checkpoint: Checkpoint, options: DataOptions) -> Dataset:
 def _foreign(
     path: Path, given: Given, options: DataOptions, variants: Sequence[Variant], load: Load
 ) -> Source:
+    for variant in variants:
+        if variant.passes:
+            raise InputError(
+                f"expected a checkpoint for {variant.name}, whose data and recipe its passes train with, got "
+                f"{path}; make one with edgewright train --model, or leave {variant.chain} out"
+            )
     if given.normalization is None:
         raise InputError(
             f"expected what {path} wants pixels brought to, got nothing of it; add --input-range 0..1, "

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import platform
 import shutil
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -58,6 +58,7 @@ class Steps:
         contracts: Sequence[ModelContract],
         calibration: Images,
         test: str,
+        tuned: Mapping[str, Model],
     ) -> Generator[Event]:
         """Put the variants' files and the model's own scores into `folder`, and say so one by one.
 
@@ -67,13 +68,15 @@ class Steps:
             variants, contracts: what to convert to, and what each file is to say of itself.
             calibration: uint8 `(n, height, width, channels)`.
             test: SHA-256 of the test images.
+            tuned: models that passes made, by `Variant.chain`.
 
         Raises:
             ExportError: as `job.Child.convert`.
         """
         shown, made_from = digest(calibration), {}
         for variant, contract in zip(variants, contracts, strict=True):
-            parts = {**self._parts("convert", model), "contract": contract.to_json()}
+            given = tuned[variant.chain] if variant.passes else model
+            parts = {**self._parts("convert", given), "contract": contract.to_json()}
             made_from[variant.name] = parts | {"images": shown if variant.settings.calibrated else ""}
         of_reference = {**self._parts("reference", model), "images": test}
         kept_reference = self._cache.find(of_reference)
@@ -96,6 +99,7 @@ class Steps:
             [contract for _, contract in missing],
             calibration,
             reference=kept_reference is None,
+            tuned=tuned,
         )
         if self._child is None:
             self._open(model)

@@ -10,6 +10,7 @@ from functools import cache
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,6 +97,36 @@ def constant_sizes(tree: Any) -> dict[int, int]:
         for i, tensor in enumerate(tree.subgraphs[0].tensors)
         if tensor.shape is not None and tree.buffers[tensor.buffer].data is not None
     }
+
+
+def kernels(tree: Any) -> dict[str, NDArray[Any]]:
+    """The constant kernels of convolutions and dense layers as they are stored, output channels first."""
+    from ai_edge_litert.schema_py_generated import TensorType
+
+    dtypes: dict[int, np.dtype[Any]] = {
+        TensorType.FLOAT32: np.dtype("<f4"),
+        TensorType.FLOAT16: np.dtype("<f2"),
+        TensorType.INT8: np.dtype("i1"),
+        TensorType.INT4: np.dtype("i1"),
+    }
+    found = operators(tree)
+    stored = {op.outputs[0]: op.inputs[0] for op in found if op.name == "DEQUANTIZE"}  # float16, weight-only
+    result = {}
+    for op in found:
+        if op.name not in ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED"):
+            continue
+        index = stored.get(op.inputs[1], op.inputs[1])
+        tensor = tree.subgraphs[0].tensors[index]
+        data = tree.buffers[tensor.buffer].data
+        if data is None or tensor.type not in dtypes:
+            continue
+        numbers = np.frombuffer(bytes(data), dtypes[tensor.type])
+        shape = [int(n) for n in tensor.shape]
+        if tensor.type == TensorType.INT4:  # two a byte, the first in the lower half
+            numbers = np.stack([numbers << 4 >> 4, numbers >> 4], axis=1).ravel()[: math.prod(shape)]
+        array = numbers.reshape(shape)
+        result[tensor_name(tree, index)] = np.moveaxis(array, -1, 0) if "DEPTHWISE" in op.name else array
+    return result
 
 
 def quantization(tree: Any, index: int) -> tuple[float, int]:

@@ -1,21 +1,27 @@
-"""Variants by name: a format and a scheme, such as `tflite-int8`."""
+"""Variants by name: passes, a format and a scheme, such as `tflite-int8` or `prune80+tflite-int8`."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from edgewright.export import formats
+from edgewright.export import formats, passes
 from edgewright.export.formats import Scheme
 from edgewright.runtime.errors import UnknownNameError
 
 
 @dataclass(frozen=True, kw_only=True)
 class Variant:
-    """One way to export a model; `name` is `FORMAT-SCHEME`."""
+    """One way to export a model; `name` is `FORMAT-SCHEME`, after the `passes` that come before it."""
 
     name: str
     format: str
     scheme: str
+    passes: tuple[str, ...] = ()
+
+    @property
+    def chain(self) -> str:
+        """The passes as they are written; variants that share them share the fine-tuned model."""
+        return passes.SEPARATOR.join(self.passes)
 
     @property
     def settings(self) -> Scheme:
@@ -28,7 +34,7 @@ class Variant:
 
 
 def known() -> dict[str, Variant]:
-    """Every variant there is, by name; formats in reverse alphabetical order, so TFLite comes first."""
+    """Every variant without passes, by name; formats in reverse alphabetical order, so TFLite comes first."""
     return {
         f"{name}-{scheme}": Variant(name=f"{name}-{scheme}", format=name, scheme=scheme)
         for name in reversed(formats.names())
@@ -44,7 +50,8 @@ def parse(text: str) -> list[Variant]:
     """Variants from a comma-separated list, each once, in the order given; `all` stands for every one.
 
     Raises:
-        UnknownNameError: with the nearest known name.
+        UnknownNameError: a variant or pass that is none, with the nearest known name.
+        InputError: passes in an order that makes no sense, or before a scheme they are not for.
     """
     everything = known()
     chosen: dict[str, Variant] = {}
@@ -52,7 +59,12 @@ def parse(text: str) -> list[Variant]:
         if name == "all":
             chosen |= everything
             continue
-        if name not in everything:
-            raise UnknownNameError("variant", name, everything)
-        chosen[name] = everything[name]
+        *chain, last = name.split(passes.SEPARATOR)
+        if last not in everything:
+            if passes.is_one(last):
+                passes.check([*chain, last], "")
+            raise UnknownNameError("variant", last, everything)
+        passes.check(chain, last)
+        plain = everything[last]
+        chosen[name] = Variant(name=name, format=plain.format, scheme=plain.scheme, passes=tuple(chain))
     return list(chosen.values())

@@ -18,6 +18,7 @@ FOLDERS = ("runtime", "train", "export", "benchmarks")
 HEAVY = (
     *("tensorflow", "keras", "tf_keras", "onnx", "onnxruntime", "ai_edge_litert"),
     *("matplotlib", "sklearn", "tf2onnx", "ai_edge_quantizer", "flatbuffers", "rich", "psutil"),
+    "tensorflow_model_optimization",
 )
 
 
@@ -49,6 +50,7 @@ def test_base_install_is_numpy_and_pillow(pyproject: dict[str, Any]) -> None:
         ("runtime.commands", "HELP", {"predict", "verify", "inspect"}),
         ("train.recipes", "RECIPE", {"fashion-mlp"}),
         ("export.formats", "FORMAT", {"tflite", "onnx"}),
+        ("export.passes", "PASS", {"prune", "cluster", "qat", "finetune"}),
         ("benchmarks.targets", "TARGET", {"local"}),
     ],
 )

@@ -51,6 +51,11 @@ class Bridged:
     model: Any
     pairs: tuple[tuple[Any, Any], ...]
 
+    def of(self, model: Any) -> Bridged:
+        """The same pairs for `model`, a clone of the tf_keras model whose layers kept their names."""
+        pairs = tuple((original, model.get_layer(twin.name)) for original, twin in self.pairs)
+        return Bridged(model=model, pairs=pairs)
+
     def copy_back(self) -> None:
         """Give the Keras 3 model the weights that the tf_keras model has now."""
         for original, twin in self.pairs:
@@ -114,7 +119,7 @@ def to_tf_keras(
         if isinstance(layer, keras.layers.Layer):
             _share_weights(layer, twin)
     bridged = Bridged(model=tf_keras.Model(image, scores, name=names.clean(model.name)), pairs=pairs)
-    _compare(model, bridged, _probe(shape, images))
+    compare(model, bridged, probe(shape, images))
     return bridged
 
 
@@ -303,7 +308,7 @@ def _set_weights(layer: Any, weights: list[NDArray[Any]]) -> None:
         layer.finalize_state()
 
 
-def _probe(shape: tuple[int, ...], images: NDArray[np.float32] | None) -> NDArray[np.float32]:
+def probe(shape: tuple[int, ...], images: NDArray[np.float32] | None) -> NDArray[np.float32]:
     """64 images: the given ones, filled up with noise in their range."""
     given = np.zeros((0, *shape), np.float32) if images is None else np.asarray(images, np.float32)[:_IMAGES]
     low, high = (float(given.min()), float(given.max())) if len(given) else (0.0, 1.0)
@@ -312,7 +317,7 @@ def _probe(shape: tuple[int, ...], images: NDArray[np.float32] | None) -> NDArra
     return np.concatenate([given, noise])
 
 
-def _compare(model: Any, bridged: Bridged, images: NDArray[np.float32]) -> None:
+def compare(model: Any, bridged: Bridged, images: NDArray[np.float32]) -> None:
     """Raises `BridgeError` that names the first layer whose outputs differ, if the scores do."""
     parts = [images[i : i + _AT_A_TIME] for i in range(0, len(images), _AT_A_TIME)]
     expected = np.concatenate([np.asarray(model(part, training=False)) for part in parts])

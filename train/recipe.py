@@ -66,6 +66,15 @@ def get(name: str) -> Recipe:
     return recipe
 
 
+def named(name: str) -> Recipe:
+    """The recipe that a checkpoint names: one of the project's, or `package.module:name` (see `of_model`).
+
+    Raises:
+        UnknownNameError, InputError: there is none.
+    """
+    return of_model(name) if ":" in name else get(name)
+
+
 def where_it_failed(failure: Exception) -> str:
     """One line about what someone else's code raised, with the place."""
     last = traceback.extract_tb(failure.__traceback__)[-1]

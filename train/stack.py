@@ -44,6 +44,20 @@ def import_tf_keras() -> Any:
     return tf_keras
 
 
+def import_tfmot() -> Any:
+    """TensorFlow Model Optimization, which takes tf_keras models only. Raises `MissingExtraError`.
+
+    On import it sets TF_USE_LEGACY_KERAS for this process and its children: import Keras 3 before.
+    """
+    import_tf_keras()
+    try:
+        with quiet_stderr():
+            import tensorflow_model_optimization
+    except ImportError as failure:
+        raise MissingExtraError("tensorflow-model-optimization, which passes need,", "export") from failure
+    return tensorflow_model_optimization
+
+
 @contextlib.contextmanager
 def quiet_stderr() -> Iterator[None]:
     """Hold back what native code prints on standard error; shown after all if the block fails.

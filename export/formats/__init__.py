@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from edgewright.export.weights import Weights
 from edgewright.runtime import plugins
 from edgewright.runtime.contract import ModelContract
 from edgewright.train.datasets import Images
@@ -72,6 +73,10 @@ class Format(Protocol):
             calibration: uint8 `(n, height, width, channels)` training images.
             path: where to write.
         """
+        ...
+
+    def weights(self, path: Path) -> Weights:
+        """The convolution and dense kernels in the file at `path`."""
         ...
 
     def attach(self, path: Path, contract: ModelContract) -> None:

@@ -34,6 +34,7 @@ from typing import Any, TypeAlias
 from edgewright.export import onnx_graph
 from edgewright.export.formats import SMALL_CLASSIFIER, WHY_FLOAT_CLASSIFIER, Conversion, Scheme
 from edgewright.export.network import INPUT, Network
+from edgewright.export.weights import Weights
 from edgewright.runtime.contract import CONTRACT_KEY, ModelContract, stamp
 from edgewright.runtime.errors import ExportError
 from edgewright.train.datasets import Images
@@ -86,6 +87,11 @@ class Onnx:
             tool=tools + (f", onnxruntime {versions('onnxruntime')['onnxruntime']} {tool}" if tool else ""),
             chosen={"opset": OPSET, "ir_version": IR_VERSION, **chosen},
         )
+
+    def weights(self, path: Path) -> Weights:
+        import onnx
+
+        return onnx_graph.kernels(onnx.load(path).graph)
 
     def attach(self, path: Path, contract: ModelContract) -> None:
         import onnx

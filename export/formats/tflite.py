@@ -30,6 +30,7 @@ from numpy.typing import NDArray
 from edgewright.export import logits, tflite_metadata, tflite_tree
 from edgewright.export.formats import SMALL_CLASSIFIER, WHY_FLOAT_CLASSIFIER, Conversion, Scheme
 from edgewright.export.network import Network
+from edgewright.export.weights import Weights
 from edgewright.runtime.contract import ModelContract, stamp
 from edgewright.runtime.errors import ExportError
 from edgewright.train.datasets import Images
@@ -75,6 +76,9 @@ class TFLite:
         path.write_bytes(tflite_tree.write(tree))
         version = versions("tensorflow")["tensorflow"]
         return Conversion(tool=f"tf.lite.TFLiteConverter {version}", chosen=chosen)
+
+    def weights(self, path: Path) -> Weights:
+        return tflite_tree.kernels(tflite_tree.read(path.read_bytes()))
 
     def attach(self, path: Path, contract: ModelContract) -> None:
         path.write_bytes(stamp(tflite_metadata.embed(path.read_bytes(), contract)))
@@ -165,20 +169,23 @@ def _int8(network: Network, calibration: Images) -> tuple[bytes, dict[str, Any]]
     pixels = network.edge.dtype == "uint8"
     converter = _converter(network, network.on_scaled if pixels else network.on_pixels)
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
-    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
-    converter.representative_dataset = lambda: (
-        [network.scaled(sample) if pixels else sample] for sample in _samples(network, calibration)
-    )
+    if not network.fake_quantized:
+        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+        converter.representative_dataset = lambda: (
+            [network.scaled(sample) if pixels else sample] for sample in _samples(network, calibration)
+        )
     converter.inference_input_type = converter.inference_output_type = tf.as_dtype(network.edge.dtype)
     raw = converter.convert()
+    ranges = "training" if network.fake_quantized else "the calibration images"
     chosen = {
         "input": "uint8 pixels by the input's own quantization" if pixels else _RAW_PIXELS,
         "weights": "int8 per channel",
-        "activations": "int8 per tensor, ranges from the calibration images",
+        "activations": f"int8 per tensor, ranges from {ranges}",
     }
-    if narrowed := logits.narrow(raw, _float32_file(network), calibration):
+    if not network.fake_quantized and (narrowed := logits.narrow(raw, _float32_file(network), calibration)):
         raw, chosen["logits"] = narrowed
-    _check_input(raw, network.input_range if pixels else (0.0, 255.0))
+    if pixels or not network.fake_quantized:  # else floats are scaled before training's own quantization
+        _check_input(raw, network.input_range if pixels else (0.0, 255.0))
     return raw, chosen
 
 

@@ -16,8 +16,8 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 ROW_KEYS = {
     "train": "recipe data seed epochs best_epoch seconds parameters train_accuracy validation_accuracy "
     "test_accuracy",
-    "export": "recipe variant accuracy drop drop_low drop_high agreement tie_agreement max_abs_error bytes "
-    "gzip_bytes samples verdict reason seed",
+    "export": "recipe data variant accuracy drop drop_low drop_high agreement tie_agreement max_abs_error "
+    "bytes gzip_bytes samples verdict reason seed",
     "bench": "recipe variant target threads metric value low high unit",
 }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -97,14 +98,20 @@ def build_conv(keras: Any, colour: Dataset) -> BuildConv:
 
 
 @pytest.fixture
-def make_checkpoint(tmp_path: Path) -> MakeCheckpoint:
+def make_checkpoint(tmp_path: Path, write_checkpoint: MakeCheckpoint) -> MakeCheckpoint:
     """Write a checkpoint folder for any Keras model and data set."""
+    return partial(write_checkpoint, tmp_path)
 
-    def make(model: Any, dataset: Dataset, *, name: str = "made", **changes: Any) -> Path:
-        folder = tmp_path / name
+
+@pytest.fixture(scope="session")
+def write_checkpoint() -> MakeCheckpoint:
+    """As `make_checkpoint`, in a folder that is named first."""
+
+    def make(parent: Path, model: Any, dataset: Dataset, *, name: str = "made", **changes: Any) -> Path:
+        folder = parent / name
         folder.mkdir()
         stored = {key: getattr(dataset, key) for key in ("x_train", "y_train", "x_test", "y_test")}
-        source = tmp_path / f"{name}-data.npz"
+        source = parent / f"{name}-data.npz"
         np.savez(source, **stored, labels=np.array(dataset.labels))
         model.save(folder / MODEL)
         height, width, channels = dataset.x_train.shape[1:]

@@ -56,6 +56,17 @@ def test_a_damaged_entry_is_not_found(kept: Cache, tmp_path: Path, damage: str) 
     assert kept.find(PARTS) is None
 
 
+def test_a_folder_inside_an_entry_belongs_to_it(tmp_path: Path) -> None:
+    found = Cache(tmp_path / "cache")
+    with found.add(PARTS) as folder:
+        (folder / "model" / "variables").mkdir(parents=True)
+        (folder / "model" / "variables" / "data").write_bytes(b"content")
+    entry = found.find(PARTS)
+    assert entry is not None
+    (entry / "model" / "variables" / "data").write_bytes(b"Content")
+    assert found.find(PARTS) is None
+
+
 def test_what_fails_leaves_no_entry(tmp_path: Path) -> None:
     found = Cache(tmp_path / "cache")
     with pytest.raises(RuntimeError), found.add(PARTS) as folder:

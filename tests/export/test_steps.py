@@ -27,10 +27,10 @@ class Seen:
         self.references = self.scored = self.children = 0
         prepare, submit, child = job.prepare, steps.Scorer.submit, job.Child.__init__
 
-        def note_prepare(folder: Path, chosen: Sequence[Any], *rest: Any, reference: bool) -> None:
+        def note_prepare(folder: Path, chosen: Sequence[Any], *rest: Any, **named: Any) -> None:
             self.converted += [variant.name for variant in chosen]
-            self.references += reference
-            prepare(folder, chosen, *rest, reference=reference)
+            self.references += named["reference"]
+            prepare(folder, chosen, *rest, **named)
 
         def note_submit(*given: Any) -> Any:
             self.scored += 1
