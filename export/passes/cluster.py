@@ -71,7 +71,8 @@ def _clustered(kernel: NDArray[np.float32], count: int, sparse: bool) -> NDArray
     """Each weight as the mean of its cluster, at most `count` clusters; with `sparse`, zero is one of them.
 
     What TFMOT calls kmeans++ are its first centroids, weights drawn at random, and no means follow: sixteen
-    of them took a MobileNetV2 to a loss of 11. Drawn from clustered weights they are the means.
+    of them took a trained MobileNetV2 to a loss of 11.1, their means to 7.4. Drawn from clustered weights
+    they are the means.
     """
     values = kernel.ravel().copy()
     if not sparse:
