@@ -23,7 +23,7 @@ from edgewright.export.source import DataOptions, Given, Source, open_source
 from edgewright.export.steps import Steps
 from edgewright.export.tuning import Tuned
 from edgewright.export.variants import Variant
-from edgewright.runtime import console, files, plugins
+from edgewright.runtime import console, files, plugins, trust
 from edgewright.runtime.backends import Scores
 from edgewright.runtime.contract import ModelContract
 from edgewright.runtime.errors import InputError, MissingExtraError, ModelFileError
@@ -151,6 +151,8 @@ def export(path: Path, options: Options) -> Result:
             work = _Export(source, options, steps, tuned, folder, scratch)
             work.convert_and_judge()
             work.write_bundle()
+    for entry in work.entries:
+        trust.remember(options.out / entry.file.file)  # it was run here, on all test images
     notes = (*source.notes, *([FAR_BELOW] if source.foreign else []))
     return Result(reference=work.reference, outcomes=work.outcomes, notes=notes)
 
@@ -176,7 +178,7 @@ class _Export:
         self.folder, self.scratch = folder, scratch
         self.reference: dict[str, Any] = {}
         self.outcomes: list[Outcome] = []
-        self._entries: list[VariantEntry] = []
+        self.entries: list[VariantEntry] = []
         self._golden: dict[str, NDArray[Any]] = {}
 
     def convert_and_judge(self) -> None:
@@ -283,7 +285,7 @@ class _Export:
             kept = self.folder / variant.file
             shutil.copyfile(path, kept)
             self._golden[variant.name] = scored.scores[np.searchsorted(places, self._picked)]
-            self._entries.append(
+            self.entries.append(
                 VariantEntry(
                     name=variant.name,
                     file=FileEntry.of(kept),
@@ -304,7 +306,7 @@ class _Export:
 
     def write_bundle(self) -> None:
         """Golden outputs and manifest; leaves the folder empty if no variant passed."""
-        if not self._entries:
+        if not self.entries:
             return
         np.savez_compressed(self.folder / GOLDEN, allow_pickle=False, **self._golden)
         lines = "".join(f"{label}\n" for label in self.source.labels)
@@ -315,7 +317,7 @@ class _Export:
             labels=self.source.labels,
             head=self.source.head,
             golden=FileEntry.of(self.folder / GOLDEN),
-            variants=tuple(self._entries),
+            variants=tuple(self.entries),
             reference=self.reference,
             refused=tuple(outcome.refusal() for outcome in self.outcomes if not outcome.passed),
             calibration={
