@@ -23,7 +23,7 @@ from edgewright.export.source import DataOptions, Given, Source, open_source
 from edgewright.export.steps import Steps
 from edgewright.export.tuning import Tuned
 from edgewright.export.variants import Variant
-from edgewright.runtime import console, files, plugins, trust
+from edgewright.runtime import backends, console, files, plugins, trust
 from edgewright.runtime.backends import Scores
 from edgewright.runtime.contract import ModelContract
 from edgewright.runtime.errors import InputError, MissingExtraError, ModelFileError
@@ -295,6 +295,7 @@ class _Export:
                     tolerance=_tolerance(variant, scored, parity),
                     parity=parity,
                     passes=variant.passes,
+                    peak_activation_bytes=_peak_activation_bytes(kept),
                     conversion={"scheme": variant.settings.summary, **conversion, **self._training(variant)},
                 )
             )
@@ -372,6 +373,11 @@ def _tolerance(variant: Variant, scored: Scored, parity: ParityReport) -> Tolera
     }
     near, far = limits[variant.settings.repeats]
     return Tolerance(kernels=scored.kernels, max_abs=near, max_abs_elsewhere=far)
+
+
+def _peak_activation_bytes(path: Path) -> int | None:
+    reader = backends.for_path(path)
+    return reader.graph(reader.read(path)).peak_bytes()
 
 
 def _gzip_bytes(path: Path) -> int:

@@ -140,7 +140,8 @@ class Tolerance:
 
 @dataclass(frozen=True, kw_only=True)
 class VariantEntry:
-    """One model file of the bundle. `conversion` says which tool made it, what was chosen, and why."""
+    """One model file of the bundle. `conversion` says which tool made it, what was chosen, and why;
+    `peak_activation_bytes` what it holds between its layers at most, None if that is not known."""
 
     name: str
     file: FileEntry
@@ -150,6 +151,7 @@ class VariantEntry:
     tolerance: Tolerance
     parity: ParityReport
     passes: tuple[str, ...] = ()
+    peak_activation_bytes: int | None = None
     conversion: Mapping[str, Any] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
@@ -160,6 +162,7 @@ class VariantEntry:
             "input": self.input.to_json(),
             "output": self.output.to_json(),
             "passes": list(self.passes),
+            "peak_activation_bytes": self.peak_activation_bytes,
             "conversion": dict(self.conversion),
             "tolerance": dataclasses.asdict(self.tolerance),
             "parity": dataclasses.asdict(self.parity),
@@ -176,6 +179,9 @@ class VariantEntry:
             tolerance=Tolerance.from_json(obj.object("tolerance")),
             parity=ParityReport.from_json(obj.object("parity")),
             passes=obj.texts("passes"),
+            peak_activation_bytes=obj.integer("peak_activation_bytes")
+            if obj.data.get("peak_activation_bytes") is not None
+            else None,
             conversion=obj.object("conversion").data,
         )
 

@@ -273,3 +273,13 @@ def test_files_of_another_edge_are_proven_verified_and_predict(
     Image.fromarray(colour.x_test[0]).save(tmp_path / "picture.png")
     assert run("predict", out, tmp_path / "picture.png")[0] == 0
     assert run("inspect", out / "tflite-int8.tflite")[0] == 0
+
+
+def test_the_manifest_says_how_much_is_held_between_layers(exported: tuple[Path, Result]) -> None:
+    peaks = {v.name: v.peak_activation_bytes for v in Bundle.open(exported[0]).manifest.variants}
+    # The pixels and the hidden layer of 256 at one moment, as bytes or as floats.
+    assert peaks["tflite-int8"] is not None
+    assert 784 + 256 <= peaks["tflite-int8"] < 3000
+    assert peaks["tflite-float32"] is not None
+    assert 4 * (784 + 256) <= peaks["tflite-float32"] < 12_000
+    assert peaks["onnx-float32"] is not None
