@@ -29,18 +29,19 @@ from edgewright.runtime.contract import ModelContract
 from edgewright.runtime.errors import InputError, MissingExtraError, ModelFileError
 from edgewright.runtime.manifest import (
     GOLDEN,
+    LABELS,
     MANIFEST,
     FileEntry,
     Manifest,
     ParityReport,
     Tolerance,
     VariantEntry,
+    labels_file,
 )
 from edgewright.runtime.verification import GOLDEN_INPUTS, GOLDEN_REFERENCE
 from edgewright.train import datasets
 from edgewright.train.stack import versions
 
-LABELS = "labels.txt"  # for apps that read no manifest
 FINETUNE_EPOCHS = 6
 GOLDEN_IMAGES = 16
 GOLDEN_MARGIN = 0.25  # between the two best scores: rounding on another machine does not turn it
@@ -310,8 +311,7 @@ class _Export:
         if not self.entries:
             return
         np.savez_compressed(self.folder / GOLDEN, allow_pickle=False, **self._golden)
-        lines = "".join(f"{label}\n" for label in self.source.labels)
-        (self.folder / LABELS).write_text(lines, encoding="utf-8", newline="\n")
+        (self.folder / LABELS).write_bytes(labels_file(self.source.labels))
         manifest = Manifest(
             name=self.source.name,
             input=self.source.input,

@@ -1,6 +1,6 @@
 """The bundle's manifest: which files there are, what they promise, and how they were proven.
 
-A bundle is a folder with `manifest.json`, `golden.npz` and one file a variant. Unknown keys are
+A bundle is a folder with `manifest.json`, `golden.npz`, `labels.txt` and one file a variant. Unknown keys are
 ignored, a newer `schema_version` is refused, and a file name may not leave the folder.
 """
 
@@ -31,6 +31,7 @@ from edgewright.runtime.jsonio import JsonObject
 
 MANIFEST = "manifest.json"
 GOLDEN = "golden.npz"
+LABELS = "labels.txt"  # a label a line, for apps that read no manifest
 VERDICTS = ("passed", "refused", "not proven")
 
 
@@ -260,6 +261,11 @@ class Manifest:
         )
 
 
+def labels_file(labels: tuple[str, ...]) -> bytes:
+    """The bytes of `LABELS`."""
+    return "".join(f"{label}\n" for label in labels).encode("utf-8")
+
+
 @dataclass(frozen=True, kw_only=True)
 class Bundle:
     """An opened bundle folder. The manifest is checked; each file is when it is asked for."""
@@ -289,6 +295,16 @@ class Bundle:
             if variant.name == name:
                 return variant
         raise UnknownNameError("variant", name, [v.name for v in self.manifest.variants])
+
+    def check_labels(self) -> None:
+        """See that `LABELS`, which apps read, says what the manifest says. Raises `BundleError`."""
+        path = self.folder / LABELS
+        try:
+            right = path.read_bytes() == labels_file(self.manifest.labels)
+        except OSError as failure:
+            raise BundleError(f"cannot read {path}: {failure.strerror}; copy or export it again") from failure
+        if not right:
+            raise BundleError(f"{path} does not hold the manifest's labels; copy or export it again")
 
     def path(self, entry: FileEntry) -> Path:
         """The path of a file whose SHA-256 was just checked. Raises `BundleError`."""

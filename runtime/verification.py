@@ -50,6 +50,7 @@ def verify(path: str | os.PathLike[str]) -> list[Verification]:
     for entry in bundle.manifest.variants:
         bundle.path(entry.file)
     golden = read_golden(bundle)
+    bundle.check_labels()
     return [_verify(bundle, entry, golden) for entry in bundle.manifest.variants]
 
 

@@ -60,7 +60,7 @@ def test_the_bundle_holds_what_its_manifest_lists_and_nothing_lies_beside_it(
     folder, result = exported
     bundle = Bundle.open(folder)
     listed = {bundle.path(variant.file).name for variant in bundle.manifest.variants}
-    listed |= {"manifest.json", bundle.path(bundle.manifest.golden).name}
+    listed |= {"manifest.json", "labels.txt", bundle.path(bundle.manifest.golden).name}
     assert {path.name for path in folder.iterdir()} == listed
     assert [path.name for path in folder.parent.iterdir()] == [folder.name]
     for outcome in result.outcomes:
@@ -148,7 +148,9 @@ def test_the_same_checkpoint_gives_the_same_bytes_in_a_fresh_process(
     )
     assert {name for name in first if first[name] != second.get(name)} == set()
     assert (
-        set(first) == set(second) == {*(v.file for v in variants.defaults()), "manifest.json", "golden.npz"}
+        set(first)
+        == set(second)
+        == {*(v.file for v in variants.defaults()), "manifest.json", "golden.npz", "labels.txt"}
     )
 
 

@@ -61,6 +61,11 @@ def small(
     return write_checkpoint(parent, build_conv(), colour, recipe="fashion-mlp", input_range=(-1.0, 1.0))
 
 
+@pytest.fixture(autouse=True)
+def _own_cache(cache: Path) -> None:
+    """The tests here share one cache: what one of them has trained, the others find."""
+
+
 @pytest.fixture(scope="module")
 def passed(cache: Path, small: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Result]:
     out = tmp_path_factory.mktemp("passed") / "bundle"
