@@ -54,7 +54,7 @@ def check_equal(model: Any, bridged: Bridged) -> None:
     )
 
 
-@pytest.mark.parametrize("name", recipe.names())
+@pytest.mark.parametrize("name", [name for name in recipe.names() if recipe.get(name).weights is None])
 def test_every_recipe_goes_through_and_back(keras: Any, name: str) -> None:
     found = recipe.get(name)
     model = stirred(found.build(keras, found.shape, 10))

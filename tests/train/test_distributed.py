@@ -76,6 +76,7 @@ train("plain", plain, datasets.load(data), options)
 """
 
 
+@pytest.mark.slow
 def test_two_devices_give_the_result_of_one(tmp_path: Path, data: Path) -> None:
     children = [
         subprocess.Popen(
@@ -134,6 +135,7 @@ def start_workers(folder: Path, *words: object) -> list[subprocess.Popen[str]]:
     ]
 
 
+@pytest.mark.slow
 def test_two_workers_train_one_model_and_the_chief_writes_it(tmp_path: Path, data: Path) -> None:
     workers = start_workers(tmp_path, "mnist-tiny", "--data", data, "--epochs", 2)  # with BatchNormalization
     ends = [worker.communicate(timeout=240) for worker in workers]
