@@ -59,7 +59,9 @@ def trained(tmp_path_factory: pytest.TempPathFactory, fashion_mini: Dataset) -> 
 def exported(tmp_path_factory: pytest.TempPathFactory, trained: Path) -> tuple[Path, Result]:
     """The six default variants and what the export said. Shared: copy it (`bundle`) before changing it."""
     out = tmp_path_factory.mktemp("exported") / "bundle"
-    return out, export(trained, ExportOptions(out=out, variants=variants.defaults()))
+    with pytest.MonkeyPatch.context() as patch:  # the test that happens to be first finds nothing done
+        patch.setenv("EDGEWRIGHT_CACHE", str(tmp_path_factory.mktemp("cache")))
+        return out, export(trained, ExportOptions(out=out, variants=variants.defaults()))
 
 
 @pytest.fixture
