@@ -13,13 +13,15 @@ from edgewright.benchmarks.measurement import Measurement, Plan
 from edgewright.runtime import jsonio
 from edgewright.runtime.errors import BundleError, EdgewrightError
 from edgewright.runtime.manifest import Bundle
+from edgewright.runtime.predictor import load
 
 
 class Local:
     summary = "this machine's CPU, one process a variant; wall time, so other load shows in it"
 
     def run(self, bundle: Bundle, variant: str, plan: Plan) -> Measurement:
-        bundle.path(bundle.variant(variant).file)
+        path = bundle.path(bundle.variant(variant).file)
+        load(path).close()  # what opens a file for the first time on a machine tries it in another process
         with tempfile.TemporaryDirectory() as folder:
             out = Path(folder, "measurement.json")
             job = {
