@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -195,18 +196,21 @@ def test_keras_applications_export_and_agree_with_keras(
 
 
 @pytest.mark.slow
-def test_a_thousand_layers_export(keras: Any, run: Run, noise: Any, tmp_path: Path) -> None:
+def test_a_thousand_layers_export(
+    keras: Any, run: Run, noise: Any, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
     layers = keras.layers
     keras.utils.set_random_seed(0)
-    model = keras.Sequential([keras.Input((8, 8, 3))])
-    for i in range(1000):
-        model.add(layers.ReLU() if i % 10 else layers.DepthwiseConv2D(1))
-    model.add(layers.Flatten())
-    model.add(layers.Dense(4))
+    deep = [layers.ReLU() if i % 10 else layers.DepthwiseConv2D(1) for i in range(1000)]
+    usual = sys.getrecursionlimit()
+    sys.setrecursionlimit(50_000)  # Keras builds a network by recursion; the export does so by itself
+    request.addfinalizer(lambda: sys.setrecursionlimit(usual))
+    model = keras.Sequential([keras.Input((8, 8, 3)), *deep, layers.Flatten(), layers.Dense(4)])
     for layer in model.layers:
         if isinstance(layer, layers.DepthwiseConv2D):
             layer.set_weights([np.ones_like(weight) * (weight.ndim > 1) for weight in layer.get_weights()])
     model.save(tmp_path / "deep.keras")
+    sys.setrecursionlimit(usual)
     test, _, _ = noise(8, 4)
     status, _, complaints = run(
         *("export", tmp_path / "deep.keras", "--out", tmp_path / "bundle", "--test", test),
