@@ -40,7 +40,10 @@ class Measurement:
     (the interpreter's Python package), `load` (file to open interpreter, SHA-256 checked),
     `first_run`, `warm_up`, `warm_run` (one inference of raw pixels), `jpeg_to_label` and
     `png_to_label` (encoded bytes to the best label). `peak_rss_bytes` is the process's high-water
-    mark, `base_rss_bytes` the same before the model was loaded.
+    mark, `base_rss_bytes` the same before the model was loaded. Both are 0 where a target has no such mark.
+
+    `counts` holds raw samples of what is no duration, by a name that ends in its unit where it has one:
+    `instructions`, `cycles`, `sram_bytes`. `notes` are warnings, one line each, that name a cause.
     """
 
     variant: str
@@ -51,6 +54,8 @@ class Measurement:
     peak_rss_bytes: int
     base_rss_bytes: int
     environment: Mapping[str, Any]
+    counts: Mapping[str, list[float]] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
 
 
 class Target(Protocol):

@@ -15,7 +15,7 @@ from edgewright.train.datasets import Dataset
 
 @pytest.fixture
 def few(tmp_path: Path, fashion_mini: Dataset) -> Path:
-    parts = {"train": 60, "test": 20}
+    parts = {"train": 120, "test": 20}  # a tenth is held out, one a class at least
     arrays = {f"{a}_{p}": getattr(fashion_mini, f"{a}_{p}")[:n] for p, n in parts.items() for a in "xy"}
     np.savez(tmp_path / "few.npz", **arrays)
     return tmp_path / "few.npz"
