@@ -23,7 +23,8 @@ _MOST_VALUES = 256  # a layer with more distinct weights is not clustered
 _OUTPUT_ONLY = ("Rescaling", "Resizing")  # without weights; TFMOT has to be told that it may
 _RANGES = tuple(f"{what}_{end}" for what in ("activation", "output") for end in ("min", "max"))
 _STEP = 0.001  # of the way that TFMOT moves a range
-_START = 4  # batches, the later ones seen through the ranges that the earlier have set
+_START = 4  # batches
+_DEAD = 1e-6  # a channel of no greater weights
 _WITH_ITS_CONVOLUTION = "BatchNormalization"
 
 
@@ -58,6 +59,8 @@ class Qat:
         from tensorflow_model_optimization.python.core.quantization.keras.default_8bit import (
             default_8bit_quantize_configs as configs,
         )
+
+        _equalize(tuner.model)
 
         def annotate(layer: Any) -> Any:
             if type(layer).__name__ in _OUTPUT_ONLY:
@@ -126,20 +129,65 @@ def _scheme(tuner: Tuner) -> Any:
     return Scheme()
 
 
+def _equalize(model: Any) -> None:
+    """Give the channels of each depthwise kernel one range; the BatchNormalization behind takes their scales.
+
+    TFMOT rounds a depthwise kernel with one step for all channels, and those of a MobileNetV2 differ up to
+    741 times in range: with ImageNet's weights its rounding alone took the loss from .05 to 6.9, with equal
+    ranges to .05. The scores stay what they were, and so does the kernel's root mean square, which the
+    learning rate is set for. After Nagel et al.: Data-Free Quantization Through Weight Equalization and Bias
+    Correction, arXiv:1906.04721.
+    """
+    for layer in model.layers:
+        if type(layer).__name__ != _WITH_ITS_CONVOLUTION or not layer.scale:
+            continue
+        depthwise = layer.input._keras_history.layer
+        if type(depthwise).__name__ != "DepthwiseConv2D" or depthwise.use_bias:
+            continue
+        kernel = depthwise.depthwise_kernel.numpy()
+        channels = kernel.reshape(-1, kernel.shape[2] * kernel.shape[3])  # in the order of the output
+        most = np.abs(channels).max(axis=0)
+        if most.max() <= _DEAD:
+            continue
+        factor = 1 / np.where(most > _DEAD, most, most.max())
+        factor *= np.sqrt(np.square(channels).mean() / np.square(channels * factor).mean())
+        mean, variance = layer.moving_mean.numpy(), layer.moving_variance.numpy()
+        scaled = factor**2 * variance
+        depthwise.depthwise_kernel.assign((channels * factor).reshape(kernel.shape))
+        layer.gamma.assign(
+            layer.gamma.numpy() * np.sqrt((scaled + layer.epsilon) / (variance + layer.epsilon)) / factor
+        )
+        layer.moving_mean.assign(mean * factor)
+        layer.moving_variance.assign(scaled)
+
+
 def _start_ranges(model: Any, batches: Sequence[NDArray[np.float32]]) -> None:
-    """Give each activation the range it has on a few batches.
+    """Give each activation the range it has on a few batches, and each kernel its own.
 
     TFMOT starts at -6 to 6 and moves a thousandth of the way a step: after 500 steps more than half of the
     first range is left, and 8 bits are spent on what no activation is. What a step moves is enough to
-    tell where to.
+    tell where to. Nothing is rounded meanwhile: a layer would see what the ranges of those before it, not
+    yet known, leave of an image, and in a MobileNetV2 those are fifty.
     """
-    ranges = [v for v in model.weights if v.name.partition(":")[0].endswith(_RANGES) and v.shape.rank == 0]
-    others = [(v, v.numpy()) for v in model.weights if not any(v is found for found in ranges)]
-    for images in batches:
-        before = [v.numpy() for v in ranges]
-        model(images, training=True)
-        for variable, value in zip(ranges, before, strict=True):
-            variable.assign(value + (variable.numpy() - value) / _STEP)
+    from tensorflow_model_optimization.python.core.quantization.keras import quant_ops
+
+    named = [(v, v.name.partition(":")[0]) for v in model.weights]
+    ranges = [v for v, name in named if name.endswith(_RANGES) and v.shape.rank == 0]
+    others = [(v, v.numpy()) for v, name in named if not name.endswith(("_min", "_max"))]
+    before = [v.numpy() for v in ranges]
+    seen = []
+    rounding = quant_ops._FakeQuantWithMinMaxVars
+    quant_ops._FakeQuantWithMinMaxVars = lambda inputs, *_, **__: inputs
+    try:
+        for images in batches:
+            model(images, training=True)
+            seen.append([old + (v.numpy() - old) / _STEP for v, old in zip(ranges, before, strict=True)])
+            for variable, old in zip(ranges, before, strict=True):
+                variable.assign(old)
+    finally:
+        quant_ops._FakeQuantWithMinMaxVars = rounding
+    for variable, found in zip(ranges, np.mean(seen, axis=0), strict=True):
+        variable.assign(found)
     for variable, value in others:
         variable.assign(value)
 
