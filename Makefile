@@ -58,7 +58,7 @@ format: $(READY)  ## rewrite the sources as `make check` wants them
 	$(BIN)/ruff check --fix $(SOURCES)
 
 results: demo  ## write the demo's figures to benchmarks/results and render the README's tables from them
-	$(RESULTS) export $(DEMO)/bundle $(PASSED_BUNDLES) --out benchmarks/results
+	$(RESULTS) export $(DEMO)/bundle --out benchmarks/results
 	$(RESULTS) bench $(DEMO)/bench.json --out benchmarks/results
 	$(README)
 
@@ -68,16 +68,27 @@ TRAINED := fashion-baseline fashion-mlp fashion-mnist@mnist-cnn fashion-cnn mnis
 ASKED_fashion-mlp := --data fashion-mnist
 ASKED_mnist-mobilenetv2 := --weights $(WEIGHTS)
 
-# Every recipe in every variant: the whole proof of what the gate lets through and what it refuses.
+# Every recipe in every variant: the whole proof of what the gate lets through and what it refuses. Of four
+# of them also what passes make, and beside that a float model fine-tuned as long as one pass.
 EXPORTED := $(filter-out %@mnist-cnn,$(TRAINED))
+PASSED := mnist-cnn fashion-mlp cifar10-resnet8 mnist-mobilenetv2
+PASSED_VARIANTS := tflite-int8,onnx-int8,finetune+tflite-float32,prune50+tflite-int8,prune80+tflite-int8,cluster16+tflite-int8,qat+tflite-int8,prune80+cluster16+qat+tflite-int8,prune80+onnx-int8,cluster16+onnx-int8
+PUBLISHED = $(shell ls -d $(EXPORTED:%=$(BUNDLES)/%) $(PASSED:%=$(BUNDLES)/passes/%) 2>/dev/null)
 
 results-export: $(READY) $(EXPORTED:%=$(BUNDLES)/%/manifest.json)  ## export every trained recipe in every variant, and publish
-	$(RESULTS) export $(EXPORTED:%=$(BUNDLES)/%) --out benchmarks/results
+	$(RESULTS) export $(PUBLISHED) --out benchmarks/results
 	$(README)
 
-# Its exit status is 1 where a variant was refused; the bundle is there all the same.
+results-passes: $(READY) $(PASSED:%=$(BUNDLES)/passes/%/manifest.json)  ## fine-tune and export what passes make of MODELS (hours), and publish
+	$(RESULTS) export $(PUBLISHED) --out benchmarks/results
+	$(README)
+
+# An export exits with 1 if the gate has left a variant out: the manifest has the row, and the row is the result.
+EXPORT = $(BIN)/edgewright export $(<D) --out $(@D) --overwrite --variants '$(strip $(1))' || test -f $@
+$(BUNDLES)/passes/%/manifest.json: $(MODELS)/%/checkpoint.json
+	$(call EXPORT,$(PASSED_VARIANTS))
 $(BUNDLES)/%/manifest.json: $(MODELS)/%/checkpoint.json
-	$(BIN)/edgewright export $(<D) --variants all --out $(@D) --overwrite || test -f $@
+	$(call EXPORT,all)
 
 results-proof: $(READY) $(MODELS)/mnist-cnn/checkpoint.json  ## time an export against what cannot be saved, and publish
 	$(BIN)/python -m edgewright.benchmarks.proof $(MODELS)/mnist-cnn --data $(MNIST) --out benchmarks/results
@@ -95,19 +106,6 @@ results-train: $(READY) $(TRAINED:%=$(MODELS)/%/checkpoint.json)  ## train what 
 $(MODELS)/%/checkpoint.json: | $(READY)
 	$(BIN)/edgewright train $(lastword $(subst @, ,$*)) --out $(@D) $(ASKED_$*) \
 		$(if $(findstring @,$*),--data $(firstword $(subst @, ,$*))) $(if $(wildcard $(MODELS)/.$*.training),--resume)
-
-# What passes give on four recipes, full data; a float model fine-tuned as long as one pass stands beside them.
-PASSED := mnist-cnn fashion-mlp cifar10-resnet8 mnist-mobilenetv2
-PASSED_VARIANTS := tflite-int8,onnx-int8,finetune+tflite-float32,prune50+tflite-int8,prune80+tflite-int8,cluster16+tflite-int8,qat+tflite-int8,prune80+cluster16+qat+tflite-int8,prune80+onnx-int8,cluster16+onnx-int8
-PASSED_BUNDLES = $(patsubst %/manifest.json,%,$(wildcard $(PASSED:%=$(BUNDLES)/%/manifest.json)))
-
-results-passes: demo $(PASSED:%=$(BUNDLES)/%/manifest.json)  ## fine-tune and export what passes make of MODELS (hours), and publish
-	$(RESULTS) export $(DEMO)/bundle $(PASSED:%=$(BUNDLES)/%) --out benchmarks/results
-	$(README)
-
-# An export exits with 1 if the gate has left a variant out: the manifest has the row, and the row is the result.
-$(BUNDLES)/%/manifest.json: $(MODELS)/%/checkpoint.json | $(READY)
-	$(BIN)/edgewright export $(<D) --out $(@D) --overwrite --variants $(PASSED_VARIANTS) || test -e $@
 
 clean:  ## remove what the other targets made, the environment included
 	rm -rf $(VENV) $(DEMO) .types

@@ -4,7 +4,8 @@
     python -m edgewright.benchmarks.publish export BUNDLE… --out DIR
     python -m edgewright.benchmarks.publish bench FILE… --out DIR
 
-Reads what the commands of these names wrote; nothing is measured or typed here.
+Reads what the commands of these names wrote; nothing is measured or typed here. Rows that a file already
+holds stay, but those of a recipe and data set that are published anew, and those of other versions.
 """
 
 from __future__ import annotations
@@ -56,7 +57,8 @@ def export_rows(manifest: Manifest) -> list[Row]:
         rows.append({**common, "variant": variant.name, **sizes, **vars(variant.parity)})
     for refused in manifest.refused:
         parity = refused.get("parity") or {"verdict": "failed"}
-        rows.append({**common, "variant": refused["name"], **parity, "reason": refused["reason"]})
+        sizes = {key: refused[key] for key in ("bytes", "gzip_bytes") if refused.get(key)}
+        rows.append({**common, "variant": refused["name"], **sizes, **parity, "reason": refused["reason"]})
     return rows
 
 
@@ -111,6 +113,37 @@ def _rows(kind: str, path: Path) -> tuple[Mapping[str, Any], list[Row]]:
     return measured.object("environment").data, bench_rows(measured)
 
 
+def _kept(path: Path, versions: object, rows: Sequence[Row]) -> list[Row]:
+    """The rows that the file holds of other recipes and data sets, made with the same versions."""
+    if not path.exists():
+        return []
+    found = jsonio.read(path, InputError)
+    if found.object("environment").object("versions").data != versions:
+        return []
+    anew = {(row["recipe"], row.get("data")) for row in rows}
+    held = (row.data for row in found.objects("rows"))
+    return [row for row in held if (row["recipe"], row.get("data")) not in anew]
+
+
+def each_once(rows: Sequence[Row]) -> list[Row]:
+    """The first row of each recipe, data set and variant: two bundles of a checkpoint share some.
+
+    Raises:
+        InputError: two of them differ.
+    """
+    figures = ("accuracy", "bytes", "gzip_bytes")
+    once: dict[tuple[object, ...], Row] = {}
+    for row in rows:
+        key = (row["recipe"], row["data"], row["variant"])
+        first = once.setdefault(key, row)
+        if any(first.get(name) != row.get(name) for name in figures):
+            raise InputError(
+                f"expected one result of {row['recipe']} {row['variant']} on {row['data']}, got two that "
+                "differ; make its bundles again"
+            )
+    return list(once.values())
+
+
 def main(words: list[str]) -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("kind", choices=("train", "export", "bench"))
@@ -126,7 +159,10 @@ def main(words: list[str]) -> int:
                 f"{arguments.sources[0]}; make them again"
             )
     rows = [row for _, rows in found for row in rows]
-    write(arguments.out / f"{arguments.kind}.json", surroundings, rows)
+    if arguments.kind == "export":
+        rows = each_once(rows)
+    path = arguments.out / f"{arguments.kind}.json"
+    write(path, surroundings, [*_kept(path, surroundings["versions"], rows), *rows])
     return 0
 
 

@@ -32,9 +32,10 @@ def render(text: str, results: Path) -> str:
         name = match[2]
         if name not in _RENDERERS:
             raise InputError(f"expected a table of {', '.join(_RENDERERS)}, got '{name}'")
-        found = jsonio.read(results / f"{name}.json", InputError)
+        file, renderer = _RENDERERS[name]
+        found = jsonio.read(results / f"{file}.json", InputError)
         rows = [row.data for row in found.objects("rows")]
-        return match[1] + _RENDERERS[name](rows, found.object("environment").data) + match[3]
+        return match[1] + renderer(rows, found.object("environment").data) + match[3]
 
     return _TABLE.sub(table, text)
 
@@ -76,36 +77,112 @@ def _train(rows: Rows, _: Mapping[str, Any]) -> str:
     )
 
 
-def _export(rows: Rows, _: Mapping[str, Any]) -> str:
-    columns = (
-        "recipe",
-        "data",
-        "variant",
-        "bytes",
-        "gzip",
-        "accuracy",
-        "drop [95 % interval]",
-        "agreement",
-        "tie-aware",
-        "max abs error",
-        "verdict",
+_DEMO = "fashion-mini"
+_DEFAULT = (
+    "tflite-float32",
+    "tflite-float16",
+    "tflite-dynamic-int8",
+    "tflite-int8",
+    "onnx-float32",
+    "onnx-int8",
+)
+
+
+def _demo(rows: Rows, _: Mapping[str, Any]) -> str:
+    """The variants of the data set that comes with the project."""
+    return _judged([row for row in rows if row["data"] == _DEMO])
+
+
+def _judged(rows: Rows) -> str:
+    columns = ("variant", "accuracy", "drop [95 % interval]", "agreement", "tie-aware", "max abs error")
+    return _markdown(
+        (*columns, "bytes", "gzip", "verdict"),
+        [
+            (f"`{row['variant']}`", *_compared(row), *_sizes(row), _verdict(row))
+            for row in rows
+            if _PASS not in row["variant"]
+        ],
+        left=1,
     )
 
-    def line(row: Mapping[str, Any]) -> Sequence[str]:
-        sizes = [f"{row[key]:,}" if key in row else "-" for key in ("bytes", "gzip_bytes")]
-        accuracy = f"{row['accuracy']:.4f}" if "accuracy" in row else "-"
-        compared = ["-"] * 4
-        if "drop" in row:
-            compared = [
-                f"{row['drop']:+.4f} [{row['drop_low']:+.4f}, {row['drop_high']:+.4f}]",
-                f"{row['agreement']:.4f}",
-                f"{row['tie_agreement']:.4f}",
-                f"{row['max_abs_error']:.2g}",
-            ]
-        named = (f"`{row['recipe']}`", row["data"], f"`{row['variant']}`")
-        return (*named, *sizes, accuracy, *compared, row["verdict"])
 
-    return _markdown(columns, [line(row) for row in rows], left=3)
+_PASS = "+"
+
+
+def _compared(row: Mapping[str, Any]) -> Sequence[str]:
+    """Accuracy, drop, agreement, tie-aware agreement, largest error."""
+    accuracy = f"{row['accuracy']:.4f}" if "accuracy" in row else "-"
+    if "drop" not in row:
+        return (accuracy, *["-"] * 4)
+    return (
+        accuracy,
+        f"{row['drop']:+.4f} [{row['drop_low']:+.4f}, {row['drop_high']:+.4f}]",
+        f"{row['agreement']:.4f}",
+        f"{row['tie_agreement']:.4f}",
+        f"{row['max_abs_error']:.2g}",
+    )
+
+
+def _sizes(row: Mapping[str, Any]) -> Sequence[str]:
+    return [f"{row[key]:,}" if key in row else "-" for key in ("bytes", "gzip_bytes")]
+
+
+def _verdict(row: Mapping[str, Any]) -> str:
+    return str(row["verdict"]) if "drop" in row or row["verdict"] == "reference" else str(row["reason"])
+
+
+def _by_recipe(rows: Rows) -> Mapping[tuple[str, str], Rows]:
+    """The rows of each recipe and data set, those of the demo left out."""
+    found: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
+    for row in rows:
+        if row["data"] != _DEMO:
+            found.setdefault((row["recipe"], row["data"]), []).append(row)
+    return found
+
+
+def _drops(rows: Rows, _: Mapping[str, Any]) -> str:
+    """A row a recipe, a column a default variant: points of accuracy lost."""
+    lines = []
+    for (recipe, data), found in _by_recipe(rows).items():
+        by_variant = {row["variant"]: row for row in found}
+        reference = by_variant["keras-float32"]
+        cells = [f"`{recipe}`", data, f"{100 * reference['accuracy']:.2f}"]
+        for name in _DEFAULT:
+            row = by_variant.get(name, {})
+            passed = row.get("verdict") == "passed"
+            cells.append(f"{100 * row['drop']:+.2f}" if passed else str(row.get("verdict", "-")))
+        small = by_variant.get("tflite-int8", {}).get("bytes")
+        cells.append(f"{reference['bytes'] / small:.1f}x" if small else "-")
+        lines.append(cells)
+    columns = ("recipe", "data", "accuracy", *(f"`{name}`" for name in _DEFAULT), "`tflite-int8` smaller by")
+    return _markdown(columns, lines, left=2)
+
+
+def _export(rows: Rows, _: Mapping[str, Any]) -> str:
+    """All variants of all recipes, each recipe folded away."""
+    return "\n".join(
+        f"<details><summary><code>{recipe}</code> on {data}</summary>\n\n{_judged(found)}\n</details>\n"
+        for (recipe, data), found in _by_recipe(rows).items()
+    )
+
+
+def _passes(rows: Rows, _: Mapping[str, Any]) -> str:
+    """What passes made, each beside the plain variant of the same format and scheme."""
+    lines = []
+    for (recipe, data), found in _by_recipe(rows).items():
+        passed = [row for row in found if _PASS in row["variant"]]
+        plain = {row["variant"]: row for row in found if _PASS not in row["variant"]}
+        bases = {row["variant"].rpartition(_PASS)[2] for row in passed}
+        for row in (*(row for name, row in plain.items() if name in bases), *passed):
+            base = plain.get(row["variant"].rpartition(_PASS)[2])
+            smaller = "-"
+            if base is not None and row is not base and "gzip_bytes" in row and "gzip_bytes" in base:
+                smaller = f"{base['gzip_bytes'] / row['gzip_bytes']:.2f}x"
+            accuracy, drop, *_rest = _compared(row)
+            named = (f"`{recipe}`", data, f"`{row['variant']}`")
+            lines.append((*named, accuracy, drop, *_sizes(row), smaller, _verdict(row)))
+    columns = ("recipe", "data", "variant", "accuracy", "drop [95 % interval]", "bytes", "gzip")
+    return _markdown((*columns, "gzip smaller by", "verdict"), lines, left=3)
 
 
 def _bench(rows: Rows, environment: Mapping[str, Any]) -> str:
@@ -199,12 +276,15 @@ def _proof(rows: Rows, _: Mapping[str, Any]) -> str:
     )
 
 
-_RENDERERS: Mapping[str, Callable[[Rows, Mapping[str, Any]], str]] = {
-    "train": _train,
-    "export": _export,
-    "bench": _bench,
-    "transfer": _transfer,
-    "proof": _proof,
+_RENDERERS: Mapping[str, tuple[str, Callable[[Rows, Mapping[str, Any]], str]]] = {
+    "train": ("train", _train),
+    "demo": ("export", _demo),
+    "drops": ("export", _drops),
+    "export": ("export", _export),
+    "passes": ("export", _passes),
+    "bench": ("bench", _bench),
+    "transfer": ("transfer", _transfer),
+    "proof": ("proof", _proof),
 }
 
 

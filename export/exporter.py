@@ -92,7 +92,8 @@ class Outcome:
     def refusal(self) -> dict[str, Any]:
         """What the manifest says of a variant that was left out."""
         parity = dataclasses.asdict(self.parity) if self.parity else None
-        return {"name": self.name, "reason": self.reason, "parity": parity}
+        sizes = {"bytes": self.bytes, "gzip_bytes": self.gzip_bytes}
+        return {"name": self.name, "reason": self.reason, **sizes, "parity": parity}
 
 
 @dataclass(frozen=True, kw_only=True)

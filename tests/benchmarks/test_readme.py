@@ -10,6 +10,7 @@ import pytest
 from edgewright.benchmarks import publish, readme
 from edgewright.runtime.cli import main
 from edgewright.runtime.errors import InputError
+from edgewright.runtime.manifest import Bundle
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 
@@ -38,7 +39,7 @@ def test_results_come_from_what_the_commands_wrote(trained: Path, bundle: Path, 
         assert found["schema_version"] == 1
         assert found["environment"]["versions"]["edgewright"]
         assert set(found["rows"][-1]) == set(keys.split())
-    (tmp_path / "README.md").write_text("<!-- table: export -->\nold\n<!-- end -->\n")
+    (tmp_path / "README.md").write_text("<!-- table: demo -->\nold\n<!-- end -->\n")
     assert readme.main(tmp_path / "README.md", out) == 0
     rendered = (tmp_path / "README.md").read_text()
     assert "old" not in rendered
@@ -60,3 +61,62 @@ def test_results_of_different_versions_are_not_put_into_one_table(trained: Path,
     with pytest.raises(InputError, match="one set of versions"):
         publish.main(["train", str(trained), str(checkpoint), "--out", str(checkpoint.parent / "out")])
     assert not (checkpoint.parent / "out").exists()
+
+
+def row(recipe: str, variant: str, **figures: object) -> dict[str, object]:
+    """A published row of an export, as far as tables need it."""
+    parity = {"accuracy": 0.9, "drop": 0.01, "drop_low": 0.0, "drop_high": 0.02, "agreement": 0.99}
+    parity |= {"tie_agreement": 1.0, "max_abs_error": 0.1}
+    sizes = {"bytes": 1000, "gzip_bytes": 900}
+    if variant == "keras-float32":
+        parity = {"accuracy": 0.91}
+    common = {"recipe": recipe, "data": "mnist", "variant": variant, "seed": 0, "samples": 500}
+    return {**common, **sizes, **parity, "verdict": "passed", "reason": "", **figures}
+
+
+def shown(table: str, rows: list[dict[str, object]], folder: Path) -> str:
+    folder.mkdir(exist_ok=True)
+    publish.write(folder / "export.json", {"versions": {}}, rows)
+    return readme.render(f"<!-- table: {table} -->\n<!-- end -->", folder)
+
+
+def test_passes_are_shown_beside_the_plain_variant_of_their_scheme(tmp_path: Path) -> None:
+    rows = [row("a", "keras-float32"), row("a", "tflite-int8"), row("a", "tflite-float16")]
+    text = shown("passes", [*rows, row("a", "prune80+tflite-int8", gzip_bytes=300)], tmp_path)
+    assert "| `prune80+tflite-int8` | 0.9000 | +0.0100 [+0.0000, +0.0200] | 1,000 | 300 | 3.00x |" in text
+    assert "| `tflite-int8` |" in text
+    assert "float16" not in text
+
+
+def test_a_refused_variant_is_shown_as_such(tmp_path: Path) -> None:
+    refused = row("a", "tflite-int8", verdict="refused", reason="too far")
+    failed = {**row("a", "keras-float32"), "variant": "onnx-int8", "verdict": "failed", "reason": "no op"}
+    rows = [row("a", "keras-float32", bytes=4000), refused, failed]
+    assert "| 91.00 | - | - | - | refused | - | failed | 4.0x |" in shown("drops", rows, tmp_path)
+    assert "| no op |" in shown("export", rows, tmp_path)
+
+
+def test_the_demo_is_a_table_of_its_own(tmp_path: Path) -> None:
+    rows = [row("a", "keras-float32"), row("b", "keras-float32", data="fashion-mini", bytes=77)]
+    assert "| 77 |" in shown("demo", rows, tmp_path)
+    assert "77" not in shown("export", rows, tmp_path) + shown("drops", rows, tmp_path)
+
+
+def test_rows_of_other_recipes_stay_unless_versions_have_changed(bundle: Path, tmp_path: Path) -> None:
+    versions = Bundle.open(bundle).manifest.versions
+    out = tmp_path / "export.json"
+    for held, stay in ((dict(versions), True), ({**versions, "numpy": "0"}, False)):
+        publish.write(out, {"versions": held}, [row("other", "keras-float32")])
+        assert publish.main(["export", str(bundle), "--out", str(tmp_path)]) == 0
+        assert publish.main(["export", str(bundle), "--out", str(tmp_path)]) == 0
+        recipes = [found["recipe"] for found in json.loads(out.read_text())["rows"]]
+        assert ("other" in recipes) is stay
+        assert len(recipes) == len(Bundle.open(bundle).manifest.variants) + 1 + stay
+
+
+def test_two_bundles_that_disagree_are_refused(bundle: Path, tmp_path: Path) -> None:
+    assert publish.main(["export", str(bundle), str(bundle), "--out", str(tmp_path)]) == 0
+    manifest = Bundle.open(bundle).manifest
+    rows = publish.export_rows(manifest)
+    with pytest.raises(InputError, match="got two that differ"):
+        publish.each_once([*rows, {**rows[1], "accuracy": 0.1}])
