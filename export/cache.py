@@ -50,9 +50,10 @@ class Cache:
 
     @contextlib.contextmanager
     def add(self, parts: Mapping[str, Any]) -> Iterator[Path]:
-        """Give a folder to fill; it is the entry of `parts` once the block ends well.
+        """Give a folder to copy into; it is the entry of `parts` once the block ends well.
 
-        A cache that cannot be written is no reason to fail: the entry is then not kept.
+        A cache that cannot be written, or that a copy no longer fits into, is no reason to fail: the block
+        is left at that and the entry not kept. So nothing but copying belongs into it.
         """
         with contextlib.ExitStack() as stack:
             try:
@@ -63,7 +64,10 @@ class Cache:
                 return
             filling = aside / "entry"
             filling.mkdir()
-            yield filling
+            try:
+                yield filling
+            except OSError:
+                return
             inside = sorted(path for path in filling.rglob("*") if path.is_file())
             listed = {path.relative_to(filling).as_posix(): files.sha256_of(path) for path in inside}
             with contextlib.suppress(OSError):  # another export may have been first

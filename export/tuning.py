@@ -117,9 +117,10 @@ def run(
                     "epochs": epochs,
                     "seed": seed,
                 }
+                out.mkdir()
+                _tune({**task, "out": str(out)}, out, bar, title)
                 with Cache().add(parts) as folder:
-                    _tune({**task, "out": str(folder)}, folder, bar, title)
-                    shutil.copytree(folder, out)
+                    shutil.copytree(out, folder, dirs_exist_ok=True)
             else:
                 shutil.copytree(found, out)
                 bar.advance(note=f"{title}: done before")

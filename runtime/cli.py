@@ -54,7 +54,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
     except OSError as failure:
         place = f": {failure.filename}" if failure.filename else ""
-        console.complain(f"{failure.strerror or failure}{place}")
+        what = failure.strerror or f"expected to write a file, got {failure}; is the disk full?"
+        console.complain(f"{what}{place}")
         return 1
     except KeyboardInterrupt:
         console.complain("interrupted")

@@ -84,6 +84,15 @@ def test_a_cache_that_cannot_be_written_is_done_without(tmp_path: Path) -> None:
     assert found.find(PARTS) is None
 
 
+def test_what_no_longer_fits_is_not_kept_and_the_work_goes_on(tmp_path: Path) -> None:
+    found = Cache(tmp_path / "cache")
+    with found.add(PARTS) as folder:
+        (folder / "file.bin").write_bytes(b"cont")
+        raise OSError(28, "No space left on device")
+    assert found.find(PARTS) is None
+    assert list((tmp_path / "cache").iterdir()) == []
+
+
 def test_the_entries_used_longest_ago_go_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cache, "_MOST_BYTES", 2600)
     found = Cache(tmp_path / "cache")

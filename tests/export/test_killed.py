@@ -228,3 +228,23 @@ def test_ctrl_c_ends_it_in_one_line_and_tidies_up(
     assert len(whole(bundle)) == OLD
     assert [path.name for path in bundle.parent.iterdir()] == ["bundle"]
     wait_until(lambda: not alive(child.pid), seconds=10)
+
+
+FULL = "import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, ({0}, {0}))"
+
+
+@OLD_OR_NOT
+@pytest.mark.parametrize("most", [1_000, 600_000], ids=["before any file", "in the midst of one"])
+def test_a_disk_that_takes_no_more_ends_it_in_one_line(
+    most: int, had_old: bool, start: Start, trained: Path, out: Path
+) -> None:
+    child = start(trained, out, FULL.format(most))
+    _, complaints = child.communicate(timeout=SECONDS)
+    assert child.returncode == 1
+    assert complaints.startswith("edgewright: ")
+    assert "too large" in complaints or "disk full" in complaints
+    assert complaints.count("\n") == 1
+    assert out.exists() == had_old
+    if had_old:
+        assert len(whole(out)) == OLD
+    assert [path.name for path in out.parent.iterdir()] == ["bundle"] * had_old
