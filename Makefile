@@ -73,6 +73,7 @@ ASKED_mnist-mobilenetv2 := --weights $(WEIGHTS)
 EXPORTED := $(filter-out %@mnist-cnn,$(TRAINED))
 PASSED := mnist-cnn fashion-mlp cifar10-resnet8 mnist-mobilenetv2
 PASSED_VARIANTS := tflite-int8,onnx-int8,finetune+tflite-float32,prune50+tflite-int8,prune80+tflite-int8,cluster16+tflite-int8,qat+tflite-int8,prune80+cluster16+qat+tflite-int8,prune80+onnx-int8,cluster16+onnx-int8
+TUNED_mnist-mobilenetv2 := --finetune-epochs 3
 PUBLISHED = $(shell ls -d $(EXPORTED:%=$(BUNDLES)/%) $(PASSED:%=$(BUNDLES)/passes/%) 2>/dev/null)
 
 results-export: $(READY) $(EXPORTED:%=$(BUNDLES)/%/manifest.json)  ## export every trained recipe in every variant, and publish
@@ -84,9 +85,9 @@ results-passes: $(READY) $(PASSED:%=$(BUNDLES)/passes/%/manifest.json)  ## fine-
 	$(README)
 
 # An export exits with 1 if the gate has left a variant out: the manifest has the row, and the row is the result.
-EXPORT = $(BIN)/edgewright export $(<D) --out $(@D) --overwrite --variants '$(strip $(1))' || test -f $@
+EXPORT = $(BIN)/edgewright export $(<D) --out $(@D) --overwrite --variants '$(strip $(1))' $(2) || test -f $@
 $(BUNDLES)/passes/%/manifest.json: $(MODELS)/%/checkpoint.json
-	$(call EXPORT,$(PASSED_VARIANTS))
+	$(call EXPORT,$(PASSED_VARIANTS),$(TUNED_$*))
 $(BUNDLES)/%/manifest.json: $(MODELS)/%/checkpoint.json
 	$(call EXPORT,all)
 
