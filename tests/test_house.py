@@ -18,7 +18,7 @@ FOLDERS = ("runtime", "train", "export", "benchmarks")
 HEAVY = (
     *("tensorflow", "keras", "tf_keras", "onnx", "onnxruntime", "ai_edge_litert"),
     *("matplotlib", "sklearn", "tf2onnx", "ai_edge_quantizer", "flatbuffers", "rich", "psutil"),
-    "tensorflow_model_optimization",
+    *("tensorflow_model_optimization", "jinja2", "markupsafe"),
 )
 
 
@@ -52,6 +52,7 @@ def test_base_install_is_numpy_and_pillow(pyproject: dict[str, Any]) -> None:
         ("export.formats", "FORMAT", {"tflite", "onnx"}),
         ("export.passes", "PASS", {"prune", "cluster", "qat", "finetune"}),
         ("benchmarks.targets", "TARGET", {"local"}),
+        ("benchmarks.report.writers", "WRITER", {"html", "md", "json"}),
     ],
 )
 def test_every_plugin_imports_without_the_heavy_packages(
@@ -83,7 +84,7 @@ except SystemExit as end:
     status, modules = json.loads(last)
     assert status == 0, done.stderr
     assert not {"numpy", "PIL"} & set(modules)
-    for command in ("train", "export", "predict", "verify", "inspect", "bench"):
+    for command in ("train", "export", "predict", "verify", "inspect", "bench", "report"):
         assert any(line.startswith(f"    {command} ") for line in text)
 
 

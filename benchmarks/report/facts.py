@@ -205,8 +205,8 @@ def _check(bundle: Bundle) -> None:
         sound &= 0 <= p.accuracy <= 1 and 0 <= p.agreement <= 1
     if not sound:
         raise BundleError(
-            f"expected accuracies from 0 to 1 and drops within their intervals in {bundle.folder / MANIFEST}, "
-            "got others; export the model again"
+            "expected accuracies from 0 to 1 and drops within their intervals in "
+            f"{bundle.folder / MANIFEST}, got others; export the model again"
         )
 
 

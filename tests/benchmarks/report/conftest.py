@@ -1,7 +1,11 @@
-"""A headless Chromium, spoken to by the DevTools protocol through two pipes: no driver, no library."""
+"""Measurements as bench writes them, and a headless Chromium.
+
+The browser is spoken to by the DevTools protocol through two pipes: that takes no driver and no library.
+"""
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import queue
@@ -9,12 +13,17 @@ import shutil
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from edgewright.benchmarks.measurement import Measurement
+from edgewright.runtime import jsonio
+
+WriteBench = Callable[..., Path]
 
 _SECONDS = 60
 _ON_PIPES = """
@@ -114,3 +123,53 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
     found = Browser(program, tmp_path_factory.mktemp("profile"))
     yield found
     found.close()
+
+
+@pytest.fixture(scope="session")
+def write_bench() -> WriteBench:
+    """Write measurements as `edgewright bench` does, of variants that take so many milliseconds."""
+
+    def write(
+        path: Path,
+        variants: Mapping[str, float],
+        *,
+        bundle: str = "fashion-mlp",
+        processes: int = 6,
+        notes: Callable[[str], list[str]] = lambda name: [],
+        surroundings: Mapping[str, Any] | None = None,
+        **changes: Any,
+    ) -> Path:
+        environment = {"cpu": "Test CPU", "cores": 2, "load_1min": 0.5, **(surroundings or {})}
+        found = []
+        for process in range(processes):
+            for name, ms in variants.items():
+                runs = [
+                    round(ms * 1e6 * (1 + 0.001 * (process - 2.5) + 0.0001 * (i - 49.5))) for i in range(100)
+                ]
+                found.append(
+                    Measurement(
+                        **{
+                            "variant": name,
+                            "target": "local",
+                            "threads": 1,
+                            "kernels": "xnnpack",
+                            "samples_ns": {"load": [3_000_000], "warm_run": runs},
+                            "peak_rss_bytes": 50_000_000 + process,
+                            "base_rss_bytes": 40_000_000,
+                            "environment": environment,
+                            "notes": notes(name),
+                            **changes,
+                        }
+                    )
+                )
+        data = {
+            "schema_version": 1,
+            "bundle": bundle,
+            "plan": {},
+            "environment": environment,
+            "measurements": [dataclasses.asdict(m) for m in found],
+        }
+        path.write_bytes(jsonio.dump(data))
+        return path
+
+    return write
