@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -87,7 +88,7 @@ class Subject:
 
     @property
     def bench_command(self) -> str:
-        return f"edgewright bench {self.folder}"
+        return f"edgewright bench {shlex.quote(str(self.folder))}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -275,11 +276,11 @@ def _change(one: Evidence, place: int, classes: int) -> ClassChange | None:
         images=images,
         keras=right / images,
         variant=(right - lost + won) / images,
-        sure=_chance(lost, won) < 0.05 / classes,
+        sure=chance(lost, won) < 0.05 / classes,
     )
 
 
-def _chance(lost: int, won: int) -> float:
+def chance(lost: int, won: int) -> float:
     """How likely so uneven a split is if either way is as likely: McNemar's exact test, two-sided."""
     changed = lost + won
     tail = sum(math.comb(changed, k) for k in range(min(lost, won) + 1))

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from edgewright.benchmarks import measurement
-from edgewright.benchmarks.stats import Estimate, across
+from edgewright.benchmarks import measurement, stats
+from edgewright.benchmarks.stats import Estimate
 from edgewright.runtime import jsonio
 from edgewright.runtime.errors import BundleError, InputError
 from edgewright.runtime.jsonio import JsonObject
@@ -20,7 +20,12 @@ TIMES = {
     "p50": ("warm_run", 50),
     "p90": ("warm_run", 90),
     "p99": ("warm_run", 99),
+    "decode": ("decode", 50),
+    "preprocess": ("preprocess", 50),
+    "invoke": ("invoke", 50),
+    "postprocess": ("postprocess", 50),
     "JPEG to label": ("jpeg_to_label", 50),
+    "PNG to label": ("png_to_label", 50),
 }
 _MOST = 1e18  # nanoseconds, instructions, …: 30 years
 FEWEST_PROCESSES = 6  # of which the median has a 95 % interval
@@ -111,10 +116,12 @@ def _figures(key: tuple[str, str, int], group: Sequence[JsonObject]) -> Figures:
 
 
 def _estimate(group: Sequence[JsonObject], key: str, percent: float) -> Estimate | None:
-    """The percentile over those processes that have samples called `key`; None if none has."""
+    """The percentile over those processes that have samples called `key`, or within one; None if none has."""
     samples = [[_number(one, key, value) for value in one.array(key)] for one in group if one.has(key)]
     samples = [some for some in samples if some]
-    return across(samples, percent) if samples else None  # type: ignore[arg-type]
+    if len(samples) == 1:
+        return stats.percentile(samples[0], percent)  # type: ignore[arg-type]
+    return stats.across(samples, percent) if samples else None  # type: ignore[arg-type]
 
 
 def _number(obj: JsonObject, key: str, value: Any) -> float:

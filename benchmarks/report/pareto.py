@@ -36,6 +36,7 @@ _SIZE = (4.6, 3.5)  # inches: the text stays legible on a phone
 # Where a name may stand from its point, in points right and up: the first few are plainly its own.
 _ROOMS = [(right, up) for up in (4, -11, 14, -20, 24, -30) for right in (7, -7)]
 _NEAR, _CROWD = 4, 12
+_LONG = 20  # letters
 _WIDE = 10  # costs that differ by more stand on a logarithmic axis
 
 
@@ -245,7 +246,7 @@ def _name_points(
         text = f"{row.model}: {row.name}" if several else row.name
         for (right, up), obstacles in tries + [(room, taken) for room in _ROOMS] * chosen:
             label = axes.annotate(
-                text.replace("+", "+\n") if len(text) > 24 else text,
+                "\n".join(_lines(text)),
                 (cost(row).value, row.accuracy.value),
                 xytext=(right, up),
                 textcoords="offset points",
@@ -262,6 +263,16 @@ def _name_points(
                 taken.append(box)
                 break
             label.remove()
+
+
+def _lines(name: str) -> list[str]:
+    """A name, broken behind its pluses and blanks where it is long."""
+    found = [""]
+    for part in re.findall(r"[^+ ]*[+ ]?", name):
+        if found[-1] and len(found[-1] + part) > _LONG:
+            found.append("")
+        found[-1] += part
+    return found
 
 
 def _among(row: Row, rows: Sequence[Row]) -> bool:

@@ -62,6 +62,7 @@ GLOSSARY = (
     ),
     ("p50, p90, p99", "50, 90 or 99 of 100 runs are at least as fast as this. p50 is the median."),
     ("JPEG to label", "The whole way: decode a JPEG photo, bring it to size, run the model, name the class."),
+    ("decode, preprocess, invoke, postprocess", "The parts of that way, one after the other."),
     ("load, first run", "Opening the file, and the first picture: paid once, at the start of an app."),
     ("peak memory", "The most memory that the whole process has held, the interpreter included."),
     ("Pareto front", "The files that no other file beats in both things that a picture compares."),

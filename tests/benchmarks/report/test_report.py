@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from edgewright.benchmarks.report import facts
 from edgewright.runtime.evidence import read_evidence
 from edgewright.runtime.manifest import MANIFEST, Bundle, Manifest
 
@@ -182,6 +183,27 @@ def test_several_bundles_stand_on_one_page(run: Run, measured_bundle: Path, tmp_
     tasks = json.loads((tmp_path / "r.json").read_bytes())["tasks"]
     assert [len(task["bundles"]) for task in tasks] == [2, 1]
     assert not tasks[0]["recommended"]["by_speed"]  # the second was not measured
+
+
+def test_of_many_classes_those_that_changed_most_are_shown(
+    run: Run, bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(facts, "MAX_CLASSES", 3)
+    evidence = read_evidence(Bundle.open(bundle))
+    assert evidence is not None
+    changed = np.max([np.abs(one.won - one.lost) / one.images for one in evidence.values()], axis=0)
+    (subject,) = facts.gather([bundle]).subjects
+    assert len(subject.shown_classes) == 3
+    assert changed[list(subject.shown_classes)].sum() == pytest.approx(np.sort(changed)[-3:].sum())
+    assert run("report", bundle, "--out", tmp_path / "r.html")[0] == 0
+    assert "The 3 classes of 10 that changed most" in (tmp_path / "r.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("lost", "won", "chance"), [(0, 0, 1.0), (5, 5, 1.0), (6, 0, 2 / 64), (0, 6, 2 / 64), (8, 2, 0.109375)]
+)
+def test_what_is_more_than_chance_is_told_by_mcnemars_exact_test(lost: int, won: int, chance: float) -> None:
+    assert facts.chance(lost, won) == pytest.approx(chance)
 
 
 def test_markdown_and_json_say_the_same(run: Run, measured_bundle: Path, tmp_path: Path) -> None:
