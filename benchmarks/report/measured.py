@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -138,14 +139,7 @@ def _warnings(
     environment: Mapping[str, Any],
 ) -> Iterable[str]:
     yield from _notes(found)
-    variants = list(dict.fromkeys(one.text("variant") for one in measurements))
-    told: dict[str, list[str]] = {}
-    for one in measurements:
-        for note in _notes(one):
-            told.setdefault(note, []).append(one.text("variant"))
-    for note, owners in told.items():
-        owners = list(dict.fromkeys(owners))
-        yield note if owners == variants else f"{', '.join(owners)}: {note}"
+    yield from _causes([(one.text("variant"), note) for one in measurements for note in _notes(one)], figures)
     loads = [_load(one) for one in measurements]
     cores = environment.get("cores")
     busy = max(loads, default=0.0)
@@ -162,6 +156,24 @@ def _warnings(
             f"{few[0].variant} was measured in {few[0].processes} processes only: "
             f"an interval takes {FEWEST_PROCESSES} to be one of 95 %"
         )
+
+
+def _causes(notes: Sequence[tuple[str, str]], figures: Iterable[Figures]) -> Iterable[str]:
+    """A line for each cause - what stands before a note's colon - of variants and notes: the worst of it."""
+    everywhere = {f.variant for f in figures}
+    causes: dict[str, list[tuple[str, str]]] = {}
+    for variant, note in notes:
+        causes.setdefault(note.partition(":")[0], []).append((variant, note))
+    for cause, told in causes.items():
+        worst = max((note for _, note in told), key=lambda note: _first_number(note.removeprefix(cause)))
+        most = f" (the most of {len(told)})" if len({note for _, note in told}) > 1 else ""
+        variants = dict.fromkeys(variant for variant, _ in told)
+        yield f"{worst}{most}" + ("" if set(variants) == everywhere else f", measuring {', '.join(variants)}")
+
+
+def _first_number(text: str) -> float:
+    found = re.search(r"\d+(\.\d+)?", text)
+    return float(found[0]) if found else 0.0
 
 
 def _notes(noted: JsonObject) -> tuple[str, ...]:

@@ -152,7 +152,7 @@ def _picture(
 def _draw(
     axes: Any, rows: Sequence[Row], all_rows: Sequence[Row], best: Row, cost: Callable[[Row], Estimate]
 ) -> None:
-    from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+    from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
     models, formats = _series(all_rows)
     kept = advice.front(rows, lambda row: cost(row).value)
@@ -205,6 +205,7 @@ def _draw(
         axes.set_xlim(least / 1.3, most * (most / least) ** 0.12)
     else:
         axes.set_xlim(0, most * 1.12)
+        axes.xaxis.set_major_locator(MaxNLocator(6))
     axes.margins(y=0.1)
     axes.grid(color=_COLOURS["line"], linewidth=0.5, alpha=0.5)
     axes.set_axisbelow(True)

@@ -49,14 +49,17 @@ def test_counts_without_times_are_figures_too(write_bench: WriteBench, tmp_path:
 def test_every_cause_of_doubt_is_a_warning(write_bench: WriteBench, tmp_path: Path) -> None:
     path = write_bench(
         tmp_path / "bench.json",
-        {"a": 1.0, "b": 2.0},
+        {"a": 1.0, "bb": 2.0},
         processes=2,
-        notes=lambda name: ["the clock is coarse"] + ["it was throttled"] * (name == "b"),
+        notes=lambda name: (
+            ["the clock is coarse", f"steal: {len(name)}.5 %"] + ["hot: 9 times"] * (name == "bb")
+        ),
         surroundings={"load_1min": 7.5, "cores": 2, "virtual_machine": True},
     )
     found = measured.read(path).warnings
     assert "the clock is coarse" in found
-    assert "b: it was throttled" in found
+    assert "hot: 9 times, measuring bb" in found
+    assert "steal: 2.5 % (the most of 4)" in found  # a line a cause, however often it came up
     for word in ("load up to 7.5 on 2 cores", "virtual machine", "2 processes only"):
         assert any(word in line for line in found), word
 
