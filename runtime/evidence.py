@@ -25,6 +25,7 @@ from edgewright.runtime.manifest import Bundle
 IMAGES, TRUTH, CLASSES, WORST, PROBABILITIES = "images", "truth", "classes", "worst", "probabilities"
 MAX_SIDE = 96  # pixels: enough to see what it is
 MAX_WORST = 8  # a variant
+_MOST_ROWS = 100  # a variant: other versions may keep more
 
 Counts = NDArray[np.int32]
 
@@ -76,9 +77,12 @@ def read_evidence(bundle: Bundle) -> dict[str, Evidence] | None:
     probabilities = array(PROBABILITIES, (rows, 2, 2), np.float32)
     ends = np.array([variants, count, labels, labels])
     total, right, lost, won = classes.transpose(1, 0, 2)
+    samples = np.array([variant.parity.samples for variant in manifest.variants])
     sound = (
-        0 < min(sides) <= max(sides) <= MAX_SIDE
+        rows <= _MOST_ROWS * variants
+        and 0 < min(sides) <= max(sides) <= MAX_SIDE
         and _within(truth, labels)
+        and bool((total.sum(axis=1) == samples).all())
         and bool(((worst >= 0) & (worst < ends)).all())
         and bool(((probabilities >= 0) & (probabilities <= 1)).all())
         and bool(((lost >= 0) & (lost <= right) & (won >= 0) & (won <= total - right)).all())

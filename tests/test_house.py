@@ -38,6 +38,14 @@ def test_packages_are_the_folders_that_hold_code(pyproject: dict[str, Any]) -> N
     assert settings["package-dir"] == {f"edgewright.{folder}": folder for folder in FOLDERS}
 
 
+def test_an_install_brings_the_files_that_are_no_code(pyproject: dict[str, Any]) -> None:
+    data = pyproject["tool"]["setuptools"]["package-data"]
+    for name in pyproject["tool"]["setuptools"]["packages"]:
+        folder = ROOT.joinpath(*name.split(".")[1:])
+        beside = {f.name for f in folder.iterdir() if f.is_file() and f.suffix not in (".py", ".pyc")}
+        assert beside == {f.name for glob in data.get(name, []) for f in folder.glob(glob)}, name
+
+
 def test_base_install_is_numpy_and_pillow(pyproject: dict[str, Any]) -> None:
     names = [re.split(r"[<>=!~;\[ ]", entry)[0] for entry in pyproject["project"]["dependencies"]]
     assert sorted(names) == ["numpy", "pillow"]

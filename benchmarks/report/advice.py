@@ -70,7 +70,7 @@ def _reason(best: Row, rows: Sequence[Row], timed: bool) -> str:
         fastest = all(best.latency.value <= other for other in others)
         plain = next((r for r in rows if r.model == best.model and r.name == f"{best.format}-float32"), None)
         gain = ""
-        if plain is not None and plain.latency and plain.latency.value > NEAR * best.latency.value:
+        if plain is not None and plain.latency and plain.latency.value > NEAR * best.latency.value > 0:
             gain = f", {plain.latency.value / best.latency.value:.1f} times as fast as {plain.name}"
         among = "the fastest" if fastest else "among the fastest"
         parts.append(f"is {among} ({milliseconds(best.latency.value)} a picture{gain})")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import shlex
 from collections.abc import Mapping, Sequence
@@ -145,13 +146,22 @@ def gather(bundles: Sequence[Path], benches: Sequence[Path] = ()) -> Report:
     return Report(
         tasks=tuple(
             Task(
-                subjects=tuple(subjects),
+                subjects=_compared(subjects),
                 advice=advice.advise([row for subject in subjects for row in subject.rows]),
             )
             for subjects in groups.values()
         ),
         place=place,
     )
+
+
+def _compared(subjects: Sequence[Subject]) -> tuple[Subject, ...]:
+    """The bundles of a task, with a warning if their times do not compare."""
+    machines = {str(subject.bench.environment.get("cpu")) for subject in subjects if subject.bench}
+    if len(machines) < 2:
+        return tuple(subjects)
+    warning = f"times do not compare: bundles were measured on {' and '.join(sorted(machines))}"
+    return (dataclasses.replace(subjects[0], warnings=(*subjects[0].warnings, warning)), *subjects[1:])
 
 
 def _names(bundles: Sequence[Bundle]) -> list[str]:
@@ -283,6 +293,8 @@ def _change(one: Evidence, place: int, classes: int) -> ClassChange | None:
 def chance(lost: int, won: int) -> float:
     """How likely so uneven a split is if either way is as likely: McNemar's exact test, two-sided."""
     changed = lost + won
+    if changed > 1000:  # the normal approximation, with continuity correction
+        return math.erfc(max(abs(lost - won) - 1, 0) / math.sqrt(2 * changed))
     tail = sum(math.comb(changed, k) for k in range(min(lost, won) + 1))
     return float(min(1.0, 2 * tail / 2**changed))
 
@@ -306,6 +318,8 @@ def _warnings(
     if bench is None:
         return found
     found += bench.warnings
+    if stale := [row.name for row in rows if bench.file_bytes.get(row.name, row.bytes) != row.bytes]:
+        found.append(f"measured as files of other sizes, measure again: {', '.join(stale)}")
     if missing := [row.name for row in rows if row.figures is None]:
         found.append(f"not measured: {', '.join(missing)}")
     if strange := {f.variant for f in bench.figures} - {row.name for row in rows}:

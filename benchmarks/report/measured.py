@@ -53,12 +53,14 @@ class Figures:
 
 @dataclass(frozen=True, kw_only=True)
 class Bench:
-    """All figures of one bundle; `warnings` are lines that name a cause, `environment` as bench wrote it."""
+    """All figures of one bundle; `warnings` are lines that name a cause, `environment` as bench wrote it,
+    `file_bytes` the sizes of the files that were measured, by variant, where it says so."""
 
     name: str
     figures: tuple[Figures, ...]
     warnings: tuple[str, ...]
     environment: Mapping[str, Any]
+    file_bytes: Mapping[str, int]
 
     def places(self) -> list[str]:
         """Where was measured, the first one first."""
@@ -84,12 +86,14 @@ def read(path: Path) -> Bench:
     if not groups:
         raise InputError(f"expected measurements in {path}, got none; measure again with edgewright bench")
     environment = found.object("environment").data
+    models = found.object("models") if found.has("models") else JsonObject({}, str(path), BundleError)
     figures = tuple(_figures(key, group) for key, group in groups.items())
     return Bench(
         name=found.text("bundle"),
         figures=figures,
         warnings=tuple(dict.fromkeys(_warnings(found, measurements, figures, environment))),
         environment=environment,
+        file_bytes={name: models.object(name).integer("bytes") for name in models.data},
     )
 
 

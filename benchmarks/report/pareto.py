@@ -205,7 +205,7 @@ def _draw(
         axes.set_xlim(least / 1.3, most * (most / least) ** 0.12)
     else:
         axes.set_xlim(0, most * 1.12)
-        axes.xaxis.set_major_locator(MaxNLocator(6))
+        axes.xaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 2.5, 5, 10]))
     axes.margins(y=0.1)
     axes.grid(color=_COLOURS["line"], linewidth=0.5, alpha=0.5)
     axes.set_axisbelow(True)

@@ -61,6 +61,8 @@ def test_an_old_bundle_has_none(bundle: Path, rewrite: Rewrite) -> None:
         lambda a: packed(a | {"classes": a["classes"][1:]}),
         lambda a: packed(a | {"classes": with_value(a["classes"], (0, 1, 0), 10**6)}),
         lambda a: packed(a | {"classes": with_value(a["classes"], (0, 2, 0), -1)}),
+        lambda a: packed(a | {"classes": a["classes"] * 2}),
+        lambda a: packed(a | {key: np.repeat(a[key][:1], 601, axis=0) for key in ("worst", "probabilities")}),
         lambda a: packed(a | {"worst": with_value(a["worst"], (0, 0), 6)}),
         lambda a: packed(a | {"worst": with_value(a["worst"], (0, 1), len(a["truth"]))}),
         lambda a: packed(a | {"worst": with_value(a["worst"], (0, 3), -1)}),
@@ -72,7 +74,15 @@ def test_an_old_bundle_has_none(bundle: Path, rewrite: Rewrite) -> None:
     ids=[
         *("empty", "cut off", "no truth", "images of three axes", "a large image", "float images"),
         *("one number", "objects", "a class too many", "a variant too few", "more right than there are"),
-        *("fewer than none", "no such variant", "no such image", "no such class", "three columns"),
+        *(
+            "fewer than none",
+            "more than were judged",
+            "too many rows",
+            "no such variant",
+            "no such image",
+            "no such class",
+            "three columns",
+        ),
         *("a row too few", "NaN", "more than certain"),
     ],
 )

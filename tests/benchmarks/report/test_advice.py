@@ -95,6 +95,17 @@ def test_the_best_of_each_other_format_is_named(some_row: Row) -> None:
     assert advice.advise(rows).others == (rows[2],)
 
 
+def test_what_took_no_time_and_no_bytes_is_no_reason_to_fail(some_row: Row) -> None:
+    rows = [made(some_row, "tflite-float32", 1000, ms=1.0), made(some_row, "tflite-int8", 0, ms=1e-300)]
+    zero = (
+        dataclasses.replace(rows[1].figures, times={"p50": Estimate(value=0, low=0, high=0)})
+        if rows[1].figures
+        else None
+    )
+    rows[1] = dataclasses.replace(rows[1], figures=zero)
+    assert "is the fastest (0.00 ms a picture)" in advice.advise(rows).reason
+
+
 def test_the_front_is_what_nothing_beats(some_row: Row) -> None:
     sizes_and_drops = [(100, 0.02), (200, 0.01), (200, 0.015), (300, 0.01), (400, 0.0), (500, 0.005)]
     rows = [made(some_row, f"tflite-{i}", size, drop=drop) for i, (size, drop) in enumerate(sizes_and_drops)]

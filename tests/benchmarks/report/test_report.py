@@ -200,10 +200,40 @@ def test_of_many_classes_those_that_changed_most_are_shown(
 
 
 @pytest.mark.parametrize(
-    ("lost", "won", "chance"), [(0, 0, 1.0), (5, 5, 1.0), (6, 0, 2 / 64), (0, 6, 2 / 64), (8, 2, 0.109375)]
+    ("lost", "won", "chance"),
+    [
+        (0, 0, 1.0),
+        (5, 5, 1.0),
+        (6, 0, 2 / 64),
+        (0, 6, 2 / 64),
+        (8, 2, 0.109375),
+        (600, 500, 0.00284),
+        (10**9, 10**9, 1.0),
+    ],
 )
 def test_what_is_more_than_chance_is_told_by_mcnemars_exact_test(lost: int, won: int, chance: float) -> None:
-    assert facts.chance(lost, won) == pytest.approx(chance)
+    assert facts.chance(lost, won) == pytest.approx(chance, rel=0.01)
+
+
+def test_measurements_of_other_files_and_machines_are_warned_of(
+    bundle: Path, write_bench: WriteBench, tmp_path: Path
+) -> None:
+    other = Path(shutil.copytree(bundle, tmp_path / "other"))
+    change(other, name="another")
+    first = write_bench(tmp_path / "first.json", {"tflite-int8": 1.0})
+    data = json.loads(first.read_bytes())
+    data["models"] = {
+        "tflite-int8": {"bytes": 5},
+        "onnx-int8": {"bytes": (bundle / "onnx-int8.onnx").stat().st_size},
+    }
+    first.write_text(json.dumps(data))
+    second = write_bench(
+        tmp_path / "second.json", {"tflite-int8": 1.0}, bundle="another", surroundings={"cpu": "Else"}
+    )
+    (task,) = facts.gather([bundle, other], [first, second]).tasks
+    warnings = task.subjects[0].warnings
+    assert "measured as files of other sizes, measure again: tflite-int8" in warnings
+    assert "times do not compare: bundles were measured on Else and Test CPU" in warnings
 
 
 def test_markdown_and_json_say_the_same(run: Run, measured_bundle: Path, tmp_path: Path) -> None:
