@@ -35,7 +35,8 @@ demo: $(READY)  ## train, export, verify, predict and measure on embedded real d
 	$(BIN)/edgewright predict $(DEMO)/bundle docs/ankle-boot.png
 	$(BIN)/edgewright inspect $(DEMO)/bundle
 	$(BIN)/edgewright bench $(DEMO)/bundle --out $(DEMO)/bench.json
-	@ls -d $(DEMO)/checkpoint/* $(DEMO)/bundle/* $(DEMO)/bench.json
+	$(BIN)/edgewright report $(DEMO)/bundle --bench $(DEMO)/bench.json --out $(DEMO)/report.html
+	@ls -d $(DEMO)/checkpoint/* $(DEMO)/bundle/* $(DEMO)/bench.json $(DEMO)/report.html
 
 test: $(READY)  ## run the fast tests
 	$(BIN)/pytest -q

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgewright.export import calibration as calibrating
-from edgewright.export import formats, gate, job, tuning
+from edgewright.export import evidence, formats, gate, job, tuning
 from edgewright.export.model import ONE_IMAGE, Edge
 from edgewright.export.scoring import Scored, scorer
 from edgewright.export.source import DataOptions, Given, Source, open_source
@@ -28,6 +28,7 @@ from edgewright.runtime.backends import Scores
 from edgewright.runtime.contract import ModelContract
 from edgewright.runtime.errors import InputError, MissingExtraError, ModelFileError
 from edgewright.runtime.manifest import (
+    EVIDENCE,
     GOLDEN,
     LABELS,
     MANIFEST,
@@ -161,7 +162,7 @@ def export(path: Path, options: Options) -> Result:
 
 def _ours() -> tuple[str, ...]:
     """The files a bundle holds, as glob patterns: all that --overwrite may replace."""
-    return (MANIFEST, GOLDEN, LABELS, *(f"*{formats.get(name).suffix}" for name in formats.names()))
+    return (MANIFEST, GOLDEN, EVIDENCE, LABELS, *(f"*{formats.get(name).suffix}" for name in formats.names()))
 
 
 class _Export:
@@ -182,6 +183,7 @@ class _Export:
         self.outcomes: list[Outcome] = []
         self.entries: list[VariantEntry] = []
         self._golden: dict[str, NDArray[Any]] = {}
+        self._judged: list[evidence.Judged] = []
 
     def convert_and_judge(self) -> None:
         variants = self.options.variants
@@ -287,6 +289,8 @@ class _Export:
             kept = self.folder / variant.file
             shutil.copyfile(path, kept)
             self._golden[variant.name] = scored.scores[np.searchsorted(places, self._picked)]
+            head = self.source.head
+            self._judged.append(evidence.look(reference[places], scored.scores, labels, places, head))
             self.entries.append(
                 VariantEntry(
                     name=variant.name,
@@ -308,10 +312,11 @@ class _Export:
         return {"passes": list(self.tuned[variant.chain].record)} if variant.passes else {}
 
     def write_bundle(self) -> None:
-        """Golden outputs and manifest; leaves the folder empty if no variant passed."""
+        """Golden outputs, evidence and manifest; leaves the folder empty if no variant passed."""
         if not self.entries:
             return
         np.savez_compressed(self.folder / GOLDEN, allow_pickle=False, **self._golden)
+        evidence.write(self.folder / EVIDENCE, self._judged, self.source.test, self.source.test_labels)
         (self.folder / LABELS).write_bytes(labels_file(self.source.labels))
         manifest = Manifest(
             name=self.source.name,
@@ -319,6 +324,7 @@ class _Export:
             labels=self.source.labels,
             head=self.source.head,
             golden=FileEntry.of(self.folder / GOLDEN),
+            evidence=FileEntry.of(self.folder / EVIDENCE),
             variants=tuple(self.entries),
             reference=self.reference,
             refused=tuple(outcome.refusal() for outcome in self.outcomes if not outcome.passed),

@@ -1,7 +1,8 @@
 """The bundle's manifest: which files there are, what they promise, and how they were proven.
 
-A bundle is a folder with `manifest.json`, `golden.npz`, `labels.txt` and one file a variant. Unknown keys are
-ignored, a newer `schema_version` is refused, and a file name may not leave the folder.
+A bundle is a folder with `manifest.json`, `golden.npz`, `evidence.npz` (older bundles have none),
+`labels.txt` and one file a variant. Unknown keys are ignored, a newer `schema_version` is refused, and
+a file name may not leave the folder.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from edgewright.runtime.jsonio import JsonObject
 
 MANIFEST = "manifest.json"
 GOLDEN = "golden.npz"
+EVIDENCE = "evidence.npz"
 LABELS = "labels.txt"  # a label a line, for apps that read no manifest
 VERDICTS = ("passed", "refused", "not proven")
 
@@ -190,7 +192,8 @@ class VariantEntry:
 @dataclass(frozen=True, kw_only=True)
 class Manifest:
     """Everything a bundle says of itself. `reference` holds the float Keras model's own figures;
-    `refused` the variants that were left out; `calibration`, `provenance` and `versions` are for people."""
+    `refused` the variants that were left out; `evidence` is what a report shows of the judging;
+    `calibration`, `provenance` and `versions` are for people."""
 
     name: str
     input: InputContract
@@ -200,6 +203,7 @@ class Manifest:
     variants: tuple[VariantEntry, ...]
     reference: Mapping[str, Any]
     refused: tuple[Mapping[str, Any], ...] = ()
+    evidence: FileEntry | None = None
     calibration: Mapping[str, Any] = field(default_factory=dict)
     provenance: Mapping[str, Any] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
@@ -217,6 +221,7 @@ class Manifest:
             "variants": [variant.to_json() for variant in self.variants],
             "refused": [dict(entry) for entry in self.refused],
             "golden": dataclasses.asdict(self.golden),
+            **({"evidence": dataclasses.asdict(self.evidence)} if self.evidence else {}),
             "calibration": dict(self.calibration),
             "provenance": dict(self.provenance),
             "versions": dict(self.versions),
@@ -245,6 +250,7 @@ class Manifest:
             variants=variants,
             reference=reference.data,
             refused=tuple(entry.data for entry in obj.objects("refused")),
+            evidence=FileEntry.from_json(obj.object("evidence")) if obj.has("evidence") else None,
             calibration=obj.object("calibration").data,
             provenance=obj.object("provenance").data,
             versions=obj.object("versions").data,

@@ -14,13 +14,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgewright.runtime import backends
+from edgewright.runtime import arrays, backends
 from edgewright.runtime.errors import BundleError
 from edgewright.runtime.manifest import Bundle, VariantEntry
 from edgewright.runtime.predictor import load
 
 GOLDEN_INPUTS = "inputs"  # uint8 (n, height, width, channels)
-MAX_GOLDEN_BYTES = 2**28  # 16 images of 2,000 pixels a side
 GOLDEN_REFERENCE = "keras"  # float32 (n, classes): the float Keras model's scores
 
 
@@ -50,6 +49,8 @@ def verify(path: str | os.PathLike[str]) -> list[Verification]:
     for entry in bundle.manifest.variants:
         bundle.path(entry.file)
     golden = read_golden(bundle)
+    if bundle.manifest.evidence is not None:
+        bundle.path(bundle.manifest.evidence)
     bundle.check_labels()
     return [_verify(bundle, entry, golden) for entry in bundle.manifest.variants]
 
@@ -60,27 +61,15 @@ def read_golden(bundle: Bundle) -> Mapping[str, NDArray[Any]]:
     Raises:
         BundleError: damaged, or arrays of other shapes than the manifest promises.
     """
-    path = bundle.path(bundle.manifest.golden)
-    try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-            if sum(member.file_size for member in archive.zip.infolist()) > MAX_GOLDEN_BYTES:
-                raise BundleError(f"expected at most {MAX_GOLDEN_BYTES} bytes of arrays in {path}, got more")
-            golden = {name: np.asarray(archive[name]) for name in archive.files}
-    except BundleError:
-        raise
-    except Exception as failure:  # zipfile, zlib and numpy raise much
-        raise BundleError(f"expected arrays in {path}, got something else: {failure}") from failure
+    path, golden = arrays.read(bundle, bundle.manifest.golden)
     count = len(np.atleast_1d(golden.get(GOLDEN_INPUTS, ())))
     expected: dict[str, tuple[int, ...]] = {GOLDEN_INPUTS: (count, *bundle.manifest.input.shape)}
     for name in (GOLDEN_REFERENCE, *(v.name for v in bundle.manifest.variants)):
         expected[name] = (count, len(bundle.manifest.labels))
+    if count == 0:
+        raise BundleError(f"expected images in {path}, got none")
     for name, shape in expected.items():
-        found = golden[name].shape if name in golden else "nothing"
-        if count == 0 or found != shape:
-            raise BundleError(f"expected '{name}' of shape {shape} in {path}, got {found}")
-        dtype = np.dtype(np.uint8 if name == GOLDEN_INPUTS else np.float32)
-        if golden[name].dtype != dtype:
-            raise BundleError(f"expected '{name}' of {dtype} in {path}, got {golden[name].dtype}")
+        arrays.check(golden, name, shape, np.uint8 if name == GOLDEN_INPUTS else np.float32, path)
     return golden
 
 

@@ -18,7 +18,7 @@ FOLDERS = ("runtime", "train", "export", "benchmarks")
 HEAVY = (
     *("tensorflow", "keras", "tf_keras", "onnx", "onnxruntime", "ai_edge_litert"),
     *("matplotlib", "sklearn", "tf2onnx", "ai_edge_quantizer", "flatbuffers", "rich", "psutil"),
-    "tensorflow_model_optimization",
+    *("tensorflow_model_optimization", "jinja2", "markupsafe"),
 )
 
 
@@ -38,6 +38,14 @@ def test_packages_are_the_folders_that_hold_code(pyproject: dict[str, Any]) -> N
     assert settings["package-dir"] == {f"edgewright.{folder}": folder for folder in FOLDERS}
 
 
+def test_an_install_brings_the_files_that_are_no_code(pyproject: dict[str, Any]) -> None:
+    data = pyproject["tool"]["setuptools"]["package-data"]
+    for name in pyproject["tool"]["setuptools"]["packages"]:
+        folder = ROOT.joinpath(*name.split(".")[1:])
+        beside = {f.name for f in folder.iterdir() if f.is_file() and f.suffix not in (".py", ".pyc")}
+        assert beside == {f.name for glob in data.get(name, []) for f in folder.glob(glob)}, name
+
+
 def test_base_install_is_numpy_and_pillow(pyproject: dict[str, Any]) -> None:
     names = [re.split(r"[<>=!~;\[ ]", entry)[0] for entry in pyproject["project"]["dependencies"]]
     assert sorted(names) == ["numpy", "pillow"]
@@ -52,6 +60,7 @@ def test_base_install_is_numpy_and_pillow(pyproject: dict[str, Any]) -> None:
         ("export.formats", "FORMAT", {"tflite", "onnx"}),
         ("export.passes", "PASS", {"prune", "cluster", "qat", "finetune"}),
         ("benchmarks.targets", "TARGET", {"local"}),
+        ("benchmarks.report.writers", "WRITER", {"html", "md", "json"}),
     ],
 )
 def test_every_plugin_imports_without_the_heavy_packages(
@@ -83,7 +92,7 @@ except SystemExit as end:
     status, modules = json.loads(last)
     assert status == 0, done.stderr
     assert not {"numpy", "PIL"} & set(modules)
-    for command in ("train", "export", "predict", "verify", "inspect", "bench"):
+    for command in ("train", "export", "predict", "verify", "inspect", "bench", "report"):
         assert any(line.startswith(f"    {command} ") for line in text)
 
 

@@ -74,7 +74,7 @@ def test_a_variant_that_drops_too_much_is_left_out_and_the_others_are_written(
     assert [entry["name"] for entry in manifest.refused] == ["tflite-int8"]
     assert manifest.refused[0]["parity"]["drop"] > 0.05
     found = set(contents(tmp_path / "bundle"))
-    assert found == {"manifest.json", "golden.npz", "labels.txt", "tflite-float32.tflite"}
+    assert found == {"manifest.json", "golden.npz", "evidence.npz", "labels.txt", "tflite-float32.tflite"}
     for word in ("keras float32", "tflite-float32", "passed", "tflite-int8", "refused", "reference"):
         assert word in said
 

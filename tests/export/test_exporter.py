@@ -60,7 +60,9 @@ def test_the_bundle_holds_what_its_manifest_lists_and_nothing_lies_beside_it(
     folder, result = exported
     bundle = Bundle.open(folder)
     listed = {bundle.path(variant.file).name for variant in bundle.manifest.variants}
+    assert bundle.manifest.evidence is not None
     listed |= {"manifest.json", "labels.txt", bundle.path(bundle.manifest.golden).name}
+    listed.add(bundle.path(bundle.manifest.evidence).name)
     assert {path.name for path in folder.iterdir()} == listed
     assert [path.name for path in folder.parent.iterdir()] == [folder.name]
     for outcome in result.outcomes:
@@ -150,7 +152,13 @@ def test_the_same_checkpoint_gives_the_same_bytes_in_a_fresh_process(
     assert (
         set(first)
         == set(second)
-        == {*(v.file for v in variants.defaults()), "manifest.json", "golden.npz", "labels.txt"}
+        == {
+            *(v.file for v in variants.defaults()),
+            "manifest.json",
+            "golden.npz",
+            "evidence.npz",
+            "labels.txt",
+        }
     )
 
 

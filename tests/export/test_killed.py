@@ -42,6 +42,7 @@ MOMENTS = {
     "reference read": ("open", "reference.npy", 1),
     "file copied": ("shutil.copyfile", "tflite-float32", 1),
     "golden written": ("open", "golden.npz", 1),
+    "evidence written": ("open", "evidence.npz", 1),
     "manifest written": ("open", "manifest.json", 1),
     "first rename": ("os.rename", "bundle", 1),
     "second rename": ("os.rename", "bundle", 2),

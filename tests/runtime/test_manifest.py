@@ -16,7 +16,8 @@ from edgewright.export.exporter import Result
 from edgewright.runtime import jsonio, load
 from edgewright.runtime.contract import SCHEMA_VERSION, ZERO_HASH, stamp
 from edgewright.runtime.errors import BundleError, EdgewrightError, UnknownNameError
-from edgewright.runtime.manifest import GOLDEN, LABELS, MANIFEST, Bundle, FileEntry, Manifest
+from edgewright.runtime.evidence import read_evidence
+from edgewright.runtime.manifest import EVIDENCE, GOLDEN, LABELS, MANIFEST, Bundle, FileEntry, Manifest
 from edgewright.runtime.verification import read_golden
 
 Rewrite = Callable[..., Manifest]
@@ -26,6 +27,7 @@ VARIANT = "tflite-int8"
 FILES = (
     MANIFEST,
     GOLDEN,
+    EVIDENCE,
     LABELS,
     *("tflite-float32.tflite", "tflite-float16.tflite", "tflite-dynamic-int8.tflite", "tflite-int8.tflite"),
     *("onnx-float32.onnx", "onnx-int8.onnx"),
@@ -40,7 +42,7 @@ def small(exported: tuple[Path, Result], rewrite: Rewrite, tmp_path: Path) -> Pa
     for name in (MANIFEST, GOLDEN, LABELS, f"{VARIANT}.tflite"):
         shutil.copyfile(exported[0] / name, folder / name)
     variants = Bundle.open(folder).manifest.variants
-    rewrite(folder, variants=tuple(v for v in variants if v.name == VARIANT))
+    rewrite(folder, variants=tuple(v for v in variants if v.name == VARIANT), evidence=None)
     return folder
 
 
@@ -48,6 +50,7 @@ def use(folder: Path) -> None:
     """Read all there is in a bundle."""
     bundle = Bundle.open(folder)
     read_golden(bundle)
+    read_evidence(bundle)
     bundle.check_labels()
     for variant in bundle.manifest.variants:
         load(folder, variant=variant.name).close()
@@ -57,7 +60,7 @@ def test_a_manifest_survives_being_read_and_written(exported: tuple[Path, Result
     raw = (exported[0] / MANIFEST).read_bytes()
     manifest = Manifest.from_bytes(raw, "here")
     assert manifest.to_bytes() == raw
-    assert [f"{v.name}" for v in manifest.variants] == [Path(name).stem for name in FILES[3:]]
+    assert [f"{v.name}" for v in manifest.variants] == [Path(name).stem for name in FILES[4:]]
 
 
 def test_the_bundle_holds_the_files_that_the_manifest_lists_and_no_other(

@@ -1,0 +1,1 @@
+"""What bundles and their measurements say, as one page for people, Markdown for a README, or JSON."""

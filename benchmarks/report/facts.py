@@ -1,0 +1,327 @@
+"""Gathers what a report says, once, for all the ways of writing it. Figures are derived here, not stored."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from edgewright.benchmarks.report import advice, measured
+from edgewright.benchmarks.report.measured import Bench, Figures
+from edgewright.benchmarks.stats import Estimate
+from edgewright.runtime.errors import BundleError, InputError
+from edgewright.runtime.evidence import Evidence, read_evidence
+from edgewright.runtime.manifest import MANIFEST, Bundle, Manifest, VariantEntry
+
+MAX_CLASSES = 20  # that a table of classes shows; of more, those that changed most
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """One file of a bundle. `accuracy` is what it reaches where the Keras model reaches `keras_accuracy`:
+    that less the drop, with the drop's interval, so that a file judged on fewer images stands beside the
+    others. `figures` are those of the report's first place, None if it was not measured there."""
+
+    model: str
+    entry: VariantEntry
+    keras_accuracy: float
+    keras_bytes: int
+    accuracy: Estimate
+    limit: float
+    figures: Figures | None
+
+    @property
+    def name(self) -> str:
+        return self.entry.name
+
+    @property
+    def format(self) -> str:
+        """`tflite`, `onnx`, …"""
+        return Path(self.entry.file.file).suffix.removeprefix(".")
+
+    @property
+    def bytes(self) -> int:
+        return self.entry.file.bytes
+
+    @property
+    def latency(self) -> Estimate | None:
+        """Median milliseconds of one run."""
+        return self.figures.times.get("p50") if self.figures else None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClassChange:
+    """One class of one variant: shares right of `images`; `sure` if chance alone would not change it so."""
+
+    images: int
+    keras: float
+    variant: float
+    sure: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Subject:
+    """One bundle. `classes` holds, by variant, a change for each class of `shown_classes`; `evidence` is
+    None, and these are empty, for a bundle that has none."""
+
+    model: str
+    folder: Path
+    manifest: Manifest
+    bench: Bench | None
+    rows: tuple[Row, ...]
+    evidence: Mapping[str, Evidence] | None
+    shown_classes: tuple[int, ...]
+    classes: Mapping[str, tuple[ClassChange | None, ...]]
+    warnings: tuple[str, ...]
+
+    @property
+    def timed(self) -> bool:
+        return any(row.latency for row in self.rows)
+
+    @property
+    def data(self) -> str:
+        """What the test images are called, empty if that is not known."""
+        return str(_data(self.manifest).get("name") or "")
+
+    @property
+    def bench_command(self) -> str:
+        return f"edgewright bench {shlex.quote(str(self.folder))}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Task:
+    """Bundles that were judged on the same images, so that their accuracies may be compared."""
+
+    subjects: tuple[Subject, ...]
+    advice: advice.Advice
+
+    @property
+    def rows(self) -> tuple[Row, ...]:
+        return tuple(row for subject in self.subjects for row in subject.rows)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """All there is to say. `place` is where the latencies of the rows were measured, empty if nowhere."""
+
+    tasks: tuple[Task, ...]
+    place: str
+
+    @property
+    def subjects(self) -> tuple[Subject, ...]:
+        return tuple(subject for task in self.tasks for subject in task.subjects)
+
+    @property
+    def rows(self) -> tuple[Row, ...]:
+        return tuple(row for task in self.tasks for row in task.rows)
+
+
+def gather(bundles: Sequence[Path], benches: Sequence[Path] = ()) -> Report:
+    """Read bundles and what was measured of them.
+
+    Args:
+        benches: files of measurements, each of the bundle that it names; a bundle without one takes
+            what lies beside it, where `edgewright bench` puts it.
+
+    Raises:
+        BundleError: a bundle or a file of measurements that is damaged or missing.
+        InputError: a bundle named twice, or measurements of none of the bundles.
+    """
+    if len({path.resolve() for path in bundles}) < len(bundles):
+        raise InputError("expected different bundles, got one of them twice")
+    opened = [Bundle.open(path) for path in bundles]
+    for bundle in opened:
+        _check(bundle)
+    names = _names(opened)
+    given = _given(opened, benches)
+    found = [given.get(i) or _beside(path) for i, path in enumerate(bundles)]
+    place = next((f.place for bench in found if bench for f in bench.figures if "p50" in f.times), "")
+    groups: dict[Any, list[Subject]] = {}
+    for bundle, name, bench in zip(opened, names, found, strict=True):
+        groups.setdefault(_task_of(bundle), []).append(_subject(bundle, name, bench, place))
+    return Report(
+        tasks=tuple(
+            Task(
+                subjects=_compared(subjects),
+                advice=advice.advise([row for subject in subjects for row in subject.rows]),
+            )
+            for subjects in groups.values()
+        ),
+        place=place,
+    )
+
+
+def _compared(subjects: Sequence[Subject]) -> tuple[Subject, ...]:
+    """The bundles of a task, with a warning if their times do not compare."""
+    machines = {str(subject.bench.environment.get("cpu")) for subject in subjects if subject.bench}
+    if len(machines) < 2:
+        return tuple(subjects)
+    warning = f"times do not compare: bundles were measured on {' and '.join(sorted(machines))}"
+    return (dataclasses.replace(subjects[0], warnings=(*subjects[0].warnings, warning)), *subjects[1:])
+
+
+def _names(bundles: Sequence[Bundle]) -> list[str]:
+    """What each bundle is called: its model, and where two are of one model also its folder."""
+    names = [bundle.manifest.name for bundle in bundles]
+    return [
+        name if names.count(name) == 1 else f"{name} ({bundle.folder})"
+        for name, bundle in zip(names, bundles, strict=True)
+    ]
+
+
+def _given(bundles: Sequence[Bundle], benches: Sequence[Path]) -> dict[int, Bench]:
+    names = [bundle.manifest.name for bundle in bundles]
+    given: dict[int, Bench] = {}
+    for path in benches:
+        bench = measured.read(path)
+        if names.count(bench.name) != 1:
+            which = "several bundles are" if bench.name in names else "no bundle is"
+            raise InputError(
+                f"expected {path} to hold measurements of one of the bundles, got those of '{bench.name}', "
+                f"as which {which} known here"
+            )
+        if names.index(bench.name) in given:
+            raise InputError(f"expected one file of measurements for '{bench.name}', got a second, {path}")
+        given[names.index(bench.name)] = bench
+    return given
+
+
+def _beside(bundle: Path) -> Bench | None:
+    path = measured.default_file(bundle)
+    return measured.read(path) if path.exists() else None
+
+
+def _task_of(bundle: Bundle) -> Any:
+    sha256 = _data(bundle.manifest).get("sha256")
+    samples = bundle.manifest.reference["samples"]
+    return (sha256, bundle.manifest.labels, samples) if isinstance(sha256, str) else bundle.folder.resolve()
+
+
+def _data(manifest: Manifest) -> Mapping[str, Any]:
+    found = manifest.provenance.get("data")
+    return found if isinstance(found, dict) else {}
+
+
+def _check(bundle: Bundle) -> None:
+    """Raises `BundleError` if shares are no shares: nothing could be drawn."""
+    manifest = bundle.manifest
+    sound = 0 <= manifest.reference["accuracy"] <= 1
+    for entry in manifest.variants:
+        p = entry.parity
+        sound &= -1 <= p.drop_low <= p.drop <= p.drop_high <= 1
+        sound &= 0 <= p.accuracy <= 1 and 0 <= p.agreement <= 1
+    if not sound:
+        raise BundleError(
+            "expected accuracies from 0 to 1 and drops within their intervals in "
+            f"{bundle.folder / MANIFEST}, got others; export the model again"
+        )
+
+
+def _subject(bundle: Bundle, model: str, bench: Bench | None, place: str) -> Subject:
+    manifest = bundle.manifest
+    figures = {f.variant: f for f in bench.figures if f.place == place} if bench else {}
+    limit = manifest.provenance.get("max_drop")
+    reference = manifest.reference
+    rows = tuple(
+        Row(
+            model=model,
+            entry=entry,
+            keras_accuracy=float(reference["accuracy"]),
+            keras_bytes=reference["bytes"],
+            accuracy=Estimate(
+                value=reference["accuracy"] - entry.parity.drop,
+                low=reference["accuracy"] - entry.parity.drop_high,
+                high=reference["accuracy"] - entry.parity.drop_low,
+            ),
+            limit=float(limit) if isinstance(limit, float | int) and 0 <= limit < 1 else 0.01,
+            figures=figures.get(entry.name),
+        )
+        for entry in manifest.variants
+    )
+    evidence = read_evidence(bundle)
+    shown = _shown_classes(evidence, len(manifest.labels))
+    classes = {
+        name: tuple(_change(one, place, len(manifest.labels)) for place in shown)
+        for name, one in (evidence or {}).items()
+    }
+    return Subject(
+        model=model,
+        folder=bundle.folder,
+        manifest=manifest,
+        bench=bench,
+        rows=rows,
+        evidence=evidence,
+        shown_classes=shown,
+        classes=classes,
+        warnings=tuple(_warnings(manifest, bench, rows, evidence)),
+    )
+
+
+def _shown_classes(evidence: Mapping[str, Evidence] | None, count: int) -> tuple[int, ...]:
+    if evidence is None:
+        return ()
+    if count <= MAX_CLASSES:
+        return tuple(range(count))
+
+    def changed(place: int) -> float:
+        """The largest share of the class's images that came or went, in any variant."""
+        return max(
+            (abs(int(one.won[place]) - int(one.lost[place])) / max(int(one.images[place]), 1))
+            for one in evidence.values()
+        )
+
+    return tuple(sorted(sorted(range(count), key=changed, reverse=True)[:MAX_CLASSES]))
+
+
+def _change(one: Evidence, place: int, classes: int) -> ClassChange | None:
+    """How a class fares; None if no image of it was judged."""
+    images, right, lost, won = (int(x[place]) for x in (one.images, one.keras_right, one.lost, one.won))
+    if images == 0:
+        return None
+    return ClassChange(
+        images=images,
+        keras=right / images,
+        variant=(right - lost + won) / images,
+        sure=chance(lost, won) < 0.05 / classes,
+    )
+
+
+def chance(lost: int, won: int) -> float:
+    """How likely so uneven a split is if either way is as likely: McNemar's exact test, two-sided."""
+    changed = lost + won
+    if changed > 1000:  # the normal approximation, with continuity correction
+        return math.erfc(max(abs(lost - won) - 1, 0) / math.sqrt(2 * changed))
+    tail = sum(math.comb(changed, k) for k in range(min(lost, won) + 1))
+    return float(min(1.0, 2 * tail / 2**changed))
+
+
+def _warnings(
+    manifest: Manifest, bench: Bench | None, rows: Sequence[Row], evidence: Mapping[str, Evidence] | None
+) -> list[str]:
+    found = [f"{entry.get('name')} was left out: {entry.get('reason')}" for entry in manifest.refused]
+    samples = manifest.reference["samples"]
+    found += [
+        f"{row.name} was judged on {row.entry.parity.samples:,} of {samples:,} images (it is slow here)"
+        for row in rows
+        if row.entry.parity.samples < samples
+    ]
+    for name, one in (evidence or {}).items():
+        for place, label in enumerate(manifest.labels):
+            change = _change(one, place, len(manifest.labels))
+            if change and change.sure and change.variant < change.keras:
+                points = 100 * (change.keras - change.variant)
+                found.append(f"{name} has lost {points:.1f} points of '{label}', more than chance would")
+    if bench is None:
+        return found
+    found += bench.warnings
+    if stale := [row.name for row in rows if bench.file_bytes.get(row.name, row.bytes) != row.bytes]:
+        found.append(f"measured as files of other sizes, measure again: {', '.join(stale)}")
+    if missing := [row.name for row in rows if row.figures is None]:
+        found.append(f"not measured: {', '.join(missing)}")
+    if strange := {f.variant for f in bench.figures} - {row.name for row in rows}:
+        found.append(f"measured, but not in this bundle: {', '.join(sorted(strange))}")
+    return found

@@ -1,0 +1,298 @@
+"""Pictures of what accuracy costs, as SVG that takes its colours from the page, light or dark."""
+
+from __future__ import annotations
+
+import html
+import io
+import re
+import warnings
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgewright.benchmarks.report import advice
+from edgewright.benchmarks.stats import Estimate
+
+if TYPE_CHECKING:
+    from edgewright.benchmarks.report.facts import Row
+
+# matplotlib draws in colours of its own; each is then replaced by the page's variable of that name.
+_COLOURS = {
+    "ink": "#010101",
+    "soft": "#020202",
+    "line": "#030303",
+    "accent": "#040404",
+    "card": "#0a0a0a",
+    "series-0": "#050505",
+    "series-1": "#060606",
+    "series-2": "#070707",
+    "series-3": "#080808",
+    "series-4": "#090909",
+}
+_MARKERS = "osD^v"
+_SIZE = (4.6, 3.5)  # inches: the text stays legible on a phone
+# Where a name may stand from its point, in points right and up: the first few are plainly its own.
+_ROOMS = [(right, up) for up in (4, -11, 14, -20, 24, -30) for right in (7, -7)]
+_NEAR, _CROWD = 4, 12
+_LONG = 20  # letters
+_WIDE = 10  # costs that differ by more stand on a logarithmic axis
+
+
+def by_size(rows: Sequence[Row], best: Row) -> str:
+    """Accuracy against file size, as an `<svg>` element."""
+    return _picture(
+        rows,
+        rows,
+        best,
+        lambda row: Estimate(value=row.bytes / 1e3, low=row.bytes / 1e3, high=row.bytes / 1e3),
+        "file size, kB",
+        "size",
+    )
+
+
+def by_latency(rows: Sequence[Row], best: Row) -> str:
+    """Accuracy against the median time of a run, as an `<svg>` element; empty if nothing was measured."""
+    timed = [row for row in rows if row.latency]
+    if not timed:
+        return ""
+
+    def latency(row: Row) -> Estimate:
+        assert row.latency is not None
+        return row.latency
+
+    return _picture(timed, rows, best, latency, "time of a run, ms (median)", "latency")
+
+
+def legend(rows: Sequence[Row]) -> list[tuple[str, str]]:
+    """The signs of the pictures and what they mean; a sign is the inside of an `<svg>` from -7 to 7."""
+    models, formats = _series(rows)
+    line = '<path d="M-7 0H7" style="fill:none;stroke:var(--{});{}"/>'
+    found = []
+    for i, name in enumerate(formats):
+        colour = "soft" if len(models) > 1 else f"series-{i % 5}"
+        found.append((_shape(_MARKERS[i % len(_MARKERS)], colour), f".{name} file"))
+    if len(models) > 1:
+        found += [(_shape("s", f"series-{i % 5}"), name) for i, name in enumerate(models)]
+    found.append((line.format("accent", "stroke-width:2"), "Pareto front"))
+    found.append(('<circle r="6" style="fill:none;stroke:var(--accent);stroke-width:1.5"/>', "ship this"))
+    if len(models) == 1:
+        found.append((line.format("soft", "stroke-dasharray:4 2"), "Keras model"))
+        found.append((line.format("soft", "stroke-dasharray:1 2"), "limit of accuracy"))
+    return found
+
+
+_SHAPES = {
+    "o": '<circle r="4" {}/>',
+    "s": '<path d="M-4-4H4V4H-4Z" {}/>',
+    "D": '<path d="M0-5L5 0L0 5L-5 0Z" {}/>',
+    "^": '<path d="M0-5L5 4H-5Z" {}/>',
+    "v": '<path d="M0 5L5-4H-5Z" {}/>',
+}
+
+
+def _shape(marker: str, colour: str) -> str:
+    return _SHAPES[marker].format(f'style="fill:var(--{colour})"')
+
+
+def _series(rows: Sequence[Row]) -> tuple[list[str], list[str]]:
+    """Models and formats in the order of their colours and markers."""
+    return list(dict.fromkeys(row.model for row in rows)), list(dict.fromkeys(row.format for row in rows))
+
+
+def _picture(
+    rows: Sequence[Row],
+    all_rows: Sequence[Row],
+    best: Row,
+    cost: Callable[[Row], Estimate],
+    label: str,
+    name: str,
+) -> str:
+    """The picture of `rows`, in the colours and shapes that `legend` gives to `all_rows`."""
+    import matplotlib
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import FuncFormatter
+
+    settings = {
+        "svg.fonttype": "none",
+        "svg.hashsalt": name,
+        "text.parse_math": False,
+        "font.size": 9,
+        "text.color": _COLOURS["ink"],
+        "axes.edgecolor": _COLOURS["line"],
+        "axes.labelcolor": _COLOURS["ink"],
+        "xtick.color": _COLOURS["soft"],
+        "ytick.color": _COLOURS["soft"],
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+    }
+    with matplotlib.rc_context(settings), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # a font may lack a letter of a name; the page's own has it
+        figure = Figure(figsize=_SIZE, layout="constrained")
+        FigureCanvasAgg(figure)  # it measures text; the SVG is written from it
+        axes = figure.add_subplot()
+        _draw(axes, rows, all_rows, best, cost)
+        axes.set_xlabel(label)
+        axes.set_ylabel("accuracy")
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda share, _: f"{100 * share:.4g} %"))
+        figure.draw_without_rendering()
+        _name_points(axes, rows, all_rows, best, cost)
+        out = io.StringIO()
+        figure.savefig(out, format="svg", transparent=True, metadata={"Date": None})
+    svg = _for_page(out.getvalue(), name)
+    for place, row in enumerate(rows):
+        said = f"{row.model}: {row.name}, {cost(row).value:.3g} at {100 * row.accuracy.value:.2f} %"
+        start = f'<g id="{name}-point-{place}">'
+        svg = svg.replace(start, f"{start}<title>{html.escape(said)}</title>")
+    return svg
+
+
+def _draw(
+    axes: Any, rows: Sequence[Row], all_rows: Sequence[Row], best: Row, cost: Callable[[Row], Estimate]
+) -> None:
+    from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
+
+    models, formats = _series(all_rows)
+    kept = advice.front(rows, lambda row: cost(row).value)
+    for place, row in enumerate(rows):
+        x, y = cost(row), row.accuracy
+        series = models.index(row.model) if len(models) > 1 else formats.index(row.format)
+        colour = _COLOURS[f"series-{series % 5}"]
+        drawn = axes.errorbar(
+            x.value,
+            y.value,
+            xerr=[[max(x.value - x.low, 0)], [max(x.high - x.value, 0)]],
+            yerr=[[y.value - y.low], [y.high - y.value]],
+            fmt=_MARKERS[formats.index(row.format) % len(_MARKERS)],
+            color=colour,
+            markerfacecolor=colour if _among(row, kept) else _COLOURS["card"],
+            markersize=5.5,
+            elinewidth=0.9,
+            capsize=0,
+            zorder=3,
+        )
+        drawn.lines[0].set_gid(f"point-{place}")
+    if _among(best, rows):
+        axes.plot(
+            cost(best).value,
+            best.accuracy.value,
+            "o",
+            markersize=12,
+            markerfacecolor="none",
+            markeredgecolor=_COLOURS["accent"],
+            zorder=4,
+        )
+    axes.step(
+        [cost(row).value for row in kept],
+        [row.accuracy.value for row in kept],
+        where="post",
+        color=_COLOURS["accent"],
+        linewidth=1.6,
+        zorder=2,
+    )
+    if len(models) == 1:
+        keras, limit = rows[0].keras_accuracy, rows[0].keras_accuracy - rows[0].limit
+        axes.axhline(keras, color=_COLOURS["soft"], linewidth=0.8, linestyle="--", zorder=1)
+        axes.axhline(limit, color=_COLOURS["soft"], linewidth=0.8, linestyle=":", zorder=1)
+    least, most = min(cost(row).low for row in rows), max(cost(row).high for row in rows)
+    if most > _WIDE * least > 0:
+        axes.set_xscale("log")
+        axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+        axes.xaxis.set_minor_locator(NullLocator())
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        axes.set_xlim(least / 1.3, most * (most / least) ** 0.12)
+    else:
+        axes.set_xlim(0, most * 1.12)
+        axes.xaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 2.5, 5, 10]))
+    axes.margins(y=0.1)
+    axes.grid(color=_COLOURS["line"], linewidth=0.5, alpha=0.5)
+    axes.set_axisbelow(True)
+
+
+def _name_points(
+    axes: Any, rows: Sequence[Row], all_rows: Sequence[Row], best: Row, cost: Callable[[Row], Estimate]
+) -> None:
+    """Write names beside the points wherever there is room, the front's and the best one's first.
+
+    Those of the front may stand farther off and on error bars; one in a crowd is left to the table.
+    """
+    from matplotlib.transforms import Bbox
+
+    def spot(share: float, value: float) -> NDArray[np.float64]:
+        found: NDArray[np.float64] = axes.transData.transform((value, share))
+        return found
+
+    renderer = axes.figure.canvas.get_renderer()
+    point = axes.figure.dpi / 72
+    spots = [spot(row.accuracy.value, cost(row).value) for row in rows]
+    taken = [Bbox([centre - 4 * point, centre + 4 * point]) for centre in spots]
+    bars = [Bbox([spot(r.accuracy.low, cost(r).value), spot(r.accuracy.high, cost(r).value)]) for r in rows]
+    bars += [Bbox([spot(r.accuracy.value, cost(r).low), spot(r.accuracy.value, cost(r).high)]) for r in rows]
+    frame = axes.get_window_extent(renderer)
+    several = len({row.model for row in all_rows}) > 1
+    kept = advice.front(rows, lambda row: cost(row).value)
+    first = [row for row in (best, *kept) if _among(row, rows)]
+    named: list[Row] = []
+    for row in (*first, *rows):
+        if _among(row, named):
+            continue
+        named.append(row)
+        chosen, here = _among(row, first), spot(row.accuracy.value, cost(row).value)
+        crowd = sum(bool(np.hypot(*(other - here)) < _CROWD * point) for other in spots)
+        if crowd > 2 and not chosen:
+            continue
+        tries = [(room, taken + bars) for room in _ROOMS[:_NEAR]]
+        text = f"{row.model}: {row.name}" if several else row.name
+        for (right, up), obstacles in tries + [(room, taken) for room in _ROOMS] * chosen:
+            label = axes.annotate(
+                "\n".join(_lines(text)),
+                (cost(row).value, row.accuracy.value),
+                xytext=(right, up),
+                textcoords="offset points",
+                ha="left" if right > 0 else "right",
+                fontsize=8,
+                fontweight="bold" if row is best else "normal",
+                color=_COLOURS["ink" if chosen else "soft"],
+                zorder=5,
+                in_layout=False,
+            )
+            box = label.get_window_extent(renderer)
+            inside = frame.x0 <= box.x0 and box.x1 <= frame.x1 and frame.y0 <= box.y0 and box.y1 <= frame.y1
+            if inside and not any(box.overlaps(other) for other in obstacles):
+                taken.append(box)
+                break
+            label.remove()
+
+
+def _lines(name: str) -> list[str]:
+    """A name, broken behind its pluses and blanks where it is long."""
+    found = [""]
+    for part in re.findall(r"[^+ ]*[+ ]?", name):
+        if found[-1] and len(found[-1] + part) > _LONG:
+            found.append("")
+        found[-1] += part
+    return found
+
+
+def _among(row: Row, rows: Sequence[Row]) -> bool:
+    return any(row is other for other in rows)
+
+
+def _for_page(svg: str, name: str) -> str:
+    """The `<svg>` element alone, with the page's colours and font, and names that no other picture has."""
+    svg = svg[svg.index("<svg") :]
+    for variable, colour in _COLOURS.items():
+        svg = svg.replace(colour, f"var(--{variable})")
+    svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
+    svg = re.sub(r'\bid="', f'id="{name}-', svg)
+    svg = re.sub(r'(xlink:href="#|url\(#)', rf"\g<1>{name}-", svg)
+    svg = re.sub(r"font-family: [^;\"]*", "font-family: var(--font)", svg)
+    svg = re.sub(r'<svg ([^>]*?)width="[^"]*" height="[^"]*"', r'<svg role="img" \1', svg, count=1)
+    svg = re.sub(r"<style.*?</style>", "", svg, flags=re.DOTALL)
+    return (
+        svg.replace(' xmlns:xlink="http://www.w3.org/1999/xlink"', "")
+        .replace(' xmlns="http://www.w3.org/2000/svg"', "")
+        .replace("xlink:href", "href")
+    )

@@ -1,0 +1,96 @@
+"""JSON for machines: the figures and what follows from them; images are left to the bundle."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from edgewright.benchmarks.report import advice
+from edgewright.benchmarks.report.facts import Report, Row, Subject, Task
+from edgewright.runtime import jsonio
+from edgewright.runtime.errors import BundleError
+
+SCHEMA_VERSION = 1
+
+
+def write(report: Report) -> bytes:
+    """Times are milliseconds, shares are 0 to 1, each estimate has its 95 % interval."""
+    data = {
+        "schema_version": SCHEMA_VERSION,
+        "place": report.place,
+        "tasks": [_task(task) for task in report.tasks],
+    }
+    try:
+        return jsonio.dump(data)
+    except ValueError as failure:  # NaN in what a bundle or a file of measurements says for people
+        raise BundleError(f"expected finite numbers in the bundles and measurements: {failure}") from failure
+
+
+WRITER = write
+
+
+def _task(task: Task) -> dict[str, Any]:
+    by_size = advice.front(task.rows, lambda row: row.bytes)
+    by_latency = advice.front(
+        [r for r in task.rows if r.latency], lambda r: r.latency.value if r.latency else 0
+    )
+    best = task.advice.best
+    return {
+        "recommended": {
+            "model": best.model,
+            "variant": best.name,
+            "reason": task.advice.reason,
+            "by_speed": task.advice.timed,
+        },
+        "by_format": {row.format: row.name for row in (best, *task.advice.others)},
+        "front_by_size": [[row.model, row.name] for row in by_size],
+        "front_by_latency": [[row.model, row.name] for row in by_latency],
+        "bundles": [_subject(subject) for subject in task.subjects],
+    }
+
+
+def _subject(subject: Subject) -> dict[str, Any]:
+    labels = subject.manifest.labels
+    return {
+        "model": subject.model,
+        "bundle": str(subject.folder),
+        "labels": list(labels),
+        "reference": dict(subject.manifest.reference),
+        "variants": [_row(row) for row in subject.rows],
+        "classes": {
+            name: {
+                "images": one.images.tolist(),
+                "keras_right": one.keras_right.tolist(),
+                "lost": one.lost.tolist(),
+                "won": one.won.tolist(),
+            }
+            for name, one in (subject.evidence or {}).items()
+        },
+        "worst_disagreements": {
+            name: [
+                {
+                    "truth": labels[d.truth],
+                    "keras": labels[d.keras],
+                    "keras_probability": float(d.probabilities[0, 0]),
+                    "variant": labels[d.variant],
+                    "variant_probability": float(d.probabilities[1, 1]),
+                }
+                for d in one.worst
+            ]
+            for name, one in (subject.evidence or {}).items()
+        },
+        "measurements": [dataclasses.asdict(f) for f in subject.bench.figures] if subject.bench else None,
+        "environment": dict(subject.bench.environment) if subject.bench else None,
+        "warnings": list(subject.warnings),
+    }
+
+
+def _row(row: Row) -> dict[str, Any]:
+    return {
+        "variant": row.name,
+        "file": row.entry.file.file,
+        "bytes": row.bytes,
+        "gzip_bytes": row.entry.gzip_bytes,
+        "parity": dataclasses.asdict(row.entry.parity),
+        "latency_ms": dataclasses.asdict(row.latency) if row.latency else None,
+    }

@@ -1,0 +1,94 @@
+"""Measurements are read as far as they go: what is not there is not shown, what is broken is named."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from edgewright.benchmarks.report import measured
+from edgewright.benchmarks.stats import across
+from edgewright.runtime.errors import BundleError, EdgewrightError
+
+WriteBench = Callable[..., Path]
+
+
+def test_percentiles_are_those_over_processes_in_milliseconds(
+    write_bench: WriteBench, tmp_path: Path
+) -> None:
+    bench = measured.read(write_bench(tmp_path / "bench.json", {"tflite-int8": 2.0}))
+    (figures,) = bench.figures
+    raw = [
+        m["samples_ns"]["warm_run"]
+        for m in json.loads((tmp_path / "bench.json").read_bytes())["measurements"]
+    ]
+    expected = across(raw, 90)
+    assert figures.times["p90"].value == pytest.approx(expected.value / 1e6)
+    assert figures.times["p50"].low <= figures.times["p50"].value == pytest.approx(2.0, rel=0.1)
+    assert set(figures.times) == {"load", "p50", "p90", "p99"}  # of the others it has no samples
+    assert (figures.processes, figures.place) == (6, "local, 1 thread")
+    assert bench.warnings == ()
+
+
+def test_counts_without_times_are_figures_too(write_bench: WriteBench, tmp_path: Path) -> None:
+    path = write_bench(
+        tmp_path / "bench.json",
+        {"tflite-int8": 1.0},
+        samples_ns={},
+        counts={"instructions": [1000.0, 1002.0]},
+        target="arm64",
+    )
+    (figures,) = measured.read(path).figures
+    assert not figures.times
+    assert figures.counts["instructions"].value == pytest.approx(1001)
+
+
+def test_every_cause_of_doubt_is_a_warning(write_bench: WriteBench, tmp_path: Path) -> None:
+    path = write_bench(
+        tmp_path / "bench.json",
+        {"a": 1.0, "bb": 2.0},
+        processes=2,
+        notes=lambda name: (
+            ["the clock is coarse", f"steal: {len(name)}.5 %"] + ["hot: 9 times"] * (name == "bb")
+        ),
+        surroundings={"load_1min": 7.5, "cores": 2, "virtual_machine": True},
+    )
+    found = measured.read(path).warnings
+    assert "the clock is coarse" in found
+    assert "hot: 9 times, measuring bb" in found
+    assert "steal: 2.5 % (the most of 4)" in found  # a line a cause, however often it came up
+    for word in ("load up to 7.5 on 2 cores", "virtual machine", "2 processes only"):
+        assert any(word in line for line in found), word
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda d: d.pop("measurements"), "'measurements' to be a list"),
+        (lambda d: d.update(measurements=[]), "expected measurements"),
+        (lambda d: d.pop("environment"), "'environment' to be an object"),
+        (lambda d: d["measurements"][0].pop("variant"), "'variant' to be a string"),
+        (lambda d: d["measurements"][0].update(samples_ns={"warm_run": ["1"]}), "'warm_run' to be"),
+        (lambda d: d["measurements"][0].update(samples_ns={"warm_run": [-1]}), "'warm_run' to be"),
+        (lambda d: d["measurements"][0].update(samples_ns={"warm_run": [10**30]}), "'warm_run' to be"),
+        (lambda d: d["measurements"][0].update(counts={"cycles": [True]}), "'cycles' to be"),
+    ],
+)
+def test_what_is_broken_is_named(
+    write_bench: WriteBench, tmp_path: Path, change: Callable[[dict[str, Any]], object], says: str
+) -> None:
+    path = write_bench(tmp_path / "bench.json", {"tflite-int8": 1.0})
+    data = json.loads(path.read_bytes())
+    change(data)
+    path.write_text(json.dumps(data))
+    with pytest.raises(EdgewrightError, match=r"bench\.json") as refused:
+        measured.read(path)
+    assert says in str(refused.value)
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(BundleError, match="cannot read"):
+        measured.read(tmp_path / "none.json")

@@ -1,0 +1,327 @@
+"""`edgewright report` on a real bundle: what is on the page, and that nothing in a bundle can break it."""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+import io
+import json
+import re
+import shutil
+import sys
+from collections.abc import Callable
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from edgewright.benchmarks.report import facts
+from edgewright.runtime.evidence import read_evidence
+from edgewright.runtime.manifest import MANIFEST, Bundle, Manifest
+
+Run = Callable[..., tuple[int, str, str]]
+WriteBench = Callable[..., Path]
+HOSTILE = '<script>alert(1)</script>" onload="x $\\frac{1}$ | *b* `c`\n# d'
+SIX = ["tflite-float32", "tflite-float16", "tflite-dynamic-int8", "tflite-int8", "onnx-float32", "onnx-int8"]
+
+
+class Page(HTMLParser):
+    """The tags and the text of a page, and what in it leads somewhere."""
+
+    def __init__(self, raw: str) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.links: list[str] = []
+        self.words: list[str] = []
+        self.feed(raw)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.links += [
+            value or ""
+            for name, value in attrs
+            if name in ("src", "href", "xlink:href", "action", "data", "srcset")
+        ]
+        assert not any(name.startswith("on") for name, _ in attrs)
+
+    def handle_data(self, data: str) -> None:
+        self.words.append(data)
+
+    @property
+    def text(self) -> str:
+        return " ".join(" ".join(self.words).split())
+
+
+def change(bundle: Path, **changes: Any) -> None:
+    path = bundle / MANIFEST
+    manifest = Manifest.from_bytes(path.read_bytes(), str(path))
+    path.write_bytes(dataclasses.replace(manifest, **changes).to_bytes())
+
+
+@pytest.fixture
+def measured_bundle(bundle: Path, write_bench: WriteBench) -> Path:
+    write_bench(bundle.with_name("bundle-bench.json"), {name: 1.0 + i for i, name in enumerate(SIX[::-1])})
+    return bundle
+
+
+def test_the_page_is_whole_and_says_what_was_found(run: Run, measured_bundle: Path, tmp_path: Path) -> None:
+    out = tmp_path / "deep/report.html"
+    status, said, complaints = run("report", measured_bundle, "--out", out)
+    assert (status, complaints) == (0, "")
+    assert said.splitlines()[-1] == f"wrote {out}"
+    page = Page(raw := out.read_text(encoding="utf-8"))
+    assert "Ship onnx-int8 : it is the fastest (1.00\xa0ms a picture".replace("\xa0", " ") in page.text
+    for name in SIX:
+        assert name in page.text
+    for word in (
+        "Glossary",
+        "Pareto front",
+        "Class by class",
+        "Ankle boot",
+        "Test CPU",
+        "Where they disagree",
+    ):
+        assert word in page.text
+    assert page.tags.count("script") == 1
+    assert raw.count("<figure>") == 2
+    assert all(link.startswith(("data:image/png;base64,", "#")) for link in page.links), page.links
+    assert not re.search(r"https?://|//[a-z]+\.|@import|url\((?!#)", raw)
+    assert "None" not in page.text.replace("None.", "")
+    assert list(out.parent.iterdir()) == [out]
+
+
+def test_the_pictures_are_the_disagreements_of_the_bundle(run: Run, bundle: Path, tmp_path: Path) -> None:
+    assert run("report", bundle, "--out", tmp_path / "r.html")[0] == 0
+    uris = re.findall(
+        r'src="data:image/png;base64,([^"]+)"', (tmp_path / "r.html").read_text(encoding="utf-8")
+    )
+    shown = [np.asarray(Image.open(io.BytesIO(base64.b64decode(uri)))) for uri in uris]
+    evidence = read_evidence(Bundle.open(bundle))
+    assert evidence is not None
+    expected = [d.image[:, :, 0] for name in SIX for d in evidence[name].worst]
+    assert len(shown) == len(expected) > 0
+    for one, other in zip(shown, expected, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_without_measurements_the_page_says_how_to_get_them(run: Run, bundle: Path, tmp_path: Path) -> None:
+    status, said, complaints = run("report", bundle, "--out", tmp_path / "r.html")
+    assert (status, complaints) == (0, "")
+    assert f"edgewright bench {bundle}" in said
+    raw = (tmp_path / "r.html").read_text(encoding="utf-8")
+    assert f"edgewright bench {bundle}" in Page(raw).text
+    assert raw.count("<figure>") == 1
+    assert "p50" not in raw.partition("</thead>")[0]
+
+
+def test_an_old_bundle_without_evidence_still_gives_a_page(run: Run, bundle: Path, tmp_path: Path) -> None:
+    (bundle / "evidence.npz").unlink()
+    change(bundle, evidence=None)
+    assert run("report", bundle, "--out", tmp_path / "r.html")[0] == 0
+    page = Page((tmp_path / "r.html").read_text(encoding="utf-8"))
+    assert page.text.count("This bundle was written before bundles kept it") == 2
+    assert "img" not in page.tags
+
+
+def test_names_from_hostile_files_are_only_text(
+    run: Run, bundle: Path, write_bench: WriteBench, tmp_path: Path
+) -> None:
+    manifest = Bundle.open(bundle).manifest
+    change(
+        bundle,
+        name=HOSTILE,
+        labels=(HOSTILE, *manifest.labels[1:]),
+        variants=tuple(dataclasses.replace(v, name=f"{HOSTILE}{i}") for i, v in enumerate(manifest.variants)),
+        refused=({"name": HOSTILE, "reason": HOSTILE},),
+        provenance={"data": {"name": HOSTILE, "sha256": 3}, "max_drop": HOSTILE},
+        versions={HOSTILE: HOSTILE},
+    )
+    bench = write_bench(
+        tmp_path / "bench.json",
+        {f"{HOSTILE}{i}": 1.0 for i in range(6)},
+        bundle=HOSTILE,
+        notes=lambda name: [HOSTILE],
+        kernels=HOSTILE,
+        target=HOSTILE,
+        surroundings={
+            "cpu": HOSTILE,
+            "isa": [HOSTILE, {}],
+            "versions": {HOSTILE: [HOSTILE]},
+            "cores": HOSTILE,
+        },
+    )
+    for name in ("r.html", "r.md", "r.json"):
+        status, _, complaints = run("report", bundle, "--out", tmp_path / name, "--bench", bench)
+        assert (status, complaints) == (0, ""), name
+    page = Page((tmp_path / "r.html").read_text(encoding="utf-8"))
+    assert page.tags.count("script") == 1
+    assert "alert(1)" in page.text
+    markdown = (tmp_path / "r.md").read_text(encoding="utf-8")
+    assert "<script" not in markdown.replace("\\<script", "")
+    assert not re.search(r"(?m)^# d", markdown)
+    rows = [line for line in markdown.splitlines() if line.startswith("|")]
+    assert len({len(re.findall(r"(?<!\\)\|", row)) for row in rows}) == 1
+    assert json.loads((tmp_path / "r.json").read_bytes())["tasks"][0]["bundles"][0]["model"] == HOSTILE
+
+
+def test_several_bundles_stand_on_one_page(run: Run, measured_bundle: Path, tmp_path: Path) -> None:
+    other = Path(shutil.copytree(measured_bundle, tmp_path / "other"))
+    change(other, name="another")
+    third = Path(shutil.copytree(measured_bundle, tmp_path / "third"))
+    change(third, provenance={"data": {"name": "elsewhere", "sha256": "5"}})
+    status, said, complaints = run("report", measured_bundle, other, third, "--out", tmp_path / "r.html")
+    assert (status, complaints) == (0, "")
+    page = Page((tmp_path / "r.html").read_text(encoding="utf-8"))
+    assert (
+        said.count("ship ") == page.text.count("Ship ") == 2
+    )  # the first two were judged on the same images
+    assert f"fashion-mlp ({third})" in page.text  # two of one model are told apart by their folders
+    run("report", measured_bundle, other, third, "--out", tmp_path / "r.json")
+    tasks = json.loads((tmp_path / "r.json").read_bytes())["tasks"]
+    assert [len(task["bundles"]) for task in tasks] == [2, 1]
+    assert not tasks[0]["recommended"]["by_speed"]  # the second was not measured
+
+
+def test_of_many_classes_those_that_changed_most_are_shown(
+    run: Run, bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(facts, "MAX_CLASSES", 3)
+    evidence = read_evidence(Bundle.open(bundle))
+    assert evidence is not None
+    changed = np.max([np.abs(one.won - one.lost) / one.images for one in evidence.values()], axis=0)
+    (subject,) = facts.gather([bundle]).subjects
+    assert len(subject.shown_classes) == 3
+    assert changed[list(subject.shown_classes)].sum() == pytest.approx(np.sort(changed)[-3:].sum())
+    assert run("report", bundle, "--out", tmp_path / "r.html")[0] == 0
+    assert "The 3 classes of 10 that changed most" in (tmp_path / "r.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("lost", "won", "chance"),
+    [
+        (0, 0, 1.0),
+        (5, 5, 1.0),
+        (6, 0, 2 / 64),
+        (0, 6, 2 / 64),
+        (8, 2, 0.109375),
+        (600, 500, 0.00284),
+        (10**9, 10**9, 1.0),
+    ],
+)
+def test_what_is_more_than_chance_is_told_by_mcnemars_exact_test(lost: int, won: int, chance: float) -> None:
+    assert facts.chance(lost, won) == pytest.approx(chance, rel=0.01)
+
+
+def test_measurements_of_other_files_and_machines_are_warned_of(
+    bundle: Path, write_bench: WriteBench, tmp_path: Path
+) -> None:
+    other = Path(shutil.copytree(bundle, tmp_path / "other"))
+    change(other, name="another")
+    first = write_bench(tmp_path / "first.json", {"tflite-int8": 1.0})
+    data = json.loads(first.read_bytes())
+    data["models"] = {
+        "tflite-int8": {"bytes": 5},
+        "onnx-int8": {"bytes": (bundle / "onnx-int8.onnx").stat().st_size},
+    }
+    first.write_text(json.dumps(data))
+    second = write_bench(
+        tmp_path / "second.json", {"tflite-int8": 1.0}, bundle="another", surroundings={"cpu": "Else"}
+    )
+    (task,) = facts.gather([bundle, other], [first, second]).tasks
+    warnings = task.subjects[0].warnings
+    assert "measured as files of other sizes, measure again: tflite-int8" in warnings
+    assert "times do not compare: bundles were measured on Else and Test CPU" in warnings
+
+
+def test_markdown_and_json_say_the_same(run: Run, measured_bundle: Path, tmp_path: Path) -> None:
+    assert run("report", measured_bundle, "--out", tmp_path / "r.md")[0] == 0
+    assert run("report", measured_bundle, "--out", tmp_path / "r.json")[0] == 0
+    data = json.loads((tmp_path / "r.json").read_bytes())
+    assert data["schema_version"] == 1
+    (task,) = data["tasks"]
+    assert task["recommended"]["variant"] == "onnx-int8"
+    (subject,) = task["bundles"]
+    assert [v["variant"] for v in subject["variants"]] == SIX
+    assert subject["variants"][-1]["latency_ms"]["value"] == pytest.approx(1.0, rel=0.1)
+    assert sum(subject["classes"]["tflite-int8"]["images"]) == 2000
+    markdown = (tmp_path / "r.md").read_text(encoding="utf-8")
+    assert markdown.startswith("**Ship onnx-int8**: it is the fastest")
+    assert sum(line.startswith("|") for line in markdown.splitlines()) == 8
+    assert "<" not in markdown
+
+
+def test_the_same_bundle_gives_the_same_bytes(run: Run, measured_bundle: Path, tmp_path: Path) -> None:
+    pages = []
+    for name in ("a.html", "b.html"):
+        assert run("report", measured_bundle, "--out", tmp_path / name)[0] == 0
+        pages.append((tmp_path / name).read_bytes())
+    assert pages[0] == pages[1]
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("--out", "report.pdf"), "to end in .html, .json, .md, got report.pdf"),
+        (("--out", "report"), "to end in"),
+        (("--out", "r.html", "--bench", "none.json"), "cannot read none.json"),
+        (("none", "--out", "r.html"), "expected a bundle, got none without manifest.json"),
+    ],
+)
+def test_what_cannot_be_used_gets_one_line(
+    run: Run, bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...], says: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    status, said, complaints = run("report", bundle, *words)
+    assert (status, said) == (1, "")
+    assert says in complaints
+    assert complaints.count("\n") == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["bundle"]
+
+
+@pytest.mark.parametrize(
+    ("break_it", "says"),
+    [
+        (lambda b: (b / "evidence.npz").write_bytes(b"no"), "evidence.npz is damaged"),
+        (lambda b: (b / "evidence.npz").unlink(), "evidence.npz, which manifest.json lists"),
+        (lambda b: (b / MANIFEST).write_bytes(b"{"), "expected JSON in"),
+        (lambda b: b.with_name("bundle-bench.json").write_bytes(b"[]"), "expected a JSON object in"),
+        (
+            lambda b: change(b, reference={**Bundle.open(b).manifest.reference, "accuracy": 1e300}),
+            "expected accuracies from 0 to 1",
+        ),
+    ],
+)
+def test_what_is_broken_gets_one_line_and_leaves_the_old_page(
+    run: Run, bundle: Path, tmp_path: Path, break_it: Callable[[Path], object], says: str
+) -> None:
+    out = tmp_path / "r.html"
+    out.write_text("old")
+    break_it(bundle)
+    status, said, complaints = run("report", bundle, "--out", out)
+    assert (status, said) == (1, "")
+    assert says in complaints
+    assert complaints.count("\n") == 1
+    assert out.read_text() == "old"
+
+
+def test_measurements_of_another_bundle_and_one_bundle_twice_are_refused(
+    run: Run, bundle: Path, write_bench: WriteBench, tmp_path: Path
+) -> None:
+    bench = write_bench(tmp_path / "bench.json", {"tflite-int8": 1.0}, bundle="other")
+    _, _, complaints = run("report", bundle, "--bench", bench, "--out", tmp_path / "r.html")
+    assert "got those of 'other', as which no bundle is known here" in complaints
+    _, _, complaints = run("report", bundle, bundle, "--out", tmp_path / "r.html")
+    assert "expected different bundles" in complaints
+
+
+def test_a_missing_package_is_named_with_its_extra(
+    run: Run, bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "jinja2", None)
+    status, _, complaints = run("report", bundle, "--out", tmp_path / "r.html")
+    assert status == 1
+    assert "pip install 'edgewright[bench]'" in complaints
+    assert run("report", bundle, "--out", tmp_path / "r.md")[0] == 0
