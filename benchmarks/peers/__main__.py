@@ -20,6 +20,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -38,6 +39,8 @@ from edgewright.runtime.verification import GOLDEN_INPUTS, read_golden
 
 OURS = "edgewright-runtime"
 ROUNDS, WARM_UP_ROUNDS = 30, 2
+FEWEST_ROUNDS = 6  # for an interval
+BUNDLE_SECONDS = 60  # after which a bundle gets no more rounds than the fewest
 PICTURE_PIXELS = 500
 LIMIT_SECONDS = 120  # for a peer to load a file, and for a round
 MOST_OF_A_REASON = 200  # characters
@@ -121,6 +124,7 @@ def measure(bundle: Bundle, models: Sequence[Path], rounds: int) -> tuple[list[R
 
     Raises:
         InputError: the bundle's pictures are fitted in another way than peers do it.
+        CheckpointError: a model without the `checkpoint.json` beside it that says what range it wants.
     """
     wanted = bundle.manifest.input
     if (wanted.fit, wanted.resample) != ("stretch", "bilinear"):
@@ -128,24 +132,14 @@ def measure(bundle: Bundle, models: Sequence[Path], rounds: int) -> tuple[list[R
             f"expected a bundle whose pictures are stretched with bilinear, as peers do it, got {wanted.fit} "
             f"with {wanted.resample} in {bundle.folder}"
         )
-    given = {"height": wanted.height, "width": wanted.width, "channels": wanted.channels}
-    sources: dict[str, dict[str, Any]] = {}
-    if keras := keras_model(bundle, models):
-        sources[KERAS_FLOAT32] = given | keras
-    for entry in bundle.manifest.variants:
-        if entry.name in VARIANTS:
-            path = bundle.path(entry.file)
-            load(
-                path
-            ).close()  # what opens a file for the first time on a machine tries it in another process
-            sources[entry.name] = given | {"path": str(path.absolute())}
-    versions: dict[str, str] = {}
-    running: list[Running] = []
+    sources = sources_of(bundle, models)
     with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as started:
         pictures = []
         for number, image in enumerate(read_golden(bundle)[GOLDEN_INPUTS]):
-            pictures.append(str(Path(folder, f"{number}.jpeg")))
-            Path(pictures[-1]).write_bytes(encode(image, "jpeg", PICTURE_PIXELS))
+            path = Path(folder, f"{number}.jpeg")
+            path.write_bytes(encode(image, "jpeg", PICTURE_PIXELS))
+            pictures.append(str(path))
+        running, versions = [], {}
         for name in (OURS, *(name for name in plugins.names(_PEERS) if name != OURS)):
             peer: Peer = plugins.get(_PEERS, name, "PEER")
             python = python_of(peer)
@@ -153,22 +147,43 @@ def measure(bundle: Bundle, models: Sequence[Path], rounds: int) -> tuple[list[R
                 cure = "make clients" if peer.environment else f"pip install {peer.package}"
                 console.complain(f"{name} is not measured: {peer.package} is not installed; {cure}")
                 continue
-            for variant, model in sources.items():
-                if variant.startswith(tuple(peer.formats)):
-                    one = Running(name, variant, python, {"model": model, "pictures": pictures})
-                    started.callback(one.close)
-                    running.append(one)
-                    versions[peer.package] = one.version or versions.get(peer.package, "")
-        going = [one for one in running if not one.failed]
-        with console.progress(bundle.manifest.name, total=rounds * len(going)) as bar:
-            for count in range(WARM_UP_ROUNDS + rounds):
-                for one in going:
-                    taken = math.nan if one.failed else one.round()
-                    if count >= WARM_UP_ROUNDS:
-                        one.rounds_ns.append(taken)
-                        bar.advance(note=f"{one.peer} {one.variant}")
+            for variant in (variant for variant in sources if variant.startswith(tuple(peer.formats))):
+                one = Running(name, variant, python, {"model": sources[variant], "pictures": pictures})
+                started.callback(one.close)
+                running.append(one)
+                versions[peer.package] = one.version or versions.get(peer.package, "")
+        take_turns([one for one in running if not one.failed], rounds, bundle.manifest.name)
     ours = {one.variant: one for one in running if one.peer == OURS}
     return [row(bundle.manifest.name, one, ours[one.against]) for one in running], versions
+
+
+def sources_of(bundle: Bundle, models: Sequence[Path]) -> dict[str, dict[str, Any]]:
+    """What `Peer.open` is told of the Keras model, if it is given, and of each file, by variant."""
+    wanted = bundle.manifest.input
+    given = {"height": wanted.height, "width": wanted.width, "channels": wanted.channels}
+    sources: dict[str, dict[str, Any]] = {}
+    for entry in bundle.manifest.variants:
+        if entry.name in VARIANTS:
+            path = bundle.path(entry.file)
+            load(path).close()  # a file's first open on a machine tries it in another process
+            sources[entry.name] = given | {"path": str(path.absolute())}
+    if VARIANTS[0] in sources and (keras := keras_model(bundle, models)):
+        sources[KERAS_FLOAT32] = given | keras
+    return sources
+
+
+def take_turns(running: Sequence[Running], rounds: int, title: str) -> None:
+    """Rounds of all, one after the other; fewer than `rounds` if they take over `BUNDLE_SECONDS`."""
+    with console.progress(title, total=rounds * len(running)) as bar:
+        start = time.monotonic()
+        for count in range(-WARM_UP_ROUNDS, rounds):
+            if count >= FEWEST_ROUNDS and time.monotonic() - start > BUNDLE_SECONDS:
+                break
+            for one in running:
+                taken = math.nan if one.failed else one.round()
+                if count >= 0:
+                    one.rounds_ns.append(taken)
+                    bar.advance(note=f"{one.peer} {one.variant}")
 
 
 def row(recipe: str, one: Running, ours: Running) -> Row:
@@ -176,17 +191,18 @@ def row(recipe: str, one: Running, ours: Running) -> Row:
     common = {"recipe": recipe, "peer": one.peer, "variant": one.variant, "against": one.against}
     if one.failed or ours.failed:
         return common | {"reason": one.failed or ours.failed}
-    time = percentile(one.rounds_ns, 50)
+    taken = percentile(one.rounds_ns, 50)
     ratio = percentile([a / b for a, b in zip(one.rounds_ns, ours.rounds_ns, strict=True)], 50)
     return common | {
-        "p50_ms": round(time.value / 1e6, 6),
-        "low_ms": round(time.low / 1e6, 6),
-        "high_ms": round(time.high / 1e6, 6),
+        "p50_ms": round(taken.value / 1e6, 6),
+        "low_ms": round(taken.low / 1e6, 6),
+        "high_ms": round(taken.high / 1e6, 6),
         "ratio": round(ratio.value, 4),
         "ratio_low": round(ratio.low, 4),
         "ratio_high": round(ratio.high, 4),
         "agreement": float(np.mean(np.array(one.labels) == np.array(ours.labels))),
         "images": len(one.labels),
+        "rounds": len(one.rounds_ns),
         "reason": "",
     }
 
@@ -216,11 +232,18 @@ def main(words: list[str]) -> int:
     parser.add_argument(
         "--model", type=Path, nargs="+", default=[], help="the checkpoints' model.keras, in any order"
     )
-    parser.add_argument("--rounds", type=int, default=ROUNDS, help="(default: %(default)s)")
+    parser.add_argument(
+        "--rounds",
+        type=int,
+        default=ROUNDS,
+        help=f"at most so many (default: %(default)s); fewer if a bundle takes over {BUNDLE_SECONDS} s",
+    )
     parser.add_argument("--out", type=Path, required=True, help="the folder for peers.json")
     arguments = parser.parse_args(words)
-    if arguments.rounds < 6:
-        raise InputError(f"expected at least 6 rounds, the fewest for an interval, got {arguments.rounds}")
+    if arguments.rounds < FEWEST_ROUNDS:
+        raise InputError(
+            f"expected at least {FEWEST_ROUNDS} rounds, the fewest for an interval, got {arguments.rounds}"
+        )
     for model in arguments.model:
         if not model.is_file():
             raise InputError(f"expected --model to be a checkpoint's model.keras, got {model}")
@@ -231,9 +254,9 @@ def main(words: list[str]) -> int:
         for one in found:
             if one["reason"]:
                 console.complain(f"{one['recipe']}: {one['peer']} on {one['variant']}: {one['reason']}")
+        show(found)
         rows += found
         surroundings["versions"] |= {name: version for name, version in versions.items() if version}
-    show(rows)
     publish.write(arguments.out / "peers.json", surroundings, rows)
     return 0
 

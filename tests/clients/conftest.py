@@ -159,4 +159,5 @@ def dynamic(colour_model: Any, make_bundle: Callable[..., Bundle]) -> Bundle:
 @pytest.fixture(scope="session")
 def floats(colour_model: Any, make_bundle: Callable[..., Bundle]) -> Bundle:
     """Files that take raw pixels as floats."""
-    return make_bundle(colour_model, colour, "--io", "float32", "--variants", "tflite-float32,tflite-int8")
+    names = "tflite-float32,tflite-int8,tflite-weight-int8,onnx-float32"
+    return make_bundle(colour_model, colour, "--io", "float32", "--variants", names)

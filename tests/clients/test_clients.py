@@ -52,6 +52,10 @@ def test_openvino_gives_the_recorded_scores(kind: str, ask: Ask, request: pytest
     check_scores(bundle, ask(*OPENVINO, bundle, TFLITE + ONNX), same_kernels=kind != "colour_cnn")
 
 
+def test_openvino_opens_files_that_take_floats_and_weights_of_8_bits(ask: Ask, floats: Bundle) -> None:
+    check_scores(floats, ask(*OPENVINO, floats, ["tflite-float32", "tflite-weight-int8", "onnx-float32"]))
+
+
 @KINDS
 def test_onnxruntime_node_gives_the_recorded_scores(
     kind: str, ask: Ask, request: pytest.FixtureRequest
@@ -68,7 +72,10 @@ def test_files_for_any_batch_take_any_batch(
     check_scores(dynamic, ask(*client, dynamic, ONNX, together=together))
 
 
-@pytest.mark.parametrize(("kind", "names"), [("colour_cnn", TFLITE), ("floats", TFLITE[::3])])
+@pytest.mark.parametrize(
+    ("kind", "names"),
+    [("colour_cnn", TFLITE), ("floats", ["tflite-float32", "tflite-int8", "tflite-weight-int8"])],
+)
 def test_mediapipe_gives_the_same_labels_from_the_metadata(
     kind: str, names: list[str], ask: Ask, request: pytest.FixtureRequest
 ) -> None:
