@@ -139,7 +139,8 @@ def measure(bundle: Bundle, models: Sequence[Path], rounds: int) -> tuple[list[R
             path = Path(folder, f"{number}.jpeg")
             path.write_bytes(encode(image, "jpeg", PICTURE_PIXELS))
             pictures.append(str(path))
-        running, versions = [], {}
+        running: list[Running] = []
+        versions: dict[str, str] = {}
         for name in (OURS, *(name for name in plugins.names(_PEERS) if name != OURS)):
             peer: Peer = plugins.get(_PEERS, name, "PEER")
             python = python_of(peer)
