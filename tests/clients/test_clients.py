@@ -1,8 +1,8 @@
 """Programs that know nothing of us open what we export, and give what our own runtime gave on export.
 
-What OpenVINO makes of an 8-bit file was LiteRT's answer, but for a step of 8 bits here and there, on each
-kind of layer; a step of the logits is several of a softmax behind them. So bit for bit is a matter of logits
-and of sure softmaxes, and for others the manifest's tolerance for other kernels holds.
+OpenVINO gave bit for bit what LiteRT gives on 8-bit networks without added branches. The sums of branches are
+rounded in a way of each program's own, a step of 8 bits here and there; as logits that stays a step, but a
+softmax makes several of it, and there the manifest's tolerance for other kernels holds.
 """
 
 from __future__ import annotations
