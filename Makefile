@@ -10,9 +10,11 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 RESULTS := $(BIN)/python -m edgewright.benchmarks.publish
 README := $(BIN)/python -m edgewright.benchmarks.readme README.md benchmarks/results
+EDGEWRIGHT_CLIENTS ?= .cache/clients
+ENVIRONMENTS := tests/clients/environments
 SOURCES := runtime train export benchmarks tests
 
-.PHONY: help demo test test-slow check format types results results-train results-export results-proof results-transfer results-passes clean
+.PHONY: help demo test test-slow check format types results results-train results-export results-proof results-transfer results-passes results-peers clients clean
 
 help:  ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -43,6 +45,26 @@ test: $(READY)  ## run the fast tests
 
 test-slow: $(READY)  ## run the long tests: clean installs, killed exports
 	$(BIN)/pytest -q -m slow
+
+# Each program that opens our files and is not ours has an environment of its own. The wheels' exact
+# versions are listed whole; npm's install scripts would download what CPUs do not need.
+clients: $(patsubst %,$(EDGEWRIGHT_CLIENTS)/%/.ready,openvino mediapipe opencv node)  ## install the programs that tests/clients opens our files with
+
+$(EDGEWRIGHT_CLIENTS)/node/.ready: $(ENVIRONMENTS)/package.json $(ENVIRONMENTS)/package-lock.json
+	@mkdir -p $(@D)
+	cp $^ $(@D)
+	npm ci --prefix $(@D) --ignore-scripts --no-audit --no-fund --loglevel=error
+	@touch $@
+
+$(EDGEWRIGHT_CLIENTS)/%/.ready: $(ENVIRONMENTS)/%.txt
+	@if command -v uv >/dev/null; then \
+		set -x; uv venv --quiet --clear --python $(PYTHON) $(@D); \
+		uv pip install --quiet --python $(@D)/bin/python --no-deps -r $<; \
+	else \
+		set -x; $(PYTHON) -m venv --clear $(@D); \
+		$(@D)/bin/pip install --quiet --disable-pip-version-check --no-deps -r $<; \
+	fi
+	@touch $@
 
 types: $(READY)  ## let type checkers see the folders as the packages they are installed as
 	@mkdir -p .types/edgewright
@@ -96,6 +118,14 @@ results-proof: $(READY) $(MODELS)/mnist-cnn/checkpoint.json  ## time an export a
 	$(BIN)/python -m edgewright.benchmarks.proof $(MODELS)/mnist-cnn --data $(MNIST) --out benchmarks/results
 	$(README)
 
+# Networks of three sizes, grey and colour, beside what a user would pick instead of our runtime.
+PEERED := mnist-cnn cifar10-resnet8 mnist-mobilenetv2
+
+results-peers: $(READY) clients $(PEERED:%=$(BUNDLES)/%/manifest.json)  ## time bundles of MODELS beside other runtimes (5 minutes), and publish
+	EDGEWRIGHT_CLIENTS=$(EDGEWRIGHT_CLIENTS) $(BIN)/python -m edgewright.benchmarks.peers $(PEERED:%=$(BUNDLES)/%) \
+		--model $(PEERED:%=$(MODELS)/%/model.keras) --out benchmarks/results
+	$(README)
+
 results-transfer: $(READY)  ## measure what features of a frozen base save (quarter of an hour), and publish
 	$(BIN)/python -m edgewright.benchmarks.transfer $(MNIST) --weights $(WEIGHTS) --out benchmarks/results
 	$(README)
@@ -110,4 +140,4 @@ $(MODELS)/%/checkpoint.json: | $(READY)
 		$(if $(findstring @,$*),--data $(firstword $(subst @, ,$*))) $(if $(wildcard $(MODELS)/.$*.training),--resume)
 
 clean:  ## remove what the other targets made, the environment included
-	rm -rf $(VENV) $(DEMO) .types
+	rm -rf $(VENV) $(DEMO) .types $(EDGEWRIGHT_CLIENTS)

@@ -45,7 +45,7 @@ def describe() -> dict[str, Any]:
         "load_1min": os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
         "system": platform.platform(),
         "python": platform.python_version(),
-        "versions": {package: _version(package) for package in _PACKAGES},
+        "versions": {package: version(package) for package in _PACKAGES},
     }
 
 
@@ -67,7 +67,8 @@ def _read(path: str) -> str | None:
         return None
 
 
-def _version(package: str) -> str | None:
+def version(package: str) -> str | None:
+    """The installed version of a package, None if there is none."""
     try:
         return metadata.version(package)
     except metadata.PackageNotFoundError:

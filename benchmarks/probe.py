@@ -38,7 +38,7 @@ def main(job: dict[str, Any]) -> None:
     images = read_golden(Bundle.open(folder))[GOLDEN_INPUTS]
     pixels = [image[None].copy() for image in images]
     encoded = {
-        kind: [_encode(image, kind, plan.picture_pixels) for image in images] for kind in ("jpeg", "png")
+        kind: [encode(image, kind, plan.picture_pixels) for image in images] for kind in ("jpeg", "png")
     }
     path = folder / Bundle.open(folder).variant(variant).file.file
     backend = backends.for_path(path)
@@ -87,7 +87,7 @@ def _until(items: list[Any], least: int, seconds: float, most: int) -> Iterator[
         yield item
 
 
-def _encode(image: Any, kind: str, longer_side: int) -> bytes:
+def encode(image: Any, kind: str, longer_side: int) -> bytes:
     """A picture as it comes from a camera or a web page: larger than the model's input."""
     from PIL import Image
 

@@ -276,6 +276,40 @@ def _proof(rows: Rows, _: Mapping[str, Any]) -> str:
     )
 
 
+def _peers(rows: Rows, environment: Mapping[str, Any]) -> str:
+    """A row for each of our files, a column a peer."""
+    ours = rows[0]["peer"]
+    names = sorted({row["peer"] for row in rows} - {ours})
+    found = {(row["recipe"], row["against"], row["peer"]): row for row in rows}
+
+    def cell(row: Mapping[str, Any] | None) -> str:
+        if row is None or row["reason"]:
+            return "-" if row is None else "fails"
+        alike = round(row["agreement"] * row["images"])
+        others = "" if alike == row["images"] else f", {alike} of {row['images']}"
+        return f"{row['p50_ms']:.3g} ({row['ratio']:.2f}x{others})"
+
+    lines = []
+    for recipe, variant in dict.fromkeys((row["recipe"], row["against"]) for row in rows):
+        own = found[recipe, variant, ours]
+        figure = (
+            "fails" if own["reason"] else f"{own['p50_ms']:.3g} [{own['low_ms']:.3g}, {own['high_ms']:.3g}]"
+        )
+        peers = (cell(found.get((recipe, variant, name))) for name in names)
+        lines.append((f"`{recipe}`", f"`{variant}`", figure, *peers))
+    return _markdown(("recipe", "variant", "Edgewright", *names), lines, left=2) + _where(environment)
+
+
+def _where(environment: Mapping[str, Any]) -> str:
+    """The line that says what machine and which versions gave the figures."""
+    versions = ", ".join(f"{name} {version}" for name, version in environment["versions"].items() if version)
+    return (
+        f"\nMilliseconds, one thread, load {environment['load_1min']:.1f} at the start: "
+        f"{environment['cpu']}, {environment['cores']} cores"
+        f"{' (virtual machine)' if environment['virtual_machine'] else ''}; {versions}.\n"
+    )
+
+
 _RENDERERS: Mapping[str, tuple[str, Callable[[Rows, Mapping[str, Any]], str]]] = {
     "train": ("train", _train),
     "demo": ("export", _demo),
@@ -285,6 +319,7 @@ _RENDERERS: Mapping[str, tuple[str, Callable[[Rows, Mapping[str, Any]], str]]] =
     "bench": ("bench", _bench),
     "transfer": ("transfer", _transfer),
     "proof": ("proof", _proof),
+    "peers": ("peers", _peers),
 }
 
 

@@ -20,7 +20,7 @@ class Estimate:
     high: float
 
 
-def percentile(samples: Sequence[int], percent: float) -> Estimate:
+def percentile(samples: Sequence[float], percent: float) -> Estimate:
     """A percentile of raw samples with its distribution-free 95 % interval.
 
     The interval's ends are order statistics: how many of n samples fall below the true percentile

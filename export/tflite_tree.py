@@ -37,6 +37,10 @@ def read(raw: bytes) -> Any:
 def write(tree: Any) -> bytes:
     import flatbuffers
 
+    for code in tree.operatorCodes:
+        # The schema's older field holds up to 127; ai-edge-quantizer leaves its own operators' at 0, which is
+        # ADD to those who read it: OpenVINO, LiteRT of before 2020.
+        code.deprecatedBuiltinCode = min(code.builtinCode, 127)
     aligned = copy.copy(tree)
     aligned.buffers = [_Aligned(buffer) for buffer in tree.buffers]
     builder = flatbuffers.Builder(4096)

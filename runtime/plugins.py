@@ -16,9 +16,10 @@ from edgewright.runtime.errors import UnknownNameError
 
 @cache
 def names(package: str) -> tuple[str, ...]:
-    """The plugins in the package `package`, sorted; a module `fashion_mlp` is named `fashion-mlp`."""
-    folder = importlib.import_module(package).__path__
-    return tuple(sorted(module.name.replace("_", "-") for module in pkgutil.iter_modules(folder)))
+    """The plugins in the package `package`, sorted; a module `fashion_mlp` is named `fashion-mlp`, and one
+    whose name begins with an underscore is none."""
+    found = [module.name for module in pkgutil.iter_modules(importlib.import_module(package).__path__)]
+    return tuple(sorted(name.replace("_", "-") for name in found if not name.startswith("_")))
 
 
 def installed(module: str) -> bool:

@@ -18,7 +18,7 @@ FOLDERS = ("runtime", "train", "export", "benchmarks")
 HEAVY = (
     *("tensorflow", "keras", "tf_keras", "onnx", "onnxruntime", "ai_edge_litert"),
     *("matplotlib", "sklearn", "tf2onnx", "ai_edge_quantizer", "flatbuffers", "rich", "psutil"),
-    *("tensorflow_model_optimization", "jinja2", "markupsafe"),
+    *("tensorflow_model_optimization", "jinja2", "markupsafe", "openvino", "mediapipe", "cv2"),
 )
 
 
@@ -61,6 +61,7 @@ def test_base_install_is_numpy_and_pillow(pyproject: dict[str, Any]) -> None:
         ("export.passes", "PASS", {"prune", "cluster", "qat", "finetune"}),
         ("benchmarks.targets", "TARGET", {"local"}),
         ("benchmarks.report.writers", "WRITER", {"html", "md", "json"}),
+        ("benchmarks.peers", "PEER", {"edgewright-runtime", "keras-predict", "opencv-dnn"}),
     ],
 )
 def test_every_plugin_imports_without_the_heavy_packages(

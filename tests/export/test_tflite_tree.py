@@ -104,3 +104,13 @@ def test_names_are_cut_to_the_first_fused_operation_and_stay_apart(exported: tup
     assert names[:4] == ["a", "a:1", "a:1:2", "d"]
     assert len(set(names)) == len(names)
     assert not any(";" in name for name in names)
+
+
+def test_every_operator_is_numbered_in_the_older_field_too(exported: tuple[Path, Result]) -> None:
+    tree = tflite_tree.read((exported[0] / "tflite-int8.tflite").read_bytes())
+    numbers = [code.builtinCode for code in tree.operatorCodes]
+    tree.operatorCodes[0].builtinCode = 150  # too high for the older field
+    for code in tree.operatorCodes:
+        code.deprecatedBuiltinCode = 0
+    written = tflite_tree.read(tflite_tree.write(tree))
+    assert [code.deprecatedBuiltinCode for code in written.operatorCodes] == [127, *numbers[1:]]
