@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from edgewright.runtime import plugins
+from edgewright.runtime import console, plugins
+from edgewright.runtime.errors import InputError
 from edgewright.runtime.manifest import Bundle
 
 _TARGETS = "edgewright.benchmarks.targets"
@@ -20,6 +21,8 @@ class Plan:
     Each process does at least `runs` warm runs and goes on for `seconds`, after `warmup_seconds`; at
     most `most_runs` of each, because every sample is kept. `end_to_end_runs` pictures of
     `picture_pixels` on the longer side are taken from bytes to label, for each encoding.
+
+    `images` is an .npz with labelled test images, for targets that are not the machine that exported.
     """
 
     threads: int = 1
@@ -30,6 +33,7 @@ class Plan:
     end_to_end_runs: int = 100
     picture_pixels: int = 500
     most_runs: int = 10_000
+    images: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,9 +63,25 @@ class Measurement:
 
 
 class Target(Protocol):
-    """A place where a measurement is taken; `summary` says what its figures do and do not mean."""
+    """A place where a measurement is taken; `summary` says what its figures do and do not mean.
+
+    `repeats` is whether further processes tell anything: not where the same comes out each time.
+    """
 
     summary: str
+    repeats: bool
+
+    def missing(self) -> str:
+        """What this system lacks for it, and what to do, in one line; empty if nothing."""
+        ...
+
+    def check(self, bundle: Bundle, variant: str, plan: Plan) -> None:
+        """See that a variant can be measured here, before any is.
+
+        Raises:
+            InputError: this target does not measure such a file, or not in that way.
+        """
+        ...
 
     def run(self, bundle: Bundle, variant: str, plan: Plan) -> Measurement:
         """Measure one variant in a process of its own.
@@ -69,14 +89,41 @@ class Target(Protocol):
         Raises:
             BundleError: a damaged file.
             MissingExtraError: the interpreter is not installed.
+            TargetError: the target cannot be set up here, or failed.
         """
         ...
+
+
+def names() -> tuple[str, ...]:
+    """Of all targets, sorted."""
+    return plugins.names(_TARGETS)
 
 
 def get(name: str) -> Target:
     """Raises `UnknownNameError`."""
     target: Target = plugins.get(_TARGETS, name, "TARGET")
     return target
+
+
+def accepted(target: Target, bundle: Bundle, names: Sequence[str], plan: Plan) -> list[str]:
+    """The variants that a target measures; a line about each other one.
+
+    Raises:
+        InputError: there is none; that of the last one.
+    """
+    taken, refusal = [], None
+    for name in names:
+        try:
+            target.check(bundle, name, plan)
+        except InputError as failure:
+            refusal = failure
+            if len(names) > 1:
+                console.complain(f"{name} is not measured: {failure}")
+        else:
+            taken.append(name)
+    if refusal is not None and not taken:
+        raise refusal
+    return taken
 
 
 def default_out(bundle: Path) -> Path:
