@@ -29,7 +29,7 @@ def read(path: Path, manifest: Manifest) -> tuple[NDArray[np.uint8], NDArray[np.
         DataError: no such file, or other arrays.
     """
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             names = next((pair for pair in _NAMES if set(pair) <= set(archive.files)), None)
             if names is None:
                 raise DataError(

@@ -111,19 +111,17 @@ def accepted(target: Target, bundle: Bundle, names: Sequence[str], plan: Plan) -
     Raises:
         InputError: there is none; that of the last one.
     """
-    taken, refusal = [], None
+    refused: dict[str, InputError] = {}
     for name in names:
         try:
             target.check(bundle, name, plan)
         except InputError as failure:
-            refusal = failure
-            if len(names) > 1:
-                console.complain(f"{name} is not measured: {failure}")
-        else:
-            taken.append(name)
-    if refusal is not None and not taken:
-        raise refusal
-    return taken
+            refused[name] = failure
+    if refused and len(refused) == len(names):
+        raise refused[names[-1]]
+    for name, failure in refused.items():
+        console.complain(f"{name} is not measured: {failure}")
+    return [name for name in names if name not in refused]
 
 
 def default_out(bundle: Path) -> Path:

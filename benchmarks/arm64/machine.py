@@ -127,6 +127,8 @@ def ready() -> Machine:
     if not (path / _ABOUT).is_file():
         if lacking := missing():
             raise TargetError(f"target arm64 needs {lacking}")
+        if given := os.environ.get(SYSROOT):
+            _python(Path(given), f"${SYSROOT}")
         console.say("setting up target arm64, once: Debian's arm64 Python, QEMU and aarch64 wheels")
         try:
             with files.new_folder(path, overwrite=False, ours=_OURS) as (new, scratch):
@@ -179,7 +181,7 @@ def _set_up(new: Path, scratch: Path, wheels: Mapping[str, str]) -> None:
             _ARM64_PACKAGES, "arm64", new / "sysroot", scratch, on_this_system=False
         )
         shutil.rmtree(new / "sysroot/usr/share", ignore_errors=True)
-    about["interpreter"] = f"sysroot/{_python(new / 'sysroot', given)}"
+    about["interpreter"] = f"sysroot/{_python(new / 'sysroot', 'the unpacked packages')}"
     for processor in PROCESSORS:
         root = new / "roots" / processor.name
         write_root(root, processor)
@@ -210,8 +212,8 @@ def _set_up(new: Path, scratch: Path, wheels: Mapping[str, str]) -> None:
     (new / _ABOUT).write_bytes(jsonio.dump(about))
 
 
-def _python(sysroot: Path, given: str | None) -> str:
-    """Where in the tree its Python is."""
+def _python(sysroot: Path, what: str) -> str:
+    """Where in the tree its Python is; `what` names the tree in an error."""
     for name in _PYTHONS:
         try:
             header = (sysroot / name).read_bytes()[:20]
@@ -219,9 +221,8 @@ def _python(sysroot: Path, given: str | None) -> str:
             continue
         if header[:4] == b"\x7fELF" and int.from_bytes(header[18:20], "little") == _AARCH64:
             return name
-    where = f"${SYSROOT}" if given else "the unpacked packages"
     raise TargetError(
-        f"expected an arm64 Linux with {' or '.join(_PYTHONS)} in {where}, got {given or sysroot} without one"
+        f"expected {what} to be an arm64 Linux with {' or '.join(_PYTHONS)}, got {sysroot} without one"
     )
 
 

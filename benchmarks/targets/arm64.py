@@ -32,8 +32,8 @@ class Arm64:
 
     summary = (
         "aarch64 interpreters under QEMU as Cortex-A53 and Cortex-A76: answers as on a device and "
-        "instructions per inference, which repeat; no cycles, milliseconds or memory: caches and pipelines are "
-        "not emulated"
+        "instructions per inference, which repeat; no cycles, milliseconds or memory: caches and pipelines "
+        "are not emulated"
     )
     repeats = False
 

@@ -197,9 +197,8 @@ def estimate(path: Path, sha256: str, npu: Npu) -> Prospect:
         summaries = sorted(Path(folder).glob("*_summary_*.csv"))
         if done.returncode != 0 or not summaries:
             lines = [*done.stdout.splitlines(), *done.stderr.splitlines()]
-            ended = f"it ended with status {done.returncode}"
-            said = next((line for line in reversed(lines) if "rror" in line), ended)
-            raise InputError(f"vela cannot compile {path.name} for {npu.title}: {said.strip()}")
+            said = next((line.strip() for line in reversed(lines) if "rror" in line), "it crashed")
+            raise InputError(f"vela cannot compile {path.name} for {npu.title}: {said}")
         return parse(summaries[0].read_text(encoding="utf-8"), done.stdout)
 
 
