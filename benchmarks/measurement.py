@@ -119,8 +119,8 @@ def accepted(target: Target, bundle: Bundle, names: Sequence[str], plan: Plan) -
             refused[name] = failure
     if refused and len(refused) == len(names):
         raise refused[names[-1]]
-    for name, failure in refused.items():
-        console.complain(f"{name} is not measured: {failure}")
+    for name, reason in refused.items():
+        console.complain(f"{name} is not measured: {reason}")
     return [name for name in names if name not in refused]
 
 

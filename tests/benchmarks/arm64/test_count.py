@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from edgewright.benchmarks.arm64.machine import Machine
-from edgewright.benchmarks.arm64.processors import PROCESSORS
+from edgewright.benchmarks.arm64.processors import PROCESSORS, Processor
 
 SCHED_YIELD, EXIT = 124, 93
 SVC = 0xD4000001
@@ -59,8 +59,8 @@ def test_a_loop_of_known_length_is_counted_exactly(emulated: Machine, tmp_path: 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("processor", PROCESSORS, ids=lambda p: p.name)
-def test_a_loop_of_python_grows_by_the_same_for_every_round(
-    emulated: Machine, tmp_path: Path, processor: object
+def test_a_loop_of_python_costs_the_same_for_every_round(
+    emulated: Machine, tmp_path: Path, processor: Processor
 ) -> None:
     code = """
 from itertools import repeat
@@ -75,10 +75,11 @@ def loop(rounds):
 for rounds in (1000, 1000, 2000, 3000, 13000):
     loop(rounds)
 """
-    assert processor in PROCESSORS
     done = emulated.run(processor, ("-c", code), marks=tmp_path / "marks")
     assert done.returncode == 0, done.stderr
     marks = [int(line) for line in (tmp_path / "marks").read_text().split()]
     _, one, two, three, thirteen = (b - a for a, b in zip(marks[::2], marks[1::2], strict=True))
-    assert two - one == three - two > 1000
-    assert thirteen - three == 10 * (two - one)
+    a_thousand = (thirteen - three) / 10
+    assert a_thousand > 5000  # some instructions a round; how Python warms up is in the small differences
+    assert two - one == pytest.approx(a_thousand, rel=0.005)
+    assert three - two == pytest.approx(a_thousand, rel=0.005)
