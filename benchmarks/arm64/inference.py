@@ -25,8 +25,8 @@ class Inference:
     """What a variant gave on a processor.
 
     `golden` are the scores `(n, classes)` of the bundle's golden images, `images` those of the test images,
-    none if there were none, `instructions` one count a golden image. `outside` are the operators that XNNPACK
-    left to plain kernels, None where no such thing is known.
+    none if there were none, `instructions` one count a golden image, empty if the machine cannot count.
+    `outside` are the operators that XNNPACK left to plain kernels, None where no such thing is known.
     """
 
     kernels: str
@@ -50,6 +50,7 @@ def infer(
         (folder / "edgewright/runtime").symlink_to(Path(edgewright.runtime.__file__).resolve().parent)
         if images is not None:
             np.save(folder / "images.npy", images)
+        marks = folder / "marks"
         job = {
             "bundle": str(bundle.folder.resolve()),
             "variant": variant,
@@ -60,7 +61,7 @@ def infer(
         done = machine.run(
             processor,
             ("-P", str(_GUEST), json.dumps(job)),
-            marks=folder / "marks",
+            marks=marks if machine.about["counts"] else None,
             environment={
                 "PYTHONPATH": f"{folder}:{machine.folder / 'site'}",
                 "EDGEWRIGHT_CACHE": str(folder / "cache"),
@@ -71,16 +72,16 @@ def infer(
         told = jsonio.read(folder / "out.json", TargetError).data
         with np.load(folder / "scores.npz") as archive:
             scores = {key: archive[key] for key in archive.files}
-        marks = [int(line) for line in (folder / "marks").read_text().split()]
-    if len(marks) != 2 * len(scores["golden"]):
+        counted = [int(line) for line in marks.read_text().split()] if machine.about["counts"] else []
+    if counted and len(counted) != 2 * len(scores["golden"]):
         raise TargetError(
             f"{variant} on {processor.title}: expected {2 * len(scores['golden'])} marks in the counts, "
-            f"got {len(marks)}; the interpreter itself has called sched_yield"
+            f"got {len(counted)}; the interpreter itself has called sched_yield"
         )
     return Inference(
         kernels=told["kernels"],
         golden=scores["golden"],
         images=scores["images"],
-        instructions=[after - before for before, after in zip(marks[::2], marks[1::2], strict=True)],
+        instructions=[after - before for before, after in zip(counted[::2], counted[1::2], strict=True)],
         outside=told["outside"],
     )

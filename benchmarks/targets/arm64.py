@@ -62,7 +62,8 @@ class Arm64:
         counts: dict[str, list[float]] = {}
         notes = []
         for name, inference in found.items():
-            counts[f"{name}_instructions"] = [float(count) for count in inference.instructions]
+            if inference.instructions:
+                counts[f"{name}_instructions"] = [float(count) for count in inference.instructions]
             verdict = judge(entry, inference.kernels, inference.golden, golden)
             counts[f"{name}_golden_max_abs_error"] = [verdict.max_abs_error]
             if verdict.reason:
@@ -71,6 +72,11 @@ class Arm64:
                 counts[f"{name}_ops_outside_xnnpack"] = [float(len(inference.outside))]
             if inference.kernels == "builtin":
                 notes.append(f"{name}: XNNPACK did not take the graph: it ran on LiteRT's plain kernels")
+        if not emulated.about["counts"]:
+            notes.append(
+                f"QEMU {emulated.about['qemu']} takes no plugins, so no instructions were counted; "
+                "Debian 12's does"
+            )
         if pixels is not None:
             host = _on_this_machine(bundle, entry, pixels)
             for name, inference in found.items():

@@ -141,6 +141,20 @@ def test_it_needs_no_set_up_a_second_time(tools: Tools, monkeypatch: pytest.Monk
     assert machine.ready() == Machine(folder=folder.resolve(), about={"qemu": "7.2"})
 
 
+def test_a_plugin_that_qemu_takes_in_no_version_means_no_counts(
+    tools: Tools, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(machine, "_compiler", lambda: ("cc",))
+    tools(cc="exit 0", qemu='case "$*" in *-plugin*) echo "unknown option" >&2; exit 1;; esac')
+    about = {"emulator": "qemu", "interpreter": "python3", "libraries": []}
+    assert machine._build_plugin(Machine(folder=tmp_path, about=about)) is False
+    tools(qemu='case "$*" in *-plugin*) exit 0;; esac')
+    assert machine._build_plugin(Machine(folder=tmp_path, about=about)) is True
+    tools(cc="echo 'stdio.h: No such file' >&2; exit 1")
+    with pytest.raises(TargetError, match=r"cc cannot compile .*count\.c: stdio\.h: No such file"):
+        machine._build_plugin(Machine(folder=tmp_path, about=about))
+
+
 @pytest.mark.slow
 def test_it_is_made_of_the_versions_installed_here(emulated: Machine) -> None:
     assert emulated.about["wheels"] == {name: machine.metadata.version(name) for name in machine._WHEELS}

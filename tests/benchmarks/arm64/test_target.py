@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from edgewright.benchmarks.arm64 import machine
 from edgewright.benchmarks.arm64.machine import Machine
 from edgewright.benchmarks.measurement import Plan
 from edgewright.benchmarks.targets.arm64 import TARGET
@@ -116,3 +117,15 @@ def test_scores_that_differ_are_noted(bundle: Path, emulated: Machine) -> None:
     measured = TARGET.run(dataclasses.replace(opened, manifest=changed), entry.name, Plan())
     assert len(measured.notes) == 2
     assert measured.notes[0].startswith("a53: scores differ by ")
+
+
+@pytest.mark.slow
+def test_a_qemu_without_plugins_leaves_the_instructions_out(
+    exported: tuple[Path, Result], emulated: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = dataclasses.replace(emulated, about={**emulated.about, "counts": False})
+    monkeypatch.setattr(machine, "ready", lambda: plain)
+    measured = TARGET.run(Bundle.open(exported[0]), "tflite-int8", Plan())
+    assert not any("instructions" in name for name in measured.counts)
+    assert measured.counts["a53_golden_max_abs_error"][0] <= LSB * 1.001
+    assert any("takes no plugins, so no instructions were counted" in note for note in measured.notes)
