@@ -1,8 +1,7 @@
-/* A TCG plugin for QEMU's user mode: how many instructions the emulated program runs between two marks.
+/* A TCG plugin for QEMU's user mode: how many instructions a thread of the emulated program runs between two marks.
  *
- * The program calls sched_yield to make a mark; each writes the instructions so far as a line to the file
- * named by out=. A block of instructions is counted as it is entered. One counter serves all threads, so a
- * program that counts must have only one at work.
+ * The program calls sched_yield to make a mark; each writes the instructions of that thread so far as a line to the
+ * file named by out=. A block of instructions is counted as it is entered.
  *
  * The few declarations needed are those of QEMU's documented plugin interface (docs/devel/tcg-plugins), which
  * Debian's qemu-user has no header for. What is used here has the same form in every version of it; QEMU
@@ -19,6 +18,7 @@ struct qemu_plugin_tb;
 
 enum { CB_NO_REGS = 0 };
 enum { SCHED_YIELD = 124 }; /* the system call's number on arm64 */
+enum { THREADS = 4096 };    /* more than ever were at once; QEMU numbers them from 0 */
 
 void qemu_plugin_register_vcpu_tb_trans_cb(qemu_plugin_id_t, void (*)(qemu_plugin_id_t, struct qemu_plugin_tb *));
 size_t qemu_plugin_tb_n_insns(const struct qemu_plugin_tb *);
@@ -30,12 +30,12 @@ void qemu_plugin_register_vcpu_syscall_cb(qemu_plugin_id_t,
 #define EXPORT __attribute__((visibility("default")))
 EXPORT int qemu_plugin_version = API_VERSION;
 
-static uint64_t instructions;
+static uint64_t instructions[THREADS];
 static FILE *out;
 
 static void entered(unsigned vcpu, void *length)
 {
-    instructions += (uintptr_t)length;
+    instructions[vcpu % THREADS] += (uintptr_t)length;
 }
 
 static void translated(qemu_plugin_id_t id, struct qemu_plugin_tb *block)
@@ -48,7 +48,7 @@ static void system_call(qemu_plugin_id_t id, unsigned vcpu, int64_t number, uint
     uint64_t d, uint64_t e, uint64_t f, uint64_t g, uint64_t h)
 {
     if (number == SCHED_YIELD) {
-        fprintf(out, "%" PRIu64 "\n", instructions);
+        fprintf(out, "%" PRIu64 "\n", instructions[vcpu % THREADS]);
         fflush(out);
     }
 }

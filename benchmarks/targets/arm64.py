@@ -43,7 +43,7 @@ class Arm64:
     def check(self, bundle: Bundle, variant: str, plan: Plan) -> None:
         if plan.threads != 1:
             raise InputError(
-                f"expected 1 thread for target arm64, got {plan.threads}: waiting threads would be counted"
+                f"expected 1 thread for target arm64, got {plan.threads}: it counts what one thread does"
             )
         if plan.images is not None:
             images.read(Path(plan.images), bundle.manifest)

@@ -83,3 +83,27 @@ for rounds in (1000, 1000, 2000, 3000, 13000):
     assert a_thousand > 5000  # some instructions a round; how Python warms up is in the small differences
     assert two - one == pytest.approx(a_thousand, rel=0.005)
     assert three - two == pytest.approx(a_thousand, rel=0.005)
+
+
+@pytest.mark.slow
+def test_what_another_thread_does_is_not_counted(emulated: Machine, tmp_path: Path) -> None:
+    code = """
+import threading
+from os import sched_yield
+
+def mark(work):
+    sched_yield()
+    worker = threading.Thread(target=work)
+    worker.start()
+    worker.join()
+    sched_yield()
+
+for _ in range(3):
+    mark(lambda: None)
+mark(lambda: [None for _ in range(10**6)])
+"""
+    done = emulated.run(PROCESSORS[0], ("-c", code), marks=tmp_path / "marks")
+    assert done.returncode == 0, done.stderr
+    marks = [int(line) for line in (tmp_path / "marks").read_text().split()]
+    *_, idle, busy = (b - a for a, b in zip(marks[::2], marks[1::2], strict=True))
+    assert busy < idle + 10**6  # the other thread's million rounds take far more

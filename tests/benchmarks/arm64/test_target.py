@@ -34,7 +34,7 @@ def thousand(fashion_mini: Dataset, tmp_path_factory: pytest.TempPathFactory) ->
     return file
 
 
-def test_waiting_threads_would_be_counted_so_there_is_one(exported: tuple[Path, Result]) -> None:
+def test_one_thread_is_counted_so_more_are_refused(exported: tuple[Path, Result]) -> None:
     with pytest.raises(InputError, match="expected 1 thread for target arm64, got 2"):
         TARGET.check(Bundle.open(exported[0]), "tflite-int8", Plan(threads=2))
 
@@ -83,7 +83,8 @@ def test_two_processors_three_files_and_a_thousand_images(
             assert counts["same_class_as_host"][0] >= 0.998
             middle = statistics.median(counts["instructions"])
             assert len(counts["instructions"]) == 16
-            assert all(abs(count / middle - 1) < 0.05 for count in counts["instructions"])
+            close = [count for count in counts["instructions"] if abs(count / middle - 1) < 0.005]
+            assert len(close) >= 12
     # Its dot-product instructions are used: the interpreter knows the processor.
     int8 = found["tflite-int8"]["counts"]
     assert statistics.median(int8["a76_instructions"]) < 0.9 * statistics.median(int8["a53_instructions"])
