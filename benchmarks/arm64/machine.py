@@ -79,6 +79,7 @@ class Machine:
             "LD_LIBRARY_PATH": ":".join(str(self.folder / place) for place in self.about["libraries"]),
             "PYTHONPATH": str(self.folder / "site"),
             "PYTHONDONTWRITEBYTECODE": "1",
+            "PYTHONUTF8": "1",
             "PYTHONHASHSEED": "0",  # or dictionaries, and with them the counts, differ from run to run
             "OPENBLAS_NUM_THREADS": "1",
             **(environment or {}),
@@ -187,9 +188,11 @@ def _set_up(new: Path, scratch: Path, wheels: Mapping[str, str]) -> None:
     for processor in PROCESSORS:
         root = new / "roots" / processor.name
         write_root(root, processor)
-        for name in ("usr", "lib", "lib64", "bin", "opt"):
-            if (new / "sysroot" / name).is_dir():
-                (root / name).symlink_to(f"../../sysroot/{name}", target_is_directory=True)
+        (root / "etc").mkdir()
+        for name in ("usr", "lib", "lib64", "bin", "etc/ld.so.cache"):
+            if (new / "sysroot" / name).exists():
+                up = "../" * (name.count("/") + 2)
+                (root / name).symlink_to(f"{up}sysroot/{name}")
 
     machine = Machine(folder=new.resolve(), about=about)
     version = machine.run(PROCESSORS[0], ("-c", "import sys; print(*sys.version_info[:2], sep='.')"))

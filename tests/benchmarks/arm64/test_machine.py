@@ -11,7 +11,7 @@ import pytest
 
 from edgewright.benchmarks.arm64 import machine
 from edgewright.benchmarks.arm64.machine import Machine
-from edgewright.benchmarks.arm64.processors import PROCESSORS
+from edgewright.benchmarks.arm64.processors import PROCESSORS, cpuinfo
 from edgewright.runtime import files
 from edgewright.runtime.errors import MissingExtraError, TargetError
 
@@ -174,10 +174,16 @@ def test_a_given_sysroot_stands_in_for_debians_packages(
 ) -> None:
     sysroot = tmp_path / "a sysroot"
     shutil.copytree(emulated.folder / "sysroot", sysroot, symlinks=True)
+    (sysroot / "etc/ld.so.cache").write_bytes(b"none")
     monkeypatch.setenv("EDGEWRIGHT_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv(machine.SYSROOT, str(sysroot))
     own = machine.ready()
     assert own.about["sysroot"] == str(sysroot)
     assert not any("arm64" in package for package in own.about["packages"])
-    done = own.run(PROCESSORS[0], ("-c", "import sys; print(sys.prefix)"))
-    assert done.stdout.strip() == str(own.folder / "sysroot/usr")
+    code = (
+        "import sys; print(sys.prefix); print(open('/etc/ld.so.cache').read(), open('/proc/cpuinfo').read())"
+    )
+    done = own.run(PROCESSORS[0], ("-c", code))
+    prefix, rest = done.stdout.split("\n", 1)
+    assert prefix == str(own.folder / "sysroot/usr")
+    assert rest == f"none {cpuinfo(PROCESSORS[0])}\n"
