@@ -135,20 +135,23 @@ def compare(
         EdgewrightError: a file that cannot be run.
     """
     lots = random.Random(seed)
+
+    def lot() -> list[int]:
+        return lots.sample((0, 1), 2)
+
     cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
     found: list[list[tuple[float, float]]] = []
     notes: list[str] = []
     for pair in range(plan.pairs):
         core = cores[pair % len(cores)] if cores and plan.threads == 1 else None
-        sides = [a, b] if lots.random() < 0.5 else [b, a]  # who starts first, lies first in memory
         with contextlib.ExitStack() as stack:
-            workers = {one is b: stack.enter_context(_worker(one, plan, core)) for one in sides}
-            for which in lots.sample((False, True), 2):
-                _ask(workers[which], "warm")
+            workers = {place: stack.enter_context(_worker((a, b)[place], plan, core)) for place in lot()}
+            for place in lot():
+                _ask(workers[place], "warm")
             turns: list[tuple[float, float]] = []
             for _ in range(plan.turns):
-                taken = {which: _ask(workers[which], "block") for which in lots.sample((False, True), 2)}
-                turns.append((taken[False], taken[True]))
+                taken = {place: _ask(workers[place], "block") for place in lot()}
+                turns.append((taken[0], taken[1]))
             found.append(turns)
             notes += [note for worker in workers.values() for note in _ask(worker, "notes")]
         done()

@@ -102,13 +102,15 @@ def read(path: Path) -> Record:
     for key in ("cpu", "machine"):
         environment.text(key)
     models = obj.object("models") if obj.has("models") else None
-    peaks = obj.object("peaks").data if obj.has("peaks") else {}
+    peaks = obj.object("peaks") if obj.has("peaks") else None
+    if peaks and not all(threads.isdecimal() for threads in peaks.data):
+        raise obj.fail("peaks", "figures by number of threads")
     return Record(
         bundle=obj.text("bundle"),
         environment=environment.data,
         measurements=[_measurement(entry) for entry in obj.objects("measurements")],
         models={name: _model(models.object(name)) for name in models.data} if models else {},
-        peaks={int(threads): rates for threads, rates in peaks.items()},
+        peaks={int(threads): _rates(peaks.object(threads)) for threads in peaks.data} if peaks else {},
     )
 
 
@@ -167,6 +169,10 @@ def _unit(count: str) -> str:
 
 def _model(obj: jsonio.JsonObject) -> Model:
     return Model(bytes=obj.integer("bytes"), macs=obj.integer("macs") if obj.has("macs") else None)
+
+
+def _rates(obj: jsonio.JsonObject) -> dict[str, float]:
+    return {arithmetic: obj.number(arithmetic) for arithmetic in obj.data}
 
 
 def _measurement(obj: jsonio.JsonObject) -> Measurement:

@@ -82,13 +82,13 @@ def until(items: Sequence[Any], least: int, seconds: float, most: float) -> Iter
 def warm_up(work: Work, inputs: Sequence[Any], most_seconds: float) -> WarmUp:
     """Call `work` until its time is steady, for at most `most_seconds`.
 
-    Steady are the last `WINDOW` blocks of 5 ms (or of one longer call): no change point among their
+    Steady are the last `WINDOW` or more blocks of 5 ms (or of one longer call): no change point among their
     medians (`stats.steady_from`).
     """
     samples: list[int] = []
     blocks: list[float] = []
     given, end = itertools.cycle(inputs), time.perf_counter() + most_seconds
-    while time.perf_counter() < end:
+    while not samples or time.perf_counter() < end:
         block = time_each(work, _for_seconds(given, _BLOCK_SECONDS))
         samples += block
         blocks.append(statistics.median(block))
