@@ -12,7 +12,7 @@ RESULTS := $(BIN)/python -m edgewright.benchmarks.publish
 README := $(BIN)/python -m edgewright.benchmarks.readme README.md benchmarks/results
 SOURCES := runtime train export benchmarks tests
 
-.PHONY: help demo test test-slow check format types results results-train results-export results-proof results-transfer results-passes clean
+.PHONY: help demo test test-slow check format types results results-train results-export results-bench results-compare results-proof results-transfer results-passes clean
 
 help:  ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -34,7 +34,7 @@ demo: $(READY)  ## train, export, verify, predict and measure on embedded real d
 	$(BIN)/edgewright verify $(DEMO)/bundle
 	$(BIN)/edgewright predict $(DEMO)/bundle docs/ankle-boot.png
 	$(BIN)/edgewright inspect $(DEMO)/bundle
-	$(BIN)/edgewright bench $(DEMO)/bundle --seconds 2 --out $(DEMO)/bench.json
+	$(BIN)/edgewright bench $(DEMO)/bundle --seconds 1 --out $(DEMO)/bench.json
 	@ls -d $(DEMO)/checkpoint/* $(DEMO)/bundle/* $(DEMO)/bench.json
 
 test: $(READY)  ## run the fast tests
@@ -65,7 +65,7 @@ results: demo  ## write the demo's figures to benchmarks/results and render the 
 # 12 minutes. A bundle that holds one of them no more (the gate left it out) is measured without.
 MEASURED = $(patsubst %/manifest.json,%,$(wildcard $(BUNDLES)/*/manifest.json))
 DEFAULTS := tflite-float32 tflite-float16 tflite-dynamic-int8 tflite-int8 onnx-float32 onnx-int8
-BENCH_SECONDS ?= 2
+BENCH_SECONDS ?= 3
 MISSING := import sys; from edgewright.benchmarks import measurement as m; sys.exit(m.get(sys.argv[1]).missing() or 0)
 BENCH_TARGETS ?= local arm64
 

@@ -129,7 +129,7 @@ def _parts(predictor: Predictor, pictures: Any) -> dict[str, list[int]]:
         times = [clock()]
         decoded = preprocess.decode(picture, contract)
         times.append(clock())
-        pixels = preprocess.fit(decoded, contract)
+        pixels = preprocess.fitted(decoded, contract)
         times.append(clock())
         scores = predictor.scores(pixels)
         times.append(clock())

@@ -73,7 +73,7 @@ def to_pixels(image: ImageSource, contract: InputContract) -> Pixels:
         picture = _upright(image, "the image")
     else:
         picture = decode(image, contract)
-    return fit(picture, contract)
+    return fitted(picture, contract)
 
 
 def decode(image: str | os.PathLike[str] | bytes, contract: InputContract) -> Image.Image:
@@ -103,7 +103,7 @@ def decode(image: str | os.PathLike[str] | bytes, contract: InputContract) -> Im
     return _upright(picture, name)
 
 
-def fit(picture: Image.Image, contract: InputContract) -> Pixels:
+def fitted(picture: Image.Image, contract: InputContract) -> Pixels:
     """The second half of `to_pixels`: a decoded picture to RGB or grey, to size, to an array."""
     picture = _mode(picture, "L" if contract.channels == 1 else "RGB")
     picture = _resize(picture, contract)

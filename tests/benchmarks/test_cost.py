@@ -42,9 +42,7 @@ def test_without_onnxruntime_there_is_no_peak(monkeypatch: pytest.MonkeyPatch) -
 
 
 @pytest.mark.parametrize("variant", ["tflite-int8", "tflite-float32", "onnx-int8", "onnx-float32"])
-def test_multiplications_are_those_of_the_networks_layers(
-    exported: tuple[Path, Result], variant: str
-) -> None:
+def test_multiplications_are_those_of_the_layers(exported: tuple[Path, Result], variant: str) -> None:
     found = cost.of_variant(Bundle.open(exported[0]), variant)
     assert found.macs == 28 * 28 * 256 + 256 * 10
     assert found.bytes == next(exported[0].glob(f"{variant}.*")).stat().st_size
