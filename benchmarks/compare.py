@@ -41,7 +41,7 @@ class Plan:
     threads: int = 1
     pairs: int = 12
     turns: int = 12
-    block_seconds: float = 0.01
+    block_seconds: float = 0.008
     warmup_seconds: float = 0.5
 
 

@@ -71,8 +71,8 @@ class Measurement:
     sample of `warm_run` is the mean of `calls_per_sample` runs, more than one where the clock is too
     coarse; `queries` is how many warm runs there were, timed or not.
 
-    `peak_rss_bytes` is the process's high-water mark, `base_rss_bytes` the same before the model was
-    loaded. Both are 0 where a target has no such mark.
+    `peak_rss_bytes` is the process's high-water mark once it has labelled a picture of each encoding,
+    `base_rss_bytes` the same before the model was loaded. Both are 0 where a target has no such mark.
 
     `counts` holds raw samples of what is no duration, by a name that ends in its unit where it has one:
     `instructions`, `cycles`, `sram_bytes`. `notes` are warnings, one line each, that name a cause.

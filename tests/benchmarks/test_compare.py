@@ -108,6 +108,16 @@ def test_the_same_side_twice_is_two_processes(exported: tuple[Path, Result]) -> 
     assert np.shape(compare.compare(same, same, dataclasses.replace(TINY, pairs=1)).blocks_ns) == (1, 2, 2)
 
 
+@pytest.mark.parametrize("file", ["tflite-int8.tflite", "onnx-float32.onnx"])
+def test_a_file_without_a_contract_is_timed_too(bundle: Path, file: str) -> None:
+    ours = bundle / file
+    ours.write_bytes(ours.read_bytes().replace(b"edgewright", b"someoneels"))
+    found = compare.compare(
+        compare.side(str(ours)), compare.side(str(ours)), dataclasses.replace(TINY, pairs=1)
+    )
+    assert found.a_ns > 0
+
+
 def test_a_file_that_cannot_be_run_is_named(bundle: Path) -> None:
     broken = compare.side(str(bundle / "tflite-int8.tflite"))
     broken.path.write_bytes(broken.path.read_bytes()[:2000])

@@ -16,7 +16,7 @@ from edgewright.export.exporter import Result
 def test_drawn_blocks_have_the_slow_down_they_are_to_have(machine: str) -> None:
     plan = compare.Plan(pairs=400)
     blocks = comparisons.simulate(comparisons.MACHINES[machine], 0.05, plan, np.random.default_rng(0))
-    assert blocks.shape == (400, 12, 2)
+    assert blocks.shape == (400, plan.turns, 2)
     assert np.exp(np.median(np.log(blocks[..., 1] / blocks[..., 0]))) == pytest.approx(1.05, abs=0.005)
 
 
