@@ -77,7 +77,7 @@ def run(arguments: argparse.Namespace) -> int:
     surroundings = environment.describe()
     if baseline is not None:
         keys = [(name, arguments.target, plan.threads) for plan in plans for name in runnable]
-        gates.check_baseline(baseline, keys, surroundings)
+        gates.check_baseline(baseline, bundle.manifest.name, keys, surroundings)
     found: list[Measurement] = []
     with console.progress("measuring", total=sum(plan.processes for plan in plans) * len(runnable)) as bar:
         for turn in range(max(plan.processes for plan in plans)):

@@ -98,12 +98,16 @@ def over_budget(record: Record, limits: list[Limit]) -> list[str]:
     return lines
 
 
-def check_baseline(baseline: Record, keys: Iterable[Key], environment: Mapping[str, Any]) -> None:
+def check_baseline(
+    baseline: Record, bundle: str, keys: Iterable[Key], environment: Mapping[str, Any]
+) -> None:
     """See that figures of `keys` that are taken in `environment` can be held against the baseline's.
 
     Raises:
-        InputError: times of another machine, or a variant that the baseline has not.
+        InputError: another model, times of another machine, or a variant that the baseline has not.
     """
+    if baseline.bundle != bundle:
+        raise InputError(f"expected a baseline of '{bundle}', got one of '{baseline.bundle}'; make it anew")
     before = baseline.by_key()
     for key in keys:
         if key not in before:

@@ -110,7 +110,7 @@ def test_a_spread_that_hides_the_change_breaks_no_gate(made: SimpleNamespace) ->
 
 def test_instructions_are_compared_where_there_is_no_time_on_any_machine(made: SimpleNamespace) -> None:
     before = made.record(made.counted(), cpu="another")
-    gates.check_baseline(before, before.by_key(), made.MACHINE)
+    gates.check_baseline(before, "fashion-mlp", before.by_key(), made.MACHINE)
     assert gates.slower(made.record(made.counted()), before, 0.0) == []
     (line,) = gates.slower(made.record(made.counted(instructions=500_000)), before, 0.05)
     assert "9.1% slower" in line and "a76_instructions" in line
@@ -124,7 +124,7 @@ def test_times_of_another_machine_are_refused(made: SimpleNamespace, name: str, 
     with pytest.raises(
         InputError, match=f"expected a baseline of this machine \\({name} .*make it anew here"
     ):
-        gates.check_baseline(before, before.by_key(), made.MACHINE)
+        gates.check_baseline(before, "fashion-mlp", before.by_key(), made.MACHINE)
 
 
 @pytest.mark.parametrize(
@@ -134,12 +134,18 @@ def test_what_the_baseline_has_not_is_named(made: SimpleNamespace, key: tuple[st
     with pytest.raises(
         InputError, match=r"expected the baseline to hold .*, got tflite-int8 \(local, 1 thread\)"
     ):
-        gates.check_baseline(made.record(made.timed()), [key], made.MACHINE)
+        gates.check_baseline(made.record(made.timed()), "fashion-mlp", [key], made.MACHINE)
 
 
 def test_an_empty_baseline_holds_nothing(made: SimpleNamespace) -> None:
     empty = Record(bundle="b", environment=made.MACHINE, measurements=[], models={}, peaks={})
     with pytest.raises(InputError, match="got nothing"):
-        gates.check_baseline(empty, [("tflite-int8", "local", 1)], made.MACHINE)
+        gates.check_baseline(empty, "b", [("tflite-int8", "local", 1)], made.MACHINE)
     with pytest.raises(InputError, match="got nothing"):
         gates.slower(made.record(made.timed()), empty, 0.05)
+
+
+def test_a_baseline_of_another_model_is_refused(made: SimpleNamespace) -> None:
+    before = made.record(made.timed())
+    with pytest.raises(InputError, match="expected a baseline of 'mnist-cnn', got one of 'fashion-mlp'"):
+        gates.check_baseline(before, "mnist-cnn", before.by_key(), made.MACHINE)
