@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from edgewright.benchmarks import compare, comparisons, readme
+from edgewright.benchmarks import compare, compare_worker, comparisons, readme
 from edgewright.export.exporter import Result
 
 
@@ -20,15 +21,25 @@ def test_drawn_blocks_have_the_slow_down_they_are_to_have(machine: str) -> None:
     assert np.exp(np.median(np.log(blocks[..., 1] / blocks[..., 0]))) == pytest.approx(1.05, abs=0.005)
 
 
-def test_a_wait_makes_a_run_longer_by_its_share() -> None:
-    from edgewright.benchmarks.compare_worker import _slowed
-    from edgewright.benchmarks.sampling import time_each
+@pytest.mark.parametrize(("share", "least"), [(0.0, 0), (0.05, 500), (1.0, 10_000)])
+def test_a_wait_makes_a_run_longer_by_its_share(
+    share: float, least: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a clock that moves by 10,000 ns in a run and by 10 when it is read."""
+    now = 0
+
+    def read() -> int:
+        nonlocal now
+        now += 10
+        return now
 
     def work(_: object) -> None:
-        sum(range(20_000))
+        nonlocal now
+        now += 10_000
 
-    plain, slowed = (sorted(time_each(_slowed(work, share), iter(range(300)))) for share in (0.0, 1.0))
-    assert slowed[150] > 1.5 * plain[150]  # twice as long, whatever else the machine does
+    monkeypatch.setattr(time, "perf_counter_ns", read)
+    compare_worker._slowed(work, share)(None)
+    assert 10_000 + least <= now <= 10_000 + least + 50
 
 
 def test_rows_are_published_and_rendered(
