@@ -83,7 +83,7 @@ except SystemExit as end:
     status, modules = json.loads(last)
     assert status == 0, done.stderr
     assert not {"numpy", "PIL"} & set(modules)
-    for command in ("train", "export", "predict", "verify", "inspect", "bench"):
+    for command in ("train", "export", "predict", "verify", "inspect", "bench", "compare"):
         assert any(line.startswith(f"    {command} ") for line in text)
 
 
