@@ -61,17 +61,19 @@ class Arm64:
             found = dict(zip((p.name for p in PROCESSORS), pool.map(one, PROCESSORS), strict=True))
         counts: dict[str, list[float]] = {}
         notes = []
-        for name, inference in found.items():
+        for processor, (name, inference) in zip(PROCESSORS, found.items(), strict=True):
             if inference.instructions:
                 counts[f"{name}_instructions"] = [float(count) for count in inference.instructions]
             verdict = judge(entry, inference.kernels, inference.golden, golden)
             counts[f"{name}_golden_max_abs_error"] = [verdict.max_abs_error]
             if verdict.reason:
-                notes.append(f"{name}: {verdict.reason} on the golden images")
+                notes.append(
+                    f"{variant} does not give what was recorded on {processor.title}: {verdict.reason}"
+                )
             if inference.outside is not None:
                 counts[f"{name}_ops_outside_xnnpack"] = [float(len(inference.outside))]
             if inference.kernels == "builtin":
-                notes.append(f"{name}: XNNPACK did not take the graph: it ran on LiteRT's plain kernels")
+                notes.append(f"{variant} ran without XNNPACK, on plain kernels, on {processor.title}")
         if not emulated.about["counts"]:
             notes.append(
                 f"QEMU {emulated.about['qemu']} takes no plugins, so no instructions were counted; "

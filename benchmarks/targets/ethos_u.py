@@ -107,7 +107,7 @@ class EthosU:
 
     def run(self, bundle: Bundle, variant: str, plan: Plan) -> Measurement:
         counts: dict[str, list[float]] = {}
-        notes = []
+        left = []
         configurations, stated = {}, []
         for npu, found in _estimates(bundle, variant, NPUS).items():
             operators = found.cpu_operators + found.npu_operators
@@ -119,10 +119,7 @@ class EthosU:
             }
             counts |= {f"{npu.name}_{name}": [float(value)] for name, value in figures.items()}
             if found.cpu_operators:
-                notes.append(
-                    f"{npu.title}: {found.cpu_operators} of {operators} operators stay on the CPU, "
-                    "and their time is not in the estimate"
-                )
+                left.append(f"{found.cpu_operators} of {operators} on {npu.title}")
             configurations[npu.name] = {
                 "accelerator": npu.accelerator,
                 "system_config": npu.system,
@@ -147,7 +144,9 @@ class EthosU:
                 "configurations": configurations,
             },
             counts=counts,
-            notes=notes,
+            notes=[f"{variant} leaves operators to the CPU, whose time is not in it: {', '.join(left)}"]
+            if left
+            else [],
         )
 
 

@@ -70,6 +70,18 @@ def test_an_integer_file_is_estimated_for_each_npu_at_a_stated_clock(exported: t
         assert 0.5 * weights < found.counts[f"{npu.name}_{outside}_bytes"][0] < 1.5 * weights
 
 
+def test_operators_left_to_the_cpu_are_noted(
+    exported: tuple[Path, Result], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ethos_u, "estimate", lambda path, sha256, npu: parse(SUMMARY, SAID))
+    found = TARGET.run(Bundle.open(exported[0]), "tflite-int8", Plan())
+    assert found.counts["u85_256_cpu_ops_share"] == [3 / 24]
+    (note,) = found.notes
+    assert note.startswith(
+        "tflite-int8 leaves operators to the CPU, whose time is not in it: 3 of 24 on Ethos-"
+    )
+
+
 @pytest.mark.parametrize("variant", ["tflite-float32", "tflite-dynamic-int8"])
 def test_float_files_which_vela_would_leave_to_the_cpu_without_a_word_are_refused(
     exported: tuple[Path, Result], variant: str
