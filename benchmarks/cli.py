@@ -124,6 +124,8 @@ def run(arguments: argparse.Namespace) -> int:
         **dataclasses.asdict(record),
     }
     files.write_file(out, jsonio.dump(data, indent=None))
+    if not target.repeats:
+        console.say(found[0].environment["cpu"])
     tables.show(record, plans)
     tables.show_profiles(profiles)
     console.say(target.summary)
