@@ -19,9 +19,42 @@ HELP = "measure the latency and memory of a bundle's variants"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("bundle", type=Path, metavar="BUNDLE", help="a bundle folder")
     parser.add_argument("--variants", metavar="LIST", help="comma-separated (default: all of the bundle's)")
-    parser.add_argument("--target", default="local", help="where to measure (default: %(default)s)")
     parser.add_argument(
-        "--threads", type=int, default=1, help="threads of the interpreter (default: %(default)s)"
+        "--target",
+        default="local",
+        help="where to measure: local (this machine), arm64 (answers and instructions of an emulated "
+        "Cortex-A53 and A76), ethos-u (what Arm's compiler expects of its NPUs) (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--images",
+        type=Path,
+        metavar="FILE.npz",
+        help="test images x and classes y (or x_test, y_test): arm64 gives the accuracy on 1,000 of them",
+    )
+    parser.add_argument(
+        "--threads",
+        default="1",
+        metavar="N,…",
+        help="threads of the interpreter, or 'all' for 1 to all cores",
+    )
+    parser.add_argument(
+        "--mode",
+        default="quick",
+        help="quick: 128 runs and 10 s of each variant; single-stream: 1,024 and 60 s, as MLPerf has it "
+        "(default: %(default)s)",
+    )
+    parser.add_argument(
+        "--seconds", type=float, help="how long each variant runs in all, instead of what the mode says"
+    )
+    parser.add_argument(
+        "--profile", action="store_true", help="show which operators take the time, where that is told"
+    )
+    parser.add_argument(
+        "--against", type=Path, metavar="FILE.json", help="fail if slower than in this file of an earlier run"
+    )
+    parser.add_argument("--max-slowdown", metavar="SHARE", help="how much slower is allowed (default: 5%%)")
+    parser.add_argument(
+        "--budget", metavar="LIST", help="fail if a variant takes more, such as p90=5ms,bytes=100k,rss=60M"
     )
     parser.add_argument(
         "--out", type=Path, metavar="FILE.json", help="raw samples (default: BUNDLE-bench.json)"
@@ -29,14 +62,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    from edgewright.benchmarks import environment, measurement
+    from edgewright.benchmarks import cost, environment, figures, gates, measurement, profile, tables
     from edgewright.runtime import files, jsonio
     from edgewright.runtime.contract import SCHEMA_VERSION
     from edgewright.runtime.errors import InputError
     from edgewright.runtime.manifest import Bundle
+    from edgewright.runtime.verification import GOLDEN_INPUTS, read_golden
 
-    if not 1 <= arguments.threads <= 1024:
-        raise InputError(f"expected 1 to 1024 threads, got {arguments.threads}")
+    plans = [_plan(count, arguments) for count in _threads(arguments.threads)]
+    limits = gates.parse_budget(arguments.budget) if arguments.budget else []
+    most = gates.parse_share(arguments.max_slowdown or "5%")
+    if arguments.max_slowdown and arguments.against is None:
+        raise InputError("expected --against FILE.json with --max-slowdown, got none")
+    baseline = figures.read(arguments.against) if arguments.against else None
     out = arguments.out or measurement.default_out(arguments.bundle)
     if out.is_dir():
         raise InputError(f"expected --out to be a file, got the folder {out}")
@@ -46,27 +84,86 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.variants:
         names = [bundle.variant(name.strip()).name for name in arguments.variants.split(",")]
     runnable = _runnable(bundle, names)
-    plan = measurement.Plan(threads=arguments.threads)
+    images = None if arguments.images is None else str(arguments.images)
+    plans = [dataclasses.replace(plan, images=images) for plan in plans]
+    if not target.repeats:
+        plans = [dataclasses.replace(plan, processes=1) for plan in plans]
+    for plan in plans:
+        runnable = measurement.accepted(target, bundle, runnable, plan)
+    models = {name: cost.of_variant(bundle, name) for name in runnable}
     surroundings = environment.describe()
+    if baseline is not None:
+        keys = [(name, arguments.target, plan.threads) for plan in plans for name in runnable]
+        gates.check_baseline(baseline, bundle.manifest.name, keys, surroundings)
     found: list[Measurement] = []
-    with console.progress("measuring", total=plan.processes * len(runnable)) as bar:
-        for _ in range(plan.processes):
-            for name in runnable:  # in turn: a busy moment of the machine falls on all of them
-                found.append(target.run(bundle, name, plan))
-                bar.advance(note=name)
-    record = {
+    with console.progress("measuring", total=sum(plan.processes for plan in plans) * len(runnable)) as bar:
+        for turn in range(max(plan.processes for plan in plans)):
+            for plan in plans:
+                for name in runnable:  # in turn: a busy moment of the machine falls on all of them
+                    if turn < plan.processes:
+                        found.append(target.run(bundle, name, plan))
+                        bar.advance(note=name)
+    timed = any(m.samples_ns.get("warm_run") for m in found)
+    profiles = {}
+    if arguments.profile and timed:
+        pixels = read_golden(bundle)[GOLDEN_INPUTS]
+        for name in runnable:
+            path = bundle.path(bundle.variant(name).file)
+            profiles[name] = profile.operators(path, pixels, plans[0].threads)
+    record = figures.Record(
+        bundle=bundle.manifest.name,
+        environment=surroundings,
+        measurements=found,
+        models=models,
+        peaks={plan.threads: cost.peaks(plan.threads) for plan in plans} if timed else {},
+        profiles={name: spent for name, spent in profiles.items() if spent},
+    )
+    data = {
         "schema_version": SCHEMA_VERSION,
-        "bundle": bundle.manifest.name,
-        "plan": dataclasses.asdict(plan),
-        "environment": surroundings,
-        "measurements": [dataclasses.asdict(m) for m in found],
+        "plans": [dataclasses.asdict(plan) for plan in plans],
+        **dataclasses.asdict(record),
     }
-    files.write_file(out, jsonio.dump(record, indent=None))
-    _print(arguments.target, plan, found)
+    files.write_file(out, jsonio.dump(data, indent=None))
+    if not target.repeats:
+        console.say(found[0].environment["cpu"])
+    tables.show(record, plans)
+    tables.show_profiles(profiles)
     console.say(target.summary)
-    _warn_of_load(found)
+    for warning in tables.warnings(record):
+        console.say(f"warning: {warning}")
     console.say(f"wrote {out}")
-    return 0
+    broken = gates.over_budget(record, limits) + (gates.slower(record, baseline, most) if baseline else [])
+    for line in broken:
+        console.complain(line)
+    return 1 if broken else 0
+
+
+def _threads(text: str) -> list[int]:
+    """The numbers of threads that are meant. Raises `InputError`."""
+    from edgewright.runtime.errors import InputError
+    from edgewright.runtime.threads import cores
+
+    if text == "all":
+        return list(range(1, cores() + 1))
+    counts = [int(part) if part.strip().isdecimal() else 0 for part in text.split(",")]
+    if not all(1 <= count <= 1024 for count in counts):
+        raise InputError(f"expected 1 to 1024 threads, several with commas, or 'all', got {text}")
+    return sorted(set(counts))
+
+
+def _plan(threads: int, arguments: argparse.Namespace) -> Plan:
+    """How much to measure. Raises `InputError`, `UnknownNameError`."""
+    from edgewright.benchmarks.measurement import MODES
+    from edgewright.runtime.errors import InputError, UnknownNameError
+
+    if arguments.mode not in MODES:
+        raise UnknownNameError("mode", arguments.mode, MODES)
+    mode = MODES[arguments.mode]
+    if arguments.seconds is not None:
+        if not 0 < arguments.seconds <= 3600:
+            raise InputError(f"expected --seconds above 0 and up to 3600, got {arguments.seconds:g}")
+        mode = dataclasses.replace(mode, seconds=arguments.seconds)
+    return mode.plan(threads)
 
 
 def _runnable(bundle: Bundle, names: list[str]) -> list[str]:
@@ -86,62 +183,3 @@ def _runnable(bundle: Bundle, names: list[str]) -> list[str]:
     if missing is not None and not runnable:
         raise missing
     return runnable
-
-
-def _warn_of_load(found: list[Measurement]) -> None:
-    """Other work on the machine is in every figure: say so. The measuring itself keeps one core busy."""
-    loads = [m.environment["load_1min"] for m in found if m.environment["load_1min"] is not None]
-    cores = found[0].environment["cores"] or 1
-    if loads and max(loads) > cores:
-        console.say(
-            f"warning: the machine was busy (load up to {max(loads):.1f} on {cores} cores); "
-            "measure again when it is idle"
-        )
-
-
-def _print(target: str, plan: Plan, found: list[Measurement]) -> None:
-    from edgewright.benchmarks.stats import across
-
-    variants: dict[str, list[Measurement]] = {}
-    for m in found:
-        variants.setdefault(m.variant, []).append(m)
-    rows = []
-    for name, measured in variants.items():
-
-        def ms(stage: str, percent: float, measured: list[Measurement] = measured) -> str:
-            return f"{across([m.samples_ns[stage] for m in measured], percent).value / 1e6:.4g}"
-
-        p50 = across([m.samples_ns["warm_run"] for m in measured], 50)
-        rows.append(
-            (
-                name,
-                ms("load", 50),
-                ms("first_run", 50),
-                ms("warm_run", 50),
-                f"{p50.low / 1e6:.4g} to {p50.high / 1e6:.4g}",
-                ms("warm_run", 90),
-                ms("warm_run", 99),
-                ms("jpeg_to_label", 50),
-                ms("png_to_label", 50),
-                f"{max(m.peak_rss_bytes for m in measured) / 2**20:.1f}",
-                measured[0].kernels,
-            )
-        )
-    columns = (
-        "variant",
-        "load",
-        "first run",
-        "p50",
-        "p50, 95 % interval",
-        "p90",
-        "p99",
-        "JPEG to label",
-        "PNG to label",
-        "peak RSS MiB",
-        "kernels",
-    )
-    title = (
-        f"Latency in ms, batch 1, {plan.threads} thread(s), target {target}: {found[0].environment['cpu']}; "
-        f"{plan.processes} processes each, pictures of {plan.picture_pixels} pixels"
-    )
-    console.table(title, columns, rows)

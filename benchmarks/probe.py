@@ -12,17 +12,21 @@ import io
 import itertools
 import json
 import sys
+import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from edgewright.benchmarks import environment
+from edgewright.benchmarks import environment, sampling
 from edgewright.benchmarks.measurement import Plan
 from edgewright.runtime import console
 from edgewright.runtime.errors import EdgewrightError, MissingExtraError
 from edgewright.runtime.files import write_file
+
+if TYPE_CHECKING:
+    from edgewright.runtime.predictor import Predictor
 
 
 def main(job: dict[str, Any]) -> None:
@@ -33,6 +37,7 @@ def main(job: dict[str, Any]) -> None:
     from edgewright.runtime import backends
     from edgewright.runtime.manifest import Bundle
     from edgewright.runtime.predictor import load
+    from edgewright.runtime.threads import cores
     from edgewright.runtime.verification import GOLDEN_INPUTS, read_golden
 
     images = read_golden(Bundle.open(folder))[GOLDEN_INPUTS]
@@ -44,47 +49,121 @@ def main(job: dict[str, Any]) -> None:
     backend = backends.for_path(path)
     if not backend.available():
         raise MissingExtraError(f"an interpreter for {path.name}", backend.extra)
-    samples = {"import": _time(import_module, iter([backend.module]))}
+    samples = {"import": sampling.time_each(import_module, iter([backend.module]))}
     base_rss = _peak_rss_bytes()
     start = time.perf_counter_ns()
     predictor = load(path, threads=plan.threads)
     samples["load"] = [time.perf_counter_ns() - start]
     run = predictor.session.run
-    samples["first_run"] = _time(run, iter(pixels[:1]))
-    samples["warm_up"] = _time(run, _until(pixels, 1, plan.warmup_seconds, plan.most_runs))
-    samples["warm_run"] = _time(run, _until(pixels, plan.runs, plan.seconds, plan.most_runs))
+    samples["first_run"] = sampling.time_each(run, iter(pixels[:1]))
+    for pictures in encoded.values():
+        predictor.predict(pictures[0], k=1)
+    peak_rss = _peak_rss_bytes()  # before the samples take memory
+
+    step = sampling.clock_step_ns()
+    warm = sampling.warm_up(run, pixels, plan.warmup_seconds)
+    samples["warm_up"] = warm.samples_ns
+    latest = sorted(warm.samples_ns[len(warm.samples_ns) // 2 :])
+    with sampling.Watch() as watch:
+        runs = sampling.warm_runs(
+            run,
+            pixels,
+            least=plan.runs,
+            seconds=plan.seconds,
+            most=plan.most_runs,
+            run_ns=latest[len(latest) // 2],
+            step_ns=step,
+        )
+    samples["warm_run"] = runs.samples_ns
     for kind, pictures in encoded.items():
-        wanted = _until(pictures, plan.end_to_end_runs, 0, plan.most_runs)
-        samples[f"{kind}_to_label"] = _time(lambda picture: predictor.predict(picture, k=1), wanted)
+        wanted = _pictures(pictures, plan)
+        samples[f"{kind}_to_label"] = sampling.time_each(
+            lambda picture: predictor.predict(picture, k=1), wanted
+        )
+    samples |= _parts(predictor, itertools.islice(_pictures(encoded["jpeg"], plan), len(images)))
+    rate = _throughput(
+        [load(path, threads=plan.threads) for _ in range(cores() // plan.threads)], pixels, plan
+    )
     result = {
         "variant": variant,
         "threads": plan.threads,
         "kernels": predictor.session.kernels,
         "samples_ns": samples,
-        "peak_rss_bytes": _peak_rss_bytes(),
+        "peak_rss_bytes": peak_rss,
         "base_rss_bytes": base_rss,
         "environment": surroundings,
+        "counts": {"inferences_per_second": rate} if rate else {},
+        "notes": [note for note in (warm.note(), *watch.notes(), *_few(runs, step)) if note],
+        "calls_per_sample": runs.calls,
+        "queries": runs.queries,
     }
     write_file(Path(job["out"]), json.dumps(result).encode())
 
 
-def _time(work: Callable[[Any], object], inputs: Iterator[Any]) -> list[int]:
-    """Nanoseconds of each call of `work`; asking for the next input is outside the clock."""
-    clock, taken = time.perf_counter_ns, []
-    for given in inputs:
-        start = clock()
-        work(given)
-        taken.append(clock() - start)
-    return taken
+def _few(runs: sampling.Runs, step_ns: int) -> list[str]:
+    """What is to be said of the number of samples and of the clock."""
+    notes, count = [], len(runs.samples_ns)
+    if runs.calls > 1:
+        notes.append(
+            f"the clock is coarse for so short a run: its step is {step_ns} ns, so a sample is the mean of "
+            f"{runs.calls} runs, and p90 and p99 are those of such means"
+        )
+    if count < 100:
+        notes.append(f"too few runs for p99, add --seconds: {count} in a process")
+    return notes
 
 
-def _until(items: list[Any], least: int, seconds: float, most: int) -> Iterator[Any]:
-    """The items in turn until there were `least` and `seconds` have passed, at most `most`."""
-    end = time.perf_counter() + seconds
-    for count, item in enumerate(itertools.cycle(items)):
-        if count >= most or (count >= least and time.perf_counter() >= end):
-            return
-        yield item
+def _pictures(pictures: Sequence[bytes], plan: Plan) -> Any:
+    """The pictures in turn, for as long as the plan says."""
+    least = min(len(pictures), plan.end_to_end_runs)
+    return sampling.until(pictures, least, plan.end_to_end_seconds, plan.end_to_end_runs)
+
+
+def _parts(predictor: Predictor, pictures: Any) -> dict[str, list[int]]:
+    """How long each part of the way from JPEG to label takes, picture by picture."""
+    from edgewright.runtime import preprocess
+
+    contract, clock = predictor.contract.input, time.perf_counter_ns
+    found: dict[str, list[int]] = {part: [] for part in ("decode", "preprocess", "invoke", "postprocess")}
+    for picture in pictures:
+        times = [clock()]
+        decoded = preprocess.decode(picture, contract)
+        times.append(clock())
+        pixels = preprocess.fitted(decoded, contract)
+        times.append(clock())
+        scores = predictor.scores(pixels)
+        times.append(clock())
+        predictor.top(scores[0], 1)
+        times.append(clock())
+        for part, (start, end) in zip(found, itertools.pairwise(times), strict=True):
+            found[part].append(end - start)
+    return found
+
+
+def _throughput(predictors: Sequence[Predictor], pixels: Sequence[Any], plan: Plan) -> list[float]:
+    """Inferences a second with an interpreter for each core, each in a thread; [] if not asked for."""
+    if not predictors or not plan.throughput_seconds:
+        return []
+    counts = [0] * len(predictors)
+    ready = threading.Barrier(len(predictors))
+
+    def work(place: int) -> None:
+        run = predictors[place].session.run
+        ready.wait()
+        end = time.perf_counter() + plan.throughput_seconds
+        for item in itertools.cycle(pixels):
+            run(item)
+            counts[place] += 1
+            if time.perf_counter() >= end:
+                return
+
+    workers = [threading.Thread(target=work, args=(place,)) for place in range(len(predictors))]
+    start = time.perf_counter()
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    return [sum(counts) / (time.perf_counter() - start)]
 
 
 def encode(image: Any, kind: str, longer_side: int) -> bytes:

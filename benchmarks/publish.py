@@ -16,9 +16,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from edgewright.benchmarks.stats import across
+from edgewright.benchmarks import figures
 from edgewright.runtime import console, jsonio
-from edgewright.runtime.errors import BundleError, CheckpointError, EdgewrightError, InputError
+from edgewright.runtime.errors import CheckpointError, EdgewrightError, InputError
 from edgewright.runtime.files import write_file
 from edgewright.runtime.manifest import Bundle, Manifest
 
@@ -62,35 +62,40 @@ def export_rows(manifest: Manifest) -> list[Row]:
     return rows
 
 
-def bench_rows(found: jsonio.JsonObject) -> list[Row]:
-    """A row for each variant and figure, derived from the raw samples that `bench` kept."""
-    variants: dict[tuple[str, str, int], list[jsonio.JsonObject]] = {}
-    for m in found.objects("measurements"):
-        variants.setdefault((m.text("variant"), m.text("target"), m.integer("threads")), []).append(m)
+# What of a variant is published where there is a time; and all that a target counts.
+_BENCH = (
+    *("load", "first_run", "p50", "p90", "p99", "decode", "preprocess", "invoke", "postprocess"),
+    *("jpeg_to_label", "png_to_label", "inferences_per_second", "peak_rss", "macs", "peak_share"),
+)
+
+
+def bench_rows(record: figures.Record) -> list[Row]:
+    """A row a figure of each variant, with its interval."""
     rows: list[Row] = []
-    for (variant, target, threads), measured in variants.items():
-        common = {
-            "recipe": found.text("bundle"),
-            "variant": variant,
-            "target": target,
-            "threads": threads,
-        }
-        for stage, name, percent in (
-            ("load", "load", 50),
-            ("first_run", "first_run", 50),
-            ("warm_run", "p50", 50),
-            ("warm_run", "p90", 90),
-            ("warm_run", "p99", 99),
-            ("jpeg_to_label", "jpeg_to_label_p50", 50),
-            ("png_to_label", "png_to_label_p50", 50),
-        ):
-            e = across([m.object("samples_ns").integers(stage) for m in measured], percent)
-            figures = {key: round(getattr(e, key) / 1e6, 6) for key in ("value", "low", "high")}
-            rows.append({**common, "metric": name, **figures, "unit": "ms"})
-        peaks = sorted(round(m.integer("peak_rss_bytes") / 2**20, 2) for m in measured)
-        figures = {"value": peaks[-1], "low": peaks[0], "high": peaks[-1]}
-        rows.append({**common, "metric": "peak_rss", **figures, "unit": "MiB"})
+    for key in record.by_key():
+        variant, target, threads = key
+        found = record.figures(key)
+        chosen = {m: found[m] for m in _BENCH if m in found}
+        chosen |= {m: f for m, f in found.items() if m not in chosen and m != "bytes"}
+        for metric, figure in chosen.items():
+            e = figure.estimate
+            rows.append(
+                {
+                    "recipe": record.bundle,
+                    "variant": variant,
+                    "target": target,
+                    "threads": threads,
+                    "metric": metric,
+                    **{name: _rounded(getattr(e, name)) for name in ("value", "low", "high")},
+                    "unit": figure.unit,
+                }
+            )
     return rows
+
+
+def _rounded(value: float) -> float:
+    """Six significant digits, whole numbers whole."""
+    return int(value) if value == int(value) else float(f"{value:.6g}")
 
 
 def write(path: Path, surroundings: Mapping[str, Any], rows: Sequence[Row]) -> None:
@@ -109,8 +114,8 @@ def _rows(kind: str, path: Path) -> tuple[Mapping[str, Any], list[Row]]:
         manifest = Bundle.open(path).manifest
         surroundings = {"machine": manifest.provenance["machine"], "versions": dict(manifest.versions)}
         return surroundings, export_rows(manifest)
-    measured = jsonio.read(path, BundleError)
-    return measured.object("environment").data, bench_rows(measured)
+    record = figures.read(path)
+    return record.environment, bench_rows(record)
 
 
 def _kept(path: Path, versions: object, rows: Sequence[Row]) -> list[Row]:

@@ -186,52 +186,94 @@ def _passes(rows: Rows, _: Mapping[str, Any]) -> str:
 
 
 def _bench(rows: Rows, environment: Mapping[str, Any]) -> str:
-    columns = (
-        "recipe",
-        "variant",
-        "load",
-        "first run",
-        "p50 [95 % interval]",
-        "p90",
-        "p99",
-        "JPEG to label",
-        "PNG to label",
-        "peak RSS",
-    )
-    by_variant: dict[tuple[str, str, str, int], dict[str, Mapping[str, Any]]] = {}
+    """A table of times, and one of what targets that take none have counted."""
+    found: dict[tuple[str, str, str, int], dict[str, Mapping[str, Any]]] = {}
     for row in rows:
         key = (row["recipe"], row["variant"], row["target"], row["threads"])
-        by_variant.setdefault(key, {})[row["metric"]] = row
-    lines = []
-    for (recipe, variant, _, _), found in by_variant.items():
-
-        def ms(metric: str, found: Mapping[str, Mapping[str, Any]] = found) -> str:
-            return f"{found[metric]['value']:.4g}"
-
-        p50 = found["p50"]
-        lines.append(
-            (
-                f"`{recipe}`",
-                f"`{variant}`",
-                ms("load"),
-                ms("first_run"),
-                f"{p50['value']:.4g} [{p50['low']:.4g}, {p50['high']:.4g}]",
-                ms("p90"),
-                ms("p99"),
-                ms("jpeg_to_label_p50"),
-                ms("png_to_label_p50"),
-                f"{found['peak_rss']['value']:.1f} MiB",
-            )
+        found.setdefault(key, {})[row["metric"]] = row
+    timed = [(key, one) for key, one in found.items() if "p50" in one]
+    counted = [(key, one) for key, one in found.items() if "p50" not in one]
+    text = ""
+    if timed:
+        versions = ", ".join(f"{name} {it}" for name, it in environment["versions"].items() if it)
+        targets = ", ".join(f"`{target}`" for target in dict.fromkeys(key[2] for key, _ in timed))
+        text = _markdown(_TIMES, [_times(*one) for one in timed], left=2) + (
+            f"\nMilliseconds, batch 1, {timed[0][0][3]} thread, target {targets}, "
+            f"load {environment['load_1min']:.1f} at the start: "
+            f"{environment['cpu']}, {environment['cores']} cores"
+            f"{' (virtual machine)' if environment['virtual_machine'] else ''}; {versions}.\n"
         )
-    first = rows[0]
-    versions = ", ".join(f"{name} {version}" for name, version in environment["versions"].items() if version)
-    where = (
-        f"\nMilliseconds, batch 1, {first['threads']} thread, target `{first['target']}`, "
-        f"load {environment['load_1min']:.1f} at the start: "
-        f"{environment['cpu']}, {environment['cores']} cores"
-        f"{' (virtual machine)' if environment['virtual_machine'] else ''}; {versions}.\n"
+    if counted:
+        text += ("\n" if text else "") + _counts(counted)
+    return text
+
+
+_TIMES = (
+    *("recipe", "variant", "load", "first run", "p50 [95 % interval]", "p90", "p99", "JPEG to label"),
+    *("PNG to label", "runs/s", "MACs", "of peak", "peak RSS"),
+)
+
+
+def _times(key: tuple[str, str, str, int], found: Mapping[str, Mapping[str, Any]]) -> Sequence[str]:
+    def show(metric: str, form: str = ".4g", unit: str = "") -> str:
+        return f"{found[metric]['value']:{form}}{unit}" if metric in found else "-"
+
+    p50 = found["p50"]
+    return (
+        f"`{key[0]}`",
+        f"`{key[1]}`",
+        show("load"),
+        show("first_run"),
+        f"{p50['value']:.4g} [{p50['low']:.4g}, {p50['high']:.4g}]",
+        show("p90"),
+        show("p99"),
+        show("jpeg_to_label"),
+        show("png_to_label"),
+        show("inferences_per_second", ",.0f"),
+        show("macs", ",.0f"),
+        show("peak_share", ".2g", " %"),
+        show("peak_rss", ".1f", " MiB"),
     )
-    return _markdown(columns, lines, left=2) + where
+
+
+def _counts(counted: Sequence[tuple[tuple[str, str, str, int], Mapping[str, Mapping[str, Any]]]]) -> str:
+    metrics = list(dict.fromkeys(metric for _, found in counted for metric in found))
+
+    def cell(row: Mapping[str, Any] | None) -> str:
+        if row is None:
+            return "-"
+        value = f"{row['value']:,.0f}" if row["value"] == round(row["value"]) else f"{row['value']:,.4g}"
+        return value if row["low"] == row["high"] else f"{value} [{row['low']:,.6g}, {row['high']:,.6g}]"
+
+    lines = [
+        (*(f"`{word}`" for word in key[:3]), *(cell(found.get(metric)) for metric in metrics))
+        for key, found in counted
+    ]
+    return _markdown(("recipe", "variant", "target", *(m.replace("_", " ") for m in metrics)), lines, left=3)
+
+
+def _compare(rows: Rows, environment: Mapping[str, Any]) -> str:
+    columns = ("machine", "true slow-down", "comparisons", "found", "B to A, median [range]")
+
+    def ratio(row: Mapping[str, Any]) -> str:
+        return (
+            f"{row['ratio']:.3f} [{row['ratio_low']:.3f}, {row['ratio_high']:.3f}]" if "ratio" in row else "-"
+        )
+
+    lines = [
+        (
+            row["machine"],
+            f"{row['slow_down']:.0%}" if row["slow_down"] else "none",
+            f"{row['comparisons']:,}",
+            f"{row['found']:,} ({row['found'] / row['comparisons']:.1%})",
+            ratio(row),
+        )
+        for row in rows
+    ]
+    return _markdown(columns, lines, left=1) + (
+        f"\n{environment['cpu']}, {environment['cores']} cores, "
+        f"load {environment['load_1min']:.1f} at the start.\n"
+    )
 
 
 def _transfer(rows: Rows, _: Mapping[str, Any]) -> str:
@@ -317,6 +359,7 @@ _RENDERERS: Mapping[str, tuple[str, Callable[[Rows, Mapping[str, Any]], str]]] =
     "export": ("export", _export),
     "passes": ("export", _passes),
     "bench": ("bench", _bench),
+    "compare": ("compare", _compare),
     "transfer": ("transfer", _transfer),
     "proof": ("proof", _proof),
     "peers": ("peers", _peers),

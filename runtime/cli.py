@@ -85,6 +85,7 @@ def _commands(words: Sequence[str]) -> Mapping[str, Callable[[], Any]]:
         "inspect",
         "doctor",
         "bench",
+        "compare",
         "report",
     )  # as they are used; others after
     return dict(sorted(found.items(), key=lambda item: (*order, item[0]).index(item[0])))

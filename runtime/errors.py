@@ -12,6 +12,7 @@ EdgewrightError
 ├── BridgeError           a Keras 3 model that tf_keras cannot be given
 ├── OutputError           the place to write to is taken or cannot be written
 ├── ExportError           a conversion that failed, or a variant the gate left out
+├── TargetError           a place to measure that cannot be set up here, or failed
 └── MissingExtraError     a package that an optional extra would install
 """
 
@@ -78,6 +79,10 @@ class OutputError(EdgewrightError):
 
 class ExportError(EdgewrightError):
     """A conversion that failed, or a variant that the gate left out."""
+
+
+class TargetError(EdgewrightError):
+    """A place to measure that cannot be set up here, or failed."""
 
 
 class MissingExtraError(EdgewrightError):

@@ -72,14 +72,16 @@ def to_pixels(image: ImageSource, contract: InputContract) -> Pixels:
     elif isinstance(image, Image.Image):
         picture = _upright(image, "the image")
     else:
-        picture = _open(image, contract)
-    picture = _mode(picture, "L" if contract.channels == 1 else "RGB")
-    picture = _resize(picture, contract)
-    pixels = np.asarray(picture, np.uint8).reshape(1, *contract.shape)
-    return np.ascontiguousarray(pixels)
+        picture = decode(image, contract)
+    return fitted(picture, contract)
 
 
-def _open(image: str | os.PathLike[str] | bytes, contract: InputContract) -> Image.Image:
+def decode(image: str | os.PathLike[str] | bytes, contract: InputContract) -> Image.Image:
+    """The first half of `to_pixels` for a file: decoded, upright, a large JPEG scaled down on the way.
+
+    Raises:
+        ImageError: no picture, a damaged one, or one larger than Pillow's limit.
+    """
     if isinstance(image, bytes):
         name, source = "the image", io.BytesIO(image)
     else:
@@ -99,6 +101,14 @@ def _open(image: str | os.PathLike[str] | bytes, contract: InputContract) -> Ima
     except Exception as failure:  # decoders raise what they like
         raise ImageError(f"expected a picture (JPEG, PNG, ...), got {name}, which is none") from failure
     return _upright(picture, name)
+
+
+def fitted(picture: Image.Image, contract: InputContract) -> Pixels:
+    """The second half of `to_pixels`: a decoded picture to RGB or grey, to size, to an array."""
+    picture = _mode(picture, "L" if contract.channels == 1 else "RGB")
+    picture = _resize(picture, contract)
+    pixels = np.asarray(picture, np.uint8).reshape(1, *contract.shape)
+    return np.ascontiguousarray(pixels)
 
 
 def _scale_while_decoding(picture: Image.Image, side: int) -> None:

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgewright.runtime import arrays, backends
+from edgewright.runtime.backends import Scores
 from edgewright.runtime.errors import BundleError
 from edgewright.runtime.manifest import Bundle, VariantEntry
 from edgewright.runtime.predictor import load
@@ -81,7 +82,18 @@ def _verify(bundle: Bundle, entry: VariantEntry, golden: Mapping[str, NDArray[An
     with load(bundle.folder, variant=entry.name) as predictor:
         kernels = predictor.session.kernels
         scores = np.concatenate([predictor.scores(image[np.newaxis]) for image in golden[GOLDEN_INPUTS]])
-    expected = golden[entry.name]
+    return judge(entry, kernels, scores, golden[entry.name])
+
+
+def judge(entry: VariantEntry, kernels: str, scores: Scores, expected: Scores) -> Verification:
+    """Hold scores `(n, classes)` against the ones that were recorded, by the manifest's tolerance.
+
+    Args:
+        entry: the variant.
+        kernels: what computed the scores.
+        scores: what came of the golden images.
+        expected: what the exporting host recorded.
+    """
     same = kernels == entry.tolerance.kernels
     limit = entry.tolerance.max_abs if same else entry.tolerance.max_abs_elsewhere
     error = float(np.max(np.abs(scores - expected)))

@@ -59,7 +59,7 @@ def test_base_install_is_numpy_and_pillow(pyproject: dict[str, Any]) -> None:
         ("train.recipes", "RECIPE", {"fashion-mlp"}),
         ("export.formats", "FORMAT", {"tflite", "onnx"}),
         ("export.passes", "PASS", {"prune", "cluster", "qat", "finetune"}),
-        ("benchmarks.targets", "TARGET", {"local"}),
+        ("benchmarks.targets", "TARGET", {"local", "arm64", "ethos-u"}),
         ("benchmarks.report.writers", "WRITER", {"html", "md", "json"}),
         ("benchmarks.peers", "PEER", {"edgewright-runtime", "keras-predict", "opencv-dnn"}),
     ],
@@ -93,7 +93,7 @@ except SystemExit as end:
     status, modules = json.loads(last)
     assert status == 0, done.stderr
     assert not {"numpy", "PIL"} & set(modules)
-    for command in ("train", "export", "predict", "verify", "inspect", "bench", "report"):
+    for command in ("train", "export", "predict", "verify", "inspect", "bench", "compare", "report"):
         assert any(line.startswith(f"    {command} ") for line in text)
 
 

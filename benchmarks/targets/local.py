@@ -11,13 +11,23 @@ from pathlib import Path
 
 from edgewright.benchmarks.measurement import Measurement, Plan
 from edgewright.runtime import jsonio
-from edgewright.runtime.errors import BundleError, EdgewrightError
+from edgewright.runtime.errors import BundleError, EdgewrightError, InputError
 from edgewright.runtime.manifest import Bundle
 from edgewright.runtime.predictor import load
 
 
 class Local:
     summary = "this machine's CPU, one process a variant; wall time, so other load shows in it"
+    repeats = True
+
+    def missing(self) -> str:
+        return ""
+
+    def check(self, bundle: Bundle, variant: str, plan: Plan) -> None:
+        if plan.images is not None:
+            raise InputError(
+                "expected --images with a target that runs them, got local; use edgewright export"
+            )
 
     def run(self, bundle: Bundle, variant: str, plan: Plan) -> Measurement:
         path = bundle.path(bundle.variant(variant).file)

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 HELP = "show which interpreters, kernels and processor features work on this machine"
 
+_CHECKS = "edgewright.checks"  # entry points: functions that give lines to show
+
 # A network of a cast and a matrix for each backend that can be tried out: 2x2 grey pixels, two scores,
 # the sums of the columns. Deflated, base64.
 SAMPLES = {
@@ -155,6 +157,19 @@ def _notes() -> list[str]:
         found.append(
             "the cache folder cannot be written: every file is tried out anew each time; set EDGEWRIGHT_CACHE"
         )
+    return found + _checked_elsewhere()
+
+
+def _checked_elsewhere() -> list[str]:
+    """What the project's other packages, where installed, find lacking here."""
+    from importlib.metadata import entry_points
+
+    found = []
+    for entry in entry_points(group=_CHECKS):
+        try:
+            found += entry.load()()
+        except ImportError as failure:
+            found.append(f"{entry.name} cannot be checked: {failure}")
     return found
 
 

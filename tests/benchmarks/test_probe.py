@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import itertools
 import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import psutil
-import pytest
 
-from edgewright.benchmarks import probe
+from edgewright.benchmarks import probe, sampling
+from edgewright.benchmarks.measurement import Plan
 from edgewright.export.exporter import Result
 
 Fresh = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -25,7 +25,7 @@ import sys
 from edgewright.benchmarks import probe
 probe.main({{
     "bundle": {str(exported[0])!r}, "variant": "tflite-int8", "out": {str(tmp_path / "out.json")!r},
-    "plan": {{"runs": 1, "seconds": 0, "warmup_seconds": 0, "end_to_end_runs": 1}},
+    "plan": {{"runs": 1, "seconds": 0, "warmup_seconds": 0, "end_to_end_runs": 1, "throughput_seconds": 0}},
 }})
 print(*sorted({{name.partition(".")[0] for name in sys.modules}}))
 """
@@ -35,26 +35,32 @@ print(*sorted({{name.partition(".")[0] for name in sys.modules}}))
     assert (tmp_path / "out.json").is_file()
 
 
-def test_the_clock_runs_during_the_call_alone() -> None:
-    def slow_inputs() -> itertools.chain[int]:
-        time.sleep(0.05)
-        return itertools.chain([1])
+def test_throughput_counts_the_runs_of_all_interpreters() -> None:
+    ran: list[int] = []
 
-    inputs = itertools.chain.from_iterable(slow_inputs() for _ in range(2))
-    taken = probe._time(lambda _: None, inputs)
-    assert len(taken) == 2
-    assert max(taken) < 0.02 * 10**9
+    def waiting(place: int) -> object:
+        def run(_: object) -> None:
+            time.sleep(0.001)
+            ran.append(place)
+
+        return SimpleNamespace(session=SimpleNamespace(run=run))
+
+    plan, start = Plan(throughput_seconds=0.05), time.perf_counter()
+    (rate,) = probe._throughput([waiting(0), waiting(1)], [1], plan)  # type: ignore[list-item]
+    assert set(ran) == {0, 1}
+    assert len(ran) / (time.perf_counter() - start) <= rate <= len(ran) / 0.05
+    assert probe._throughput([], [1], plan) == []
+    assert probe._throughput([waiting(0)], [1], Plan(throughput_seconds=0)) == []  # type: ignore[list-item]
 
 
-@pytest.mark.parametrize(
-    ("least", "seconds", "most", "expected"),
-    [(5, 0, 100, 5), (0, 0, 100, 0), (5, 60, 8, 8), (7, 0, 3, 3)],
-)
-def test_inputs_come_in_turn_until_there_were_enough(
-    least: int, seconds: float, most: int, expected: int
-) -> None:
-    found = list(probe._until(["a", "b", "c"], least, seconds, most))
-    assert found == list(itertools.islice(itertools.cycle("abc"), expected))
+def test_too_few_runs_and_a_coarse_clock_are_told() -> None:
+    few = sampling.Runs(samples_ns=[1] * 99, calls=1, queries=99)
+    assert probe._few(few, 50) == ["too few runs for p99, add --seconds: 99 in a process"]
+    coarse = sampling.Runs(samples_ns=[1] * 100, calls=5, queries=500)
+    assert probe._few(coarse, 1000) == [
+        "the clock is coarse for so short a run: its step is 1000 ns, so a sample is the mean of 5 runs, "
+        "and p90 and p99 are those of such means"
+    ]
 
 
 def test_peak_memory_is_this_processs_high_water_mark() -> None:

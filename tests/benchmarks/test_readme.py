@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from edgewright.benchmarks import publish, readme
+from edgewright.benchmarks import measurement, publish, readme
 from edgewright.runtime.cli import main
 from edgewright.runtime.errors import InputError
 from edgewright.runtime.manifest import Bundle
@@ -28,9 +29,13 @@ def test_readme_shows_the_published_results() -> None:
     assert readme.render(text, ROOT / "benchmarks" / "results") == text
 
 
-def test_results_come_from_what_the_commands_wrote(trained: Path, bundle: Path, tmp_path: Path) -> None:
+def test_results_come_from_what_the_commands_wrote(
+    trained: Path, bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(measurement, "PROCESSES", 1)
     bench = tmp_path / "bench.json"
-    assert main(["bench", str(bundle), "--variants", "tflite-int8", "--out", str(bench)]) == 0
+    words = ["--variants", "tflite-int8", "--seconds", "0.06", "--out", str(bench)]
+    assert main(["bench", str(bundle), *words]) == 0
     out = tmp_path / "results"
     for kind, source in {"train": trained, "export": bundle, "bench": bench}.items():
         assert publish.main([kind, str(source), "--out", str(out)]) == 0
@@ -120,3 +125,25 @@ def test_two_bundles_that_disagree_are_refused(bundle: Path, tmp_path: Path) -> 
     rows = publish.export_rows(manifest)
     with pytest.raises(InputError, match="got two that differ"):
         publish.each_once([*rows, {**rows[1], "accuracy": 0.1}])
+
+
+def test_times_and_counts_get_a_table_each(made: SimpleNamespace, tmp_path: Path) -> None:
+    record = made.record([*made.timed(), *made.timed("onnx-int8"), *made.counted()])
+    rows = publish.bench_rows(record)
+    assert {tuple(row) for row in rows} == {tuple(ROW_KEYS["bench"].split())}
+    assert all(row["low"] <= row["value"] <= row["high"] for row in rows)
+    publish.write(tmp_path / "bench.json", record.environment, rows)
+    shown = readme.render("<!-- table: bench -->\n<!-- end -->", tmp_path)
+    lines = [line for line in shown.splitlines() if line.startswith("| `")]
+    assert [line.split(" | ")[1] for line in lines] == ["`tflite-int8`", "`onnx-int8`", "`tflite-int8`"]
+    assert "1,000 | 203,264 | 5.1 % | 50.0 MiB |" in lines[0]
+    assert "`arm64` | 203,264 | 458,292 | 0 |" in lines[2]
+    assert "target `local`, load 0.5 at the start: A CPU, 2 cores (virtual machine)" in shown
+
+
+def test_counts_alone_are_a_table(made: SimpleNamespace, tmp_path: Path) -> None:
+    record = made.record(made.counted())
+    publish.write(tmp_path / "bench.json", record.environment, publish.bench_rows(record))
+    shown = readme.render("<!-- table: bench -->\n<!-- end -->", tmp_path)
+    assert "a76 instructions" in shown
+    assert "Milliseconds" not in shown

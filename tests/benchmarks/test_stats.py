@@ -9,7 +9,8 @@ import pytest
 from numpy.typing import NDArray
 from scipy import stats as scipy_stats
 
-from edgewright.benchmarks.stats import across, percentile
+from edgewright.benchmarks import stats
+from edgewright.benchmarks.stats import across, change_point, paired_ratio, percentile, ratio, steady_from
 
 Draw = Callable[[np.random.Generator, int], NDArray[np.float64]]
 DISTRIBUTIONS = {
@@ -101,3 +102,89 @@ def test_six_processes_cover_the_true_median_of_processes_95_times_in_100() -> N
         found = across([[round(offset), round(offset) + 1, round(offset) + 2] for offset in offsets], 50)
         hits.append(found.low <= 10_001 <= found.high)
     assert 0.95 < np.mean(hits) < 0.985
+
+
+def test_a_percentile_says_if_it_had_samples_enough() -> None:
+    enough = [n for n in range(1, 500) if stats.enough_for(n, 50)]
+    assert enough[0] == 6  # 2 * 0.5^6 is 3 %
+    assert 300 < next(n for n in range(1, 999) if stats.enough_for(n, 99)) < 400  # 0.99^368 is 2.5 %
+
+
+@pytest.mark.parametrize("n", [1, 2, 5, 6, 9, 12, 15])
+@pytest.mark.parametrize("confidence", [0.95, 0.99])
+def test_the_paired_interval_is_what_wilcoxons_test_does_not_reject(n: int, confidence: float) -> None:
+    """1 lies in the interval exactly if the exact signed-rank test of the logarithms does not reject it."""
+    random = np.random.default_rng(n)
+    for shift in np.linspace(0, 2, 25):
+        logs = random.normal(shift, 1, n)
+        found = paired_ratio(np.exp(logs).tolist(), confidence)
+        rejected = scipy_stats.wilcoxon(logs, method="exact").pvalue <= 1 - confidence
+        if 2.0 ** (1 - n) <= 1 - confidence:  # else all that there is has to serve
+            assert rejected != (found.low <= 1 <= found.high)
+        assert found.low <= found.value <= found.high
+
+
+@pytest.mark.parametrize(("m", "n"), [(1, 1), (3, 3), (4, 4), (6, 6), (5, 12)])
+def test_the_ratios_interval_is_what_mann_and_whitneys_test_does_not_reject(m: int, n: int) -> None:
+    random = np.random.default_rng(m)
+    for shift in np.linspace(0, 2.5, 25):
+        before, after = random.normal(0, 1, m), random.normal(shift, 1, n)
+        found = ratio(np.exp(before).tolist(), np.exp(after).tolist())
+        rejected = scipy_stats.mannwhitneyu(before, after, method="exact").pvalue <= 0.05
+        if m >= 4:
+            assert rejected != (found.low <= 1 <= found.high)
+        assert found.low <= found.value <= found.high
+
+
+def test_one_of_each_gives_their_ratio() -> None:
+    for found in (paired_ratio([1.25]), ratio([4.0], [5.0])):
+        assert (found.value, found.low, found.high) == pytest.approx((1.25, 1.25, 1.25))
+
+
+@pytest.mark.parametrize("degrees", [1, 3, 30])
+def test_intervals_of_ratios_cover_whatever_the_tails(degrees: int) -> None:
+    """Student's distribution with one degree of freedom has no variance at all."""
+    random = np.random.default_rng(3)
+    paired, apart = [], []
+    for _ in range(1000):
+        one = paired_ratio(np.exp(0.01 * random.standard_t(degrees, 12) + 0.1).tolist(), 0.99)
+        paired.append(one.low <= np.exp(0.1) <= one.high)
+        both = (np.exp(0.01 * random.standard_t(degrees, 6) + level).tolist() for level in (0, 0.1))
+        two = ratio(*both)
+        apart.append(two.low <= np.exp(0.1) <= two.high)
+    assert np.mean(paired) >= 0.98
+    assert np.mean(apart) >= 0.94
+
+
+def test_a_change_point_is_found_where_it_is() -> None:
+    random = np.random.default_rng(0)
+    series = np.concatenate([random.normal(3, 0.1, 30), random.normal(1, 0.1, 50)])
+    assert change_point(series) == 30
+    assert change_point(series[::-1]) == 50
+    assert change_point(np.ones(40)) is None
+    assert change_point([1.0]) is None
+
+
+@pytest.mark.parametrize("name", DISTRIBUTIONS)
+def test_a_change_point_is_seen_in_steady_noise_5_times_in_100_at_most(name: str) -> None:
+    draw, _ = DISTRIBUTIONS[name]
+    random = np.random.default_rng(2)
+    assert np.mean([change_point(draw(random, 40)) is not None for _ in range(1000)]) < 0.05
+
+
+def test_steady_is_what_follows_the_last_change() -> None:
+    random = np.random.default_rng(0)
+    levels = np.concatenate([np.full(20, 9.0), np.full(25, 4.0), np.full(40, 1.0)])
+    series = levels * random.normal(1, 0.01, len(levels))
+    assert steady_from(series, 16, 0.02) == 45
+    assert steady_from(series[:55], 16, 0.02) is None  # ten are no window
+    assert steady_from(series[-10:], 16, 0.02) is None
+    ramp = np.linspace(2, 1, 60)
+    assert steady_from(ramp, 16, 0.02) is None
+
+
+def test_a_change_of_less_than_the_tolerance_is_none() -> None:
+    series = np.concatenate([np.full(30, 1.0), np.full(30, 1.01)])
+    assert change_point(series) == 30
+    assert steady_from(series, 16, 0.02) == 0
+    assert steady_from(series, 16, 0.005) == 30

@@ -15,7 +15,7 @@ from PIL import Image, ImageOps
 
 from edgewright.runtime.contract import RESAMPLES, InputContract
 from edgewright.runtime.errors import ImageError
-from edgewright.runtime.preprocess import to_pixels
+from edgewright.runtime.preprocess import decode, fitted, to_pixels
 
 GREY = InputContract(height=28, width=28, channels=1)
 RGB = InputContract(height=28, width=28, channels=3)
@@ -89,6 +89,16 @@ def test_every_kind_of_source_gives_the_same_pixels(kind: str, tmp_path: Path) -
     }
     expected = np.asarray(Image.fromarray(array).resize((30, 20), Image.Resampling.BILINEAR))
     assert np.array_equal(to_pixels(sources[kind], WIDE)[0], expected)
+
+
+@pytest.mark.parametrize("contract", [GREY, RGB, WIDE])
+def test_decoding_and_fitting_apart_give_the_same_pixels(contract: InputContract) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (512, 512, 3), np.uint8)
+    memory = io.BytesIO()
+    Image.fromarray(pixels).save(memory, "jpeg")
+    picture = decode(memory.getvalue(), contract)
+    assert picture.size == (128, 128)  # scaled down on the way
+    np.testing.assert_array_equal(fitted(picture, contract), to_pixels(memory.getvalue(), contract))
 
 
 @pytest.mark.parametrize("resample", RESAMPLES)

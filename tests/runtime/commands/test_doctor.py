@@ -77,3 +77,19 @@ def test_a_package_that_ends_its_process_is_found_out_in_another(
 
 def test_every_backend_has_a_sample() -> None:
     assert set(doctor.SAMPLES) == set(plugins.names(backends.__name__))
+
+
+def test_other_packages_may_add_lines(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = tmp_path / "checked-1.0.dist-info"
+    found.mkdir()
+    (found / "METADATA").write_text("Metadata-Version: 2.1\nName: checked\nVersion: 1.0\n")
+    (found / "entry_points.txt").write_text(
+        "[edgewright.checks]\nmine = doctors_check:lines\nbroken = no_such_package:lines\n"
+    )
+    (tmp_path / "doctors_check.py").write_text("def lines():\n    return ['target x needs y']\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    status, out, err = run("doctor", "--json")
+    assert (status, err) == (0, "")
+    notes = json.loads(out)["notes"]
+    assert "target x needs y" in notes
+    assert any(note.startswith("broken cannot be checked: ") for note in notes)

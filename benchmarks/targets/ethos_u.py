@@ -1,0 +1,228 @@
+"""What Arm's compiler for the Ethos-U NPUs expects of a file on them. Nothing runs."""
+
+from __future__ import annotations
+
+import csv
+import re
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib import metadata
+from pathlib import Path
+
+from edgewright.benchmarks import environment
+from edgewright.benchmarks.measurement import Measurement, Plan
+from edgewright.runtime import plugins
+from edgewright.runtime.errors import InputError, MissingExtraError, TargetError
+from edgewright.runtime.manifest import Bundle
+
+_OPERATORS = re.compile(r"^(CPU|NPU) operators = (\d+)", re.MULTILINE)
+_MEMORIES = {
+    "sram": "sram_memory_used",
+    "dram": "dram_memory_used",
+    "flash": "off_chip_flash_memory_used",
+    "on_chip_flash": "on_chip_flash_memory_used",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Npu:
+    """An NPU of so many MAC units, and the surroundings it is assumed in, named as in vela's `Arm/vela.ini`.
+
+    Those are the ones that vela takes for it if it is told nothing.
+    """
+
+    name: str
+    title: str
+    accelerator: str
+    system: str
+    memory: str
+
+
+NPUS = (
+    Npu(
+        name="u55_128",
+        title="Ethos-U55-128",
+        accelerator="ethos-u55-128",
+        system="Ethos_U55_High_End_Embedded",
+        memory="Shared_Sram",
+    ),
+    Npu(
+        name="u65_256",
+        title="Ethos-U65-256",
+        accelerator="ethos-u65-256",
+        system="Ethos_U65_Client_Server",
+        memory="Dedicated_Sram_384KB",
+    ),
+    Npu(
+        name="u85_256",
+        title="Ethos-U85-256",
+        accelerator="ethos-u85-256",
+        system="Ethos_U85_SYS_DRAM_Mid",
+        memory="Dedicated_Sram_384KB",
+    ),
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prospect:
+    """What vela says of a file on an NPU: `cycles` of the NPU for an image, its clock, the bytes used of each
+    kind of memory, and how many operators, as vela splits them, run where."""
+
+    cycles: int
+    clock_hz: float
+    memory_bytes: Mapping[str, int]
+    npu_operators: int
+    cpu_operators: int
+
+
+class EthosU:
+    """Counts, each with the NPU's name in front (`u55_128_cycles`):
+
+    `cycles`: of the NPU for one image. `estimated_ms`: the same at the clock of the system configuration.
+    `sram_bytes`, and `flash_bytes` or `dram_bytes`: memory used, weights included.
+    `cpu_ops_share`: share of the operators that the NPU does not take, 0 to 1; their time is in no figure.
+    """
+
+    summary = (
+        "Arm Ethos-U NPUs as vela estimates them for a stated clock and memory: nothing ran, no output was "
+        "checked, and what stays on the CPU takes time that is not in it"
+    )
+    repeats = False
+
+    def missing(self) -> str:
+        if plugins.installed("ethosu"):
+            return ""
+        return "ethos-u-vela; run: pip install 'edgewright[ethos-u]'"
+
+    def check(self, bundle: Bundle, variant: str, plan: Plan) -> None:
+        if plan.threads != 1:
+            raise InputError(f"expected 1 thread for target ethos-u, got {plan.threads}: it has no threads")
+        if plan.images is not None:
+            raise InputError("expected --images with a target that runs them, got ethos-u, which estimates")
+        _estimates(bundle, variant, NPUS[:1])
+
+    def run(self, bundle: Bundle, variant: str, plan: Plan) -> Measurement:
+        counts: dict[str, list[float]] = {}
+        left = []
+        configurations, stated = {}, []
+        for npu, found in _estimates(bundle, variant, NPUS).items():
+            operators = found.cpu_operators + found.npu_operators
+            figures = {
+                "cycles": found.cycles,
+                "estimated_ms": found.cycles / found.clock_hz * 1e3,
+                **{f"{kind}_bytes": used for kind, used in found.memory_bytes.items() if used},
+                "cpu_ops_share": found.cpu_operators / operators,
+            }
+            counts |= {f"{npu.name}_{name}": [float(value)] for name, value in figures.items()}
+            if found.cpu_operators:
+                left.append(f"{found.cpu_operators} of {operators} on {npu.title}")
+            configurations[npu.name] = {
+                "accelerator": npu.accelerator,
+                "system_config": npu.system,
+                "memory_mode": npu.memory,
+                "clock_hz": found.clock_hz,
+            }
+            stated.append(f"{npu.title} at {found.clock_hz / 1e6:.0f} MHz ({npu.system}, {npu.memory})")
+        version = metadata.version("ethos-u-vela")
+        return Measurement(
+            variant=variant,
+            target="ethos-u",
+            threads=1,
+            kernels=f"vela {version}",
+            samples_ns={},
+            peak_rss_bytes=0,
+            base_rss_bytes=0,
+            environment={
+                **environment.describe(),
+                "cpu": f"{', '.join(stated)}, estimated by vela {version}",
+                "machine": "ethos-u",
+                "load_1min": None,
+                "configurations": configurations,
+            },
+            counts=counts,
+            notes=[f"{variant} leaves operators to the CPU, whose time is not in it: {', '.join(left)}"]
+            if left
+            else [],
+        )
+
+
+def _estimates(bundle: Bundle, variant: str, npus: tuple[Npu, ...]) -> dict[Npu, Prospect]:
+    entry = bundle.variant(variant)
+    path = bundle.path(entry.file)
+    if path.suffix != ".tflite":
+        raise InputError(f"expected an integer .tflite for target ethos-u, got {path.name}; take tflite-int8")
+    if not plugins.installed("ethosu"):
+        raise MissingExtraError("ethos-u-vela, which estimates for Ethos-U NPUs,", "ethos-u")
+    found = {npu: estimate(path, entry.file.sha256, npu) for npu in npus}
+    for npu, prospect in found.items():
+        if prospect.npu_operators == 0:
+            raise InputError(
+                f"expected an integer .tflite for target ethos-u, got {path.name}: {npu.title} computes in "
+                "integers and takes none of its operators; take tflite-int8"
+            )
+    return found
+
+
+@lru_cache
+def estimate(path: Path, sha256: str, npu: Npu) -> Prospect:
+    """Compile a .tflite for an NPU with vela, in another process, and read what it expects.
+
+    Args:
+        path: the file.
+        sha256: its hash; the same file is compiled once.
+        npu: which, and in what surroundings.
+
+    Raises:
+        InputError: vela cannot compile it.
+        TargetError: vela said something else than it is known to.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        words = [
+            *("--config", "Arm/vela.ini", "--accelerator-config", npu.accelerator),
+            *("--system-config", npu.system, "--memory-mode", npu.memory, "--output-dir", folder),
+        ]
+        done = subprocess.run(
+            [sys.executable, "-P", "-m", "ethosu.vela", *words, str(path)],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            check=False,
+        )
+        summaries = sorted(Path(folder).glob("*_summary_*.csv"))
+        if done.returncode != 0 or not summaries:
+            lines = [*done.stdout.splitlines(), *done.stderr.splitlines()]
+            said = next((line.strip() for line in reversed(lines) if "rror" in line), "it crashed")
+            raise InputError(f"vela cannot compile {path.name} for {npu.title}: {said}")
+        return parse(summaries[0].read_text(encoding="utf-8"), done.stdout)
+
+
+def parse(summary: str, said: str) -> Prospect:
+    """Read vela's summary, a CSV of one row with memories in KiB, and what it printed.
+
+    Raises:
+        TargetError: they are not as known.
+    """
+    rows = list(csv.DictReader(summary.splitlines()))
+    operators = {where: int(count) for where, count in _OPERATORS.findall(said)}
+    try:
+        (row,) = rows
+        return Prospect(
+            cycles=round(float(row["cycles_total"])),
+            clock_hz=float(row["core_clock"]),
+            memory_bytes={kind: round(float(row[column]) * 1024) for kind, column in _MEMORIES.items()},
+            npu_operators=operators["NPU"],
+            cpu_operators=operators["CPU"],
+        )
+    except (ValueError, KeyError, TypeError) as failure:
+        raise TargetError(
+            f"expected vela's summary as of version 5, got something else ({failure}); "
+            "run: pip install 'ethos-u-vela>=5,<6'"
+        ) from failure
+
+
+TARGET = EthosU()

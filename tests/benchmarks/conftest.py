@@ -1,0 +1,111 @@
+"""Measurements that nobody took: for what is derived from them, and for commands without their time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from edgewright.benchmarks.figures import Model, Record
+from edgewright.benchmarks.measurement import Measurement, Plan
+from edgewright.runtime.manifest import Bundle
+
+MACHINE = {
+    "cpu": "A CPU",
+    "machine": "x86_64",
+    "isa": ["avx2"],
+    "cores": 2,
+    "cores_allowed": 2,
+    "load_1min": 0.5,
+    "virtual_machine": True,
+    "versions": {"edgewright": "0.1.0", "numpy": "2"},
+}
+
+
+def timed(
+    variant: str = "tflite-int8",
+    middle_ns: float = 10_000,
+    processes: int = 6,
+    threads: int = 1,
+    notes: Sequence[str] = (),
+    seed: int = 0,
+) -> list[Measurement]:
+    """Six processes that differ by 1 %, each with 200 runs that differ by 2 %."""
+    random = np.random.default_rng(seed)
+    found = []
+    for level in middle_ns * random.normal(1, 0.01, processes):
+
+        def taken(factor: float, count: int, level: float = level) -> list[int]:
+            return [round(x) for x in level * factor * random.normal(1, 0.02, count)]
+
+        found.append(
+            Measurement(
+                variant=variant,
+                target="local",
+                threads=threads,
+                kernels="xnnpack",
+                samples_ns={
+                    **{stage: taken(100, 1) for stage in ("import", "load", "first_run")},
+                    "warm_up": taken(2, 50),
+                    "warm_run": taken(1, 200),
+                    "jpeg_to_label": taken(10, 30),
+                    "png_to_label": taken(20, 30),
+                    **{part: taken(2, 16) for part in ("decode", "preprocess", "invoke", "postprocess")},
+                },
+                peak_rss_bytes=50 * 2**20,
+                base_rss_bytes=40 * 2**20,
+                environment=MACHINE,
+                counts={"inferences_per_second": [1000.0]},
+                notes=list(notes),
+                queries=200,
+            )
+        )
+    return found
+
+
+def counted(variant: str = "tflite-int8", instructions: float = 458_292) -> list[Measurement]:
+    """What an emulator gives: no time, the same count for each of 16 images."""
+    return [
+        Measurement(
+            variant=variant,
+            target="arm64",
+            threads=1,
+            kernels="xnnpack",
+            samples_ns={},
+            peak_rss_bytes=0,
+            base_rss_bytes=0,
+            environment=MACHINE,
+            counts={"a76_instructions": [instructions] * 16, "a76_golden_max_abs_error": [0.0]},
+        )
+    ]
+
+
+def record(measurements: Sequence[Measurement], **environment: object) -> Record:
+    return Record(
+        bundle="fashion-mlp",
+        environment=MACHINE | environment,
+        measurements=measurements,
+        models={m.variant: Model(bytes=214_306, macs=203_264) for m in measurements},
+        peaks={1: {"float32": 100e9, "int8": 400e9}},
+    )
+
+
+class Target:
+    """A target whose measurements are `middle_ns` long."""
+
+    summary = "made up"
+
+    def __init__(self, middle_ns: float) -> None:
+        self.middle_ns, self._turn = middle_ns, 0
+
+    def run(self, bundle: Bundle, variant: str, plan: Plan) -> Measurement:
+        self._turn += 1
+        return timed(variant, self.middle_ns, 1, plan.threads, seed=self._turn)[0]
+
+
+@pytest.fixture(scope="session")
+def made() -> SimpleNamespace:
+    """`timed`, `counted`, `record`, `Target`, `MACHINE`."""
+    return SimpleNamespace(timed=timed, counted=counted, record=record, Target=Target, MACHINE=MACHINE)

@@ -1,0 +1,29 @@
+"""What `edgewright doctor` is told of the targets."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from edgewright.benchmarks import checks
+from edgewright.benchmarks.arm64 import machine
+from edgewright.benchmarks.targets.ethos_u import TARGET
+from edgewright.runtime import plugins
+
+
+def test_a_target_that_lacks_something_has_a_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv(machine.SYSROOT, raising=False)
+    monkeypatch.setattr(plugins, "installed", lambda module: False)
+    arm64, ethos_u = checks.lines()
+    assert arm64.startswith("target arm64 needs apt-get (Debian, Ubuntu)")
+    assert "pip or uv" in arm64
+    assert ethos_u == "target ethos-u needs ethos-u-vela; run: pip install 'edgewright[ethos-u]'"
+    assert TARGET.missing() in ethos_u
+
+
+def test_where_all_is_there_nothing_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine, "missing", lambda: "")
+    monkeypatch.setattr(plugins, "installed", lambda module: True)
+    assert checks.lines() == []
