@@ -79,7 +79,7 @@ def _slowed(run: Callable[[Any], object], share: float) -> Callable[[Any], objec
         start = clock()
         run(pixels)
         taken = clock() - start
-        end = start + taken * (1 + share)
+        end = clock() + taken * share  # from now: what was done since the run is no part of the wait
         while clock() < end:
             pass
 

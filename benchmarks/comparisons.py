@@ -4,8 +4,7 @@
 
 Of A against itself it has to find no difference 95 times in 100, of A against itself with a true
 slow-down of 5 % that B is slower 90 times in 100. The slow-down is a wait after each run for 5 % of the
-time it took; a run after a wait is itself a little faster, so B as a whole is slower by 4 to 5 %, no more.
-Takes ten minutes on a machine that does nothing else; what is there after `--minutes` is written.
+time it took. Takes ten minutes on a machine that does nothing else; after `--minutes` it writes what it has.
 """
 
 from __future__ import annotations

@@ -39,7 +39,7 @@ def test_a_wait_makes_a_run_longer_by_its_share(
 
     monkeypatch.setattr(time, "perf_counter_ns", read)
     compare_worker._slowed(work, share)(None)
-    assert 10_000 + least <= now <= 10_000 + least + 50
+    assert 10_000 + least + 30 <= now <= 10_000 + least + 60  # the three readings before the wait come on top
 
 
 def test_rows_are_published_and_rendered(
