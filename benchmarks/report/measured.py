@@ -125,8 +125,8 @@ def _estimate(group: Sequence[JsonObject], key: str, percent: float) -> Estimate
     samples = [[_number(one, key, value) for value in one.array(key)] for one in group if one.has(key)]
     samples = [some for some in samples if some]
     if len(samples) == 1:
-        return stats.percentile(samples[0], percent)  # type: ignore[arg-type]
-    return stats.across(samples, percent) if samples else None  # type: ignore[arg-type]
+        return stats.percentile(samples[0], percent)
+    return stats.across(samples, percent) if samples else None
 
 
 def _number(obj: JsonObject, key: str, value: Any) -> float:
