@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import numpy as np
 
@@ -18,8 +18,10 @@ from edgewright.runtime.backends import Backend, ModelFile, Pixels, Scores, Sess
 from edgewright.runtime.contract import ModelContract
 from edgewright.runtime.errors import BundleError, ImageError, InputError, MissingExtraError, ModelFileError
 from edgewright.runtime.files import mend
-from edgewright.runtime.manifest import Bundle, VariantEntry
 from edgewright.runtime.preprocess import ImageSource, to_pixels
+
+if TYPE_CHECKING:
+    from edgewright.runtime.manifest import Bundle, VariantEntry
 
 Threads: TypeAlias = int | Literal["auto"]
 
@@ -232,6 +234,8 @@ def load(
         raise InputError(f"expected 1 to 1024 threads or 'auto', got {threads}")
     mend(path)
     if path.is_dir():
+        from edgewright.runtime.manifest import Bundle
+
         bundle = Bundle.open(path)
         entry = bundle.variant(variant) if variant is not None else recommended(bundle, backend)
         path, raw = bundle.read(entry.file)

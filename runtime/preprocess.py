@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import ExifTags, Image
 
 from edgewright.runtime.contract import InputContract
 from edgewright.runtime.errors import ImageError
@@ -112,6 +112,11 @@ def _scale_while_decoding(picture: Image.Image, side: int) -> None:
 
 def _upright(picture: Image.Image, name: str) -> Image.Image:
     try:
+        picture.load()
+        if picture.getexif().get(ExifTags.Base.Orientation, 1) == 1:
+            return picture  # of which exif_transpose would make a copy
+        from PIL import ImageOps
+
         return ImageOps.exif_transpose(picture)
     except Exception as failure:
         raise ImageError(f"expected a whole picture, got {name}, which is damaged: {failure}") from failure
@@ -152,6 +157,8 @@ def _resize(picture: Image.Image, contract: InputContract) -> Image.Image:
         return picture
     resample = _RESAMPLE[contract.resample]
     if contract.fit == "crop":
+        from PIL import ImageOps
+
         return ImageOps.fit(picture, size, resample)
     if contract.fit == "letterbox":
         scale = min(size[0] / picture.width, size[1] / picture.height)

@@ -267,6 +267,21 @@ def test_a_number_out_of_range_is_one_line(
         assert f"got {words[1]}" in line
 
 
+def test_a_cold_start_imports_nothing_that_it_does_not_need(
+    fresh: Fresh, bundle: Path, picture: Path
+) -> None:
+    code = """
+from edgewright.runtime.cli import main
+main(sys.argv[1:])
+print(sorted({"_hashlib", "tempfile", "rich", "concurrent.futures", "edgewright.runtime.manifest",
+    "PIL.ImageOps"} & set(sys.modules)))
+"""
+    small = bundle / "tflite-int8.tflite"
+    fresh("predict", small, picture)  # which has it tried out in another process
+    done = fresh("predict", small, picture, code=code)
+    assert done.stdout.splitlines()[-1] == "[]", done.stderr
+
+
 @pytest.mark.parametrize("other", ["ai_edge_litert", "onnxruntime"])
 def test_one_backend_is_enough_and_tensorflow_is_not_needed(
     fresh: Fresh, bundle: Path, picture: Path, other: str
