@@ -199,12 +199,31 @@ def _proof(rows: Rows, _: Mapping[str, Any]) -> str:
     )
 
 
+def _runtime(rows: Rows, environment: Mapping[str, Any]) -> str:
+    """Ratios with their limits, and why a limit is missed."""
+    columns = ("what", "against", "ratio [95 % interval]", "limit", "met")
+    lines = [
+        (
+            row["name"],
+            row["against"],
+            f"{row['ratio']:.3f} [{row['ratio_low']:.3f}, {row['ratio_high']:.3f}]",
+            f"{row['sense']} {row['limit']:g}",
+            "yes" if row["met"] else f"**no**{': ' * bool(row['reason'])}{row['reason']}",
+        )
+        for row in rows
+    ]
+    versions = ", ".join(f"{name} {version}" for name, version in environment["versions"].items() if version)
+    where = f"\n{environment['cpu']}, {environment['cores']} cores; {versions}.\n"
+    return _markdown(columns, lines, left=2) + where
+
+
 _RENDERERS: Mapping[str, Callable[[Rows, Mapping[str, Any]], str]] = {
     "train": _train,
     "export": _export,
     "bench": _bench,
     "transfer": _transfer,
     "proof": _proof,
+    "runtime": _runtime,
 }
 
 
