@@ -206,6 +206,8 @@ def load(
     backend: str | None = None,
     labels: Sequence[str] | None = None,
     input_range: tuple[float, float] | None = None,
+    mean: float | Sequence[float] | None = None,
+    std: float | Sequence[float] | None = None,
     isolate: bool = False,
 ) -> Predictor:
     """Open a bundle, or one .tflite or .onnx file.
@@ -220,6 +222,8 @@ def load(
         labels, input_range: for a file that carries no contract: a label a score, in their order, and
             what the network wants pixels brought to, such as (0, 1) or (-1, 1). What else had to be
             assumed is in `Predictor.assumptions`.
+        mean, std: in place of `input_range`: the network wants `(pixel / 255 - mean) / std`, one number or
+            one a channel, as torchvision states them.
         isolate: keep the interpreter in a process of its own. A file that this machine does not know is
             opened in one first in any case (see `edgewright.runtime.trust`).
 
@@ -257,15 +261,16 @@ def load(
         if labels is None:
             raise ModelFileError(
                 f"{path} carries no contract (input and labels); export it with edgewright export, or give "
-                "labels= and input_range= (--labels FILE --input-range 0..1)"
+                "labels= and input_range=, or mean= and std= (--labels FILE --input-range 0..1)"
             )
         from edgewright.runtime import foreign
 
+        scaling = foreign.Scaling(input_range=input_range, mean=mean, std=std)
         reopen = _opener(reader, file, threads, backend, isolate)
-        adopted = foreign.adopt(file, labels, input_range, reopen)
+        adopted = foreign.adopt(file, labels, scaling, reopen)
         return Predictor(adopted.contract, adopted.session, adopted.reopen, adopted.assumptions)
-    if labels is not None or input_range is not None:
-        raise InputError(f"{path} carries its own labels and input range; leave labels and input_range out")
+    if (labels, input_range, mean, std) != (None, None, None, None):
+        raise InputError(f"{path} carries its own labels and scaling; leave them out")
     reopen = _opener(reader, file, threads, backend, isolate)
     return Predictor(contract, reopen(), reopen)
 

@@ -59,10 +59,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     foreign.add_argument(
         "--input-range", choices=("0..1", "-1..1", "0..255"), help="what the network wants pixels brought to"
     )
+    foreign.add_argument(
+        "--mean",
+        type=_numbers,
+        metavar="A,B,C",
+        help="instead: (pixel / 255 - mean) / std, one number or one a channel, as torchvision states them: "
+        "--mean 0.485,0.456,0.406 --std 0.229,0.224,0.225",
+    )
+    foreign.add_argument("--std", type=_numbers, metavar="A,B,C", help="see --mean")
 
 
 def _threads(text: str) -> Threads:
     return "auto" if text == "auto" else int(text)
+
+
+def _numbers(text: str) -> list[float]:
+    return [float(part) for part in text.split(",")]
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -80,6 +92,8 @@ def run(arguments: argparse.Namespace) -> int:
         backend=arguments.backend,
         labels=labels,
         input_range=ends,
+        mean=arguments.mean,
+        std=arguments.std,
         isolate=arguments.isolate,
     ) as predictor:
         for line in predictor.assumptions:

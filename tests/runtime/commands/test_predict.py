@@ -197,6 +197,11 @@ def test_a_file_of_others_runs_with_labels_and_says_what_it_assumed(
     assert status == 0
     assert out == run("predict", bundle / "onnx-int8.onnx", picture, "--top", 1)[1].replace("Ankle boot", "j")
     assert err.count(": assumed: ") == err.count("\n") == 3
+    line = refused("predict", lone, picture, "--labels", labels, "--mean", "0.5,0.5", "--std", "-.5")
+    assert "mean to be one number, got [0.5, 0.5]" in line
+    for words in (["--mean", "0.5,", "--std", "1"], ["--mean", "a"]):
+        with pytest.raises(SystemExit):
+            run("predict", lone, picture, "--labels", labels, *words)
     assert "labels.tx" in refused("predict", lone, picture, "--labels", tmp_path / "labels.tx")
     labels.write_bytes(b"\xff\xfe\xfd")
     assert "labels.txt" in refused("predict", lone, picture, "--labels", labels)
