@@ -1,7 +1,9 @@
 """How many times one thing takes of another, when both are timed in turn on a machine that is not quiet.
 
 What disturbs one disturbs the other a moment later, so the ratio of two neighbours holds where neither
-time does. A ratio is the median of such pairs; its 95 % interval is that of order statistics.
+time does. A ratio is the median of such pairs; its 95 % interval is that of order statistics. Calls within
+a process are timed by the processor time of all its threads, which others do not add to; processes by the
+clock on the wall.
 """
 
 from __future__ import annotations
@@ -29,9 +31,9 @@ def median(ratios: Sequence[float]) -> Estimate:
 
 
 def ratios(ours: Work, bare: Work, seconds: float, least: int = 5) -> list[float]:
-    """Time of `ours` over that of `bare`, once for each pair of blocks, for `seconds` or `least` pairs."""
+    """Processor time of `ours` over that of `bare`, of each pair of blocks, for `seconds` or `least` pairs."""
     for work in (ours, bare):
-        work()
+        _block(work, 3)
     calls = max(1, round(BLOCK_SECONDS / max(_block(bare, 1), 1e-9)))
     found: list[float] = []
     end = time.perf_counter() + seconds
@@ -52,10 +54,10 @@ def over_openings(make: Callable[[], tuple[Work, Work]], seconds: float, opening
 
 
 def _block(work: Work, calls: int) -> float:
-    start = time.perf_counter()
+    start = time.process_time()
     for _ in range(calls):
         work()
-    return time.perf_counter() - start
+    return time.process_time() - start
 
 
 def processes(

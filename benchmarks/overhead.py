@@ -31,7 +31,7 @@ from numpy.typing import NDArray
 from edgewright.benchmarks import bare, environment, interleaved, publish
 from edgewright.benchmarks.photos import PHONE, Camera
 from edgewright.benchmarks.stats import Estimate
-from edgewright.runtime import Predictor, console, load
+from edgewright.runtime import InputContract, Predictor, console, load
 from edgewright.runtime.errors import EdgewrightError, InputError
 from edgewright.runtime.manifest import Bundle
 from edgewright.runtime.preprocess import to_pixels
@@ -83,8 +83,15 @@ class Models:
         self.images = images
 
     def file(self, bundle: str, variant: str) -> Path:
+        """The file of a variant; where its int8 one was refused, of the one with 8-bit weights.
+
+        Raises:
+            UnknownNameError: the bundle has neither.
+        """
         opened = self._bundles[bundle]
-        path = opened.path(opened.variant(variant).file)
+        held = {entry.name for entry in opened.manifest.variants}
+        wanted = variant if variant in held else variant.replace("-int8", "-dynamic-int8")
+        path = opened.path(opened.variant(wanted).file)
         load(path).close()  # the first time a file is tried out in another process
         return path
 
@@ -116,7 +123,7 @@ def sessions(models: Models) -> Iterator[Row]:
                 return partial(session.run, pixels), partial(other, pixels)
 
             found = interleaved.over_openings(opened, SECONDS)
-            yield Row(name=f"Session.run, {bundle} {variant}", against=against, found=found, limit=limit)
+            yield Row(name=f"Session.run, {bundle} {path.stem}", against=against, found=found, limit=limit)
 
 
 def pictures(models: Models) -> Iterator[Row]:
@@ -131,11 +138,21 @@ def pictures(models: Models) -> Iterator[Row]:
             return lambda: predictor.predict(raw), lambda: run(bare.pixels_of(raw, *shape))
 
         yield Row(
-            name=f"predict({what}), {LARGE} tflite-int8",
+            name=f"predict({what}), {LARGE} {path.stem}",
             against="Pillow decode and resize, set_tensor, invoke, get_tensor",
             found=interleaved.over_openings(opened, SECONDS),
             limit=limit,
         )
+    at_224 = InputContract(height=224, width=224, channels=3)
+    raw = Camera(PHONE).take(models.images[0])
+    yield Row(
+        name="pixels of a 12-megapixel JPEG at 224x224",
+        against="Pillow decode and resize",
+        found=interleaved.over_openings(
+            lambda: (lambda: to_pixels(raw, at_224), lambda: bare.pixels_of(raw, *at_224.shape)), SECONDS
+        ),
+        limit=0.30,
+    )
 
 
 def agreement(models: Models, count: int) -> Iterator[Row]:
@@ -224,7 +241,8 @@ def many(models: Models) -> Iterator[Row]:
     camera = Camera(PICTURE)
     encoded = [camera.take(image) for image in models.images[:100]]
     found = []
-    with load(models.file(LARGE, "tflite-int8")) as predictor:
+    path = models.file(LARGE, "tflite-int8")
+    with load(path) as predictor:
         _seconds_for(predictor, encoded, 100, 2)
         for turn in range(PARTS):
             taken = {
@@ -233,7 +251,7 @@ def many(models: Models) -> Iterator[Row]:
             }
             found.append(taken[1] / taken[2])
     yield Row(
-        name=f"predict_many of {MANY:,} 500-pixel JPEGs on 2 cores, {LARGE} tflite-int8",
+        name=f"predict_many of {MANY:,} 500-pixel JPEGs on 2 cores, {LARGE} {path.stem}",
         against="one thread (times as fast)",
         found=interleaved.median(found),
         limit=1.8,

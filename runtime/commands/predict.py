@@ -70,11 +70,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _threads(text: str) -> Threads:
-    return "auto" if text == "auto" else int(text)
+    try:
+        return "auto" if text == "auto" else int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"expected a number or auto, got '{text}'") from None
 
 
 def _numbers(text: str) -> list[float]:
-    return [float(part) for part in text.split(",")]
+    try:
+        return [float(part) for part in text.split(",")]
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"expected numbers with commas between, got '{text}'") from None
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -108,7 +114,8 @@ def run(arguments: argparse.Namespace) -> int:
         with console.progress("pictures", len(found) if len(found) >= LONG else 0) as bar:
             for name, outcome in _label(predictor, found, arguments.top, workers):
                 if isinstance(outcome, ImageError):
-                    console.complain(str(outcome))
+                    text = str(outcome)  # of one from an archive it does not say which
+                    console.complain(text if name in text else f"{name}: {text}")
                     status = 1
                 for line in show(name, outcome):
                     console.say(line)

@@ -16,7 +16,8 @@ class Clock:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now, self.slowdown = 100.0, 1.0
-        monkeypatch.setattr(interleaved.time, "perf_counter", lambda: self.now)
+        for name in ("perf_counter", "process_time"):
+            monkeypatch.setattr(interleaved.time, name, lambda: self.now)
 
     def work(self, seconds: float) -> interleaved.Work:
         def take() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
 from pathlib import Path
@@ -13,8 +14,8 @@ from edgewright.benchmarks import bare, overhead, readme, soak
 from edgewright.benchmarks.photos import Camera
 from edgewright.export.exporter import Result
 from edgewright.runtime import InputContract, load
-from edgewright.runtime.errors import BundleError, InputError
-from edgewright.runtime.manifest import Bundle
+from edgewright.runtime.errors import BundleError, InputError, UnknownNameError
+from edgewright.runtime.manifest import MANIFEST, Bundle
 from edgewright.runtime.preprocess import to_pixels
 from edgewright.runtime.verification import GOLDEN_INPUTS, read_golden
 
@@ -106,9 +107,24 @@ def test_a_limit_is_kept_in_its_own_sense() -> None:
 def test_each_ratio_of_calls_is_taken(folder: Path, images: np.ndarray) -> None:
     models = overhead.Models(folder, images)
     rows = [*overhead.pictures(models), *overhead.many(models), *overhead.agreement(models, 4)]
-    assert [row.sense for row in rows] == ["at most"] * 2 + ["at least"] * 3
+    assert [row.sense for row in rows] == ["at most"] * 3 + ["at least"] * 3
     assert all(0 < row.found.low <= row.found.value <= row.found.high for row in rows)
-    assert rows[3].found.value == 1
+    assert rows[4].found.value == 1
+
+
+def test_where_int8_was_refused_the_file_with_8_bit_weights_stands_in(
+    folder: Path, images: np.ndarray, tmp_path: Path
+) -> None:
+    shutil.copytree(folder, tmp_path / "bundles")
+    bundle = tmp_path / "bundles" / overhead.LARGE
+    manifest = Bundle.open(bundle).manifest
+    kept = tuple(entry for entry in manifest.variants if entry.name != "tflite-int8")
+    (bundle / MANIFEST).write_bytes(dataclasses.replace(manifest, variants=kept).to_bytes())
+    models = overhead.Models(tmp_path / "bundles", images)
+    assert models.file(overhead.SMALL, "tflite-int8").stem == "tflite-int8"
+    assert models.file(overhead.LARGE, "tflite-int8").stem == "tflite-dynamic-int8"
+    with pytest.raises(UnknownNameError):
+        models.file(overhead.LARGE, "tflite-int4")
 
 
 def test_memory_is_watched_from_within(
