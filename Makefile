@@ -6,13 +6,15 @@ MODELS ?= models
 BUNDLES ?= bundles
 WEIGHTS ?= imagenet
 MNIST ?= $(HOME)/.cache/edgewright/data/mnist.npz
+CIFAR10 ?= $(HOME)/.cache/edgewright/data/cifar10.npz
+SOAK ?= 0.5
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 RESULTS := $(BIN)/python -m edgewright.benchmarks.publish
 README := $(BIN)/python -m edgewright.benchmarks.readme README.md benchmarks/results
 SOURCES := runtime train export benchmarks tests
 
-.PHONY: help demo test test-slow check format types results results-train results-export results-proof results-transfer results-passes clean
+.PHONY: help demo test test-slow check format types results results-train results-export results-proof results-transfer results-passes results-runtime clean
 
 help:  ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -108,6 +110,11 @@ results-passes: demo $(PASSED:%=$(BUNDLES)/%/manifest.json)  ## fine-tune and ex
 # An export exits with 1 if the gate has left a variant out: the manifest has the row, and the row is the result.
 $(BUNDLES)/%/manifest.json: $(MODELS)/%/checkpoint.json | $(READY)
 	$(BIN)/edgewright export $(<D) --out $(@D) --overwrite --variants $(PASSED_VARIANTS) || test -e $@
+
+# Takes the bundles that are in BUNDLES already, so that a measurement does not begin with hours of training.
+results-runtime: $(READY)  ## what the runtime adds to the bare interpreters (8 minutes; SOAK=10 watches memory for ten more), and publish
+	$(BIN)/python -m edgewright.benchmarks.overhead $(BUNDLES) --cifar10 $(CIFAR10) --soak-minutes $(SOAK) --out benchmarks/results
+	$(README)
 
 clean:  ## remove what the other targets made, the environment included
 	rm -rf $(VENV) $(DEMO) .types

@@ -31,7 +31,7 @@ def median(ratios: Sequence[float]) -> Estimate:
 
 
 def ratios(ours: Work, bare: Work, seconds: float, least: int = 5) -> list[float]:
-    """Processor time of `ours` over that of `bare`, of each pair of blocks, for `seconds` or `least` pairs."""
+    """Processor time of `ours` over that of `bare`, a pair of blocks each, for `seconds` or `least` pairs."""
     for work in (ours, bare):
         _block(work, 3)
     calls = max(1, round(BLOCK_SECONDS / max(_block(bare, 1), 1e-9)))
