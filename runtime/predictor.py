@@ -148,10 +148,11 @@ class Predictor:
         if self.contract.head == "logits":
             powers = np.exp(scores - scores.max())
             scores = powers / powers.sum()
-        best = np.argsort(-scores, kind="stable")[:k]
+        best = (-scores).argsort(kind="stable")[:k]
+        labels = self.contract.labels
         return [
-            Prediction(label=self.contract.labels[i], index=int(i), probability=float(scores[i]))
-            for i in best
+            Prediction(label=labels[index], index=index, probability=probability)
+            for index, probability in zip(best.tolist(), scores[best].tolist(), strict=True)
         ]
 
     def _hired(self, count: int) -> list[_Worker]:
