@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -16,8 +17,8 @@ class Clock:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now, self.slowdown = 100.0, 1.0
-        for name in ("perf_counter", "process_time"):
-            monkeypatch.setattr(interleaved.time, name, lambda: self.now)
+        told = SimpleNamespace(perf_counter=lambda: self.now, process_time=lambda: self.now)
+        monkeypatch.setattr(interleaved, "time", told)
 
     def work(self, seconds: float) -> interleaved.Work:
         def take() -> None:
