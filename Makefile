@@ -6,6 +6,8 @@ MODELS ?= models
 BUNDLES ?= bundles
 WEIGHTS ?= imagenet
 MNIST ?= $(HOME)/.cache/edgewright/data/mnist.npz
+CIFAR10 ?= $(HOME)/.cache/edgewright/data/cifar10.npz
+SOAK ?= 0.5
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 RESULTS := $(BIN)/python -m edgewright.benchmarks.publish
@@ -14,7 +16,7 @@ EDGEWRIGHT_CLIENTS ?= .cache/clients
 ENVIRONMENTS := tests/clients/environments
 SOURCES := runtime train export benchmarks tests
 
-.PHONY: help demo test test-slow check format types results results-train results-export results-bench results-compare results-proof results-transfer results-passes results-peers clients clean
+.PHONY: help demo test test-slow check format types results results-train results-export results-bench results-compare results-proof results-transfer results-passes results-peers results-runtime clients clean
 
 help:  ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -161,6 +163,11 @@ results-train: $(READY) $(TRAINED:%=$(MODELS)/%/checkpoint.json)  ## train what 
 $(MODELS)/%/checkpoint.json: | $(READY)
 	$(BIN)/edgewright train $(lastword $(subst @, ,$*)) --out $(@D) $(ASKED_$*) \
 		$(if $(findstring @,$*),--data $(firstword $(subst @, ,$*))) $(if $(wildcard $(MODELS)/.$*.training),--resume)
+
+# Takes the bundles that are in BUNDLES already, so that a measurement does not begin with hours of training.
+results-runtime: $(READY)  ## what the runtime adds to the bare interpreters (8 minutes; SOAK=10 watches memory for ten more), and publish
+	$(BIN)/python -m edgewright.benchmarks.overhead $(BUNDLES) --cifar10 $(CIFAR10) --soak-minutes $(SOAK) --out benchmarks/results
+	$(README)
 
 clean:  ## remove what the other targets made, the environment included
 	rm -rf $(VENV) $(DEMO) .types $(EDGEWRIGHT_CLIENTS)

@@ -352,6 +352,24 @@ def _where(environment: Mapping[str, Any]) -> str:
     )
 
 
+def _runtime(rows: Rows, environment: Mapping[str, Any]) -> str:
+    """Ratios with their limits, and why a limit is missed."""
+    columns = ("what", "against", "ratio [95 % interval]", "limit", "met")
+    lines = [
+        (
+            row["name"],
+            row["against"],
+            f"{row['ratio']:.3f} [{row['ratio_low']:.3f}, {row['ratio_high']:.3f}]",
+            f"{row['sense']} {row['limit']:g}",
+            "yes" if row["met"] else f"**no**{': ' * bool(row['reason'])}{row['reason']}",
+        )
+        for row in rows
+    ]
+    versions = ", ".join(f"{name} {version}" for name, version in environment["versions"].items() if version)
+    where = f"\n{environment['cpu']}, {environment['cores']} cores; {versions}.\n"
+    return _markdown(columns, lines, left=2) + where
+
+
 _RENDERERS: Mapping[str, tuple[str, Callable[[Rows, Mapping[str, Any]], str]]] = {
     "train": ("train", _train),
     "demo": ("export", _demo),
@@ -363,6 +381,7 @@ _RENDERERS: Mapping[str, tuple[str, Callable[[Rows, Mapping[str, Any]], str]]] =
     "transfer": ("transfer", _transfer),
     "proof": ("proof", _proof),
     "peers": ("peers", _peers),
+    "runtime": ("runtime", _runtime),
 }
 
 

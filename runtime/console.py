@@ -5,9 +5,7 @@ A device has no rich; the same tables then come as aligned columns.
 
 from __future__ import annotations
 
-import shutil
 import sys
-import textwrap
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Protocol
@@ -39,6 +37,8 @@ def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], *, 
 
     A terminal too narrow for it gets a paragraph a row instead of broken cells.
     """
+    import shutil
+
     widths = [max(len(row[i]) for row in [columns, *rows]) for i in range(len(columns))]
     aligned_left = {*range(left), len(columns) - 1}
     room = shutil.get_terminal_size().columns if sys.stdout.isatty() else WIDE
@@ -57,6 +57,8 @@ def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], *, 
 
 
 def _paragraphs(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], room: int) -> None:
+    import textwrap
+
     say(title)
     for row in rows:
         named = (

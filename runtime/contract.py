@@ -7,11 +7,11 @@ lone file copied to a phone still knows its input size and its labels.
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
 from dataclasses import dataclass
 from typing import Any
 
+from edgewright.runtime import digest
 from edgewright.runtime.errors import EdgewrightError, ModelFileError
 from edgewright.runtime.jsonio import JsonObject
 
@@ -146,14 +146,13 @@ def stamp(raw: bytes) -> bytes:
     field = ZERO_HASH.encode()
     if raw.count(field) != 1:
         raise ValueError(f"expected one unset hash field, got {raw.count(field)}")
-    return raw.replace(field, hashlib.sha256(raw).hexdigest().encode())
+    return raw.replace(field, digest.sha256(raw).encode())
 
 
 def stamp_is_right(raw: bytes, sha256: str) -> bool:
     """True if `raw` is the file that was stamped with `sha256`."""
     field = sha256.encode("ascii", "replace")
-    return (
-        len(field) == 64
-        and raw.count(field) == 1
-        and hashlib.sha256(raw.replace(field, ZERO_HASH.encode())).hexdigest() == sha256
-    )
+    if len(field) != 64 or raw.count(field) != 1:
+        return False
+    place, whole = raw.index(field), memoryview(raw)
+    return digest.sha256(whole[:place], ZERO_HASH.encode(), whole[place + 64 :]) == sha256

@@ -3,17 +3,15 @@
 A folder is written aside (`.NAME.new-…`), then renamed into place; a folder that it replaces is
 first renamed to `.NAME.old`. Whatever moment the process is killed at, NAME is the old folder,
 absent, or the new one whole, and `mend` finishes what was interrupted.
+
+What only writing needs is imported there: whoever loads a model would wait 3 ms for it.
 """
 
 from __future__ import annotations
 
 import contextlib
 import errno
-import fnmatch
-import hashlib
 import os
-import shutil
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
@@ -23,6 +21,8 @@ from edgewright.runtime.errors import OutputError
 
 def sha256_of(path: Path) -> str:
     """SHA-256 of a file as 64 hexadecimal digits."""
+    import hashlib
+
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
@@ -41,6 +41,8 @@ def write_file(path: Path, raw: bytes) -> None:
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[IO[bytes]]:
     """Give a file to write that becomes `path` when the block ends well; makes the folder if need be."""
+    import tempfile
+
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     try:
@@ -59,6 +61,8 @@ def mend(path: Path) -> None:
     old = _aside(path)
     if not old.is_dir():
         return
+    import shutil
+
     if path.exists():
         shutil.rmtree(old, ignore_errors=True)
     else:
@@ -75,6 +79,8 @@ def check_output(path: Path, *, overwrite: bool, ours: tuple[str, ...]) -> None:
     Raises:
         OutputError: the path is a file, holds something, or its parent cannot be written.
     """
+    import fnmatch
+
     mend(path)
     if path.exists():
         if not path.is_dir():
@@ -106,6 +112,9 @@ def new_folder(path: Path, *, overwrite: bool, ours: tuple[str, ...]) -> Iterato
 
     Leaving the block by an exception, or with `new` empty, leaves `path` as it was.
     """
+    import shutil
+    import tempfile
+
     check_output(path, overwrite=overwrite, ours=ours)
     path = _real(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -178,6 +187,8 @@ def _remove_if_abandoned(folder: Path) -> None:
     except OSError:
         return
     if lock is not None:
+        import shutil
+
         shutil.rmtree(folder, ignore_errors=True)
         os.close(lock)
 

@@ -1,7 +1,7 @@
 """Model files of others, which carry no contract: what they leave unsaid is given, or assumed and said.
 
 Scaling is not inside such a file, so the runtime does it: a table holds what each of the 256 values of
-a pixel becomes, in the dtype that the file takes.
+a pixel becomes in each channel, in the dtype that the file takes.
 """
 
 from __future__ import annotations
@@ -19,6 +19,54 @@ from edgewright.runtime.contract import InputContract, ModelContract, TensorSpec
 from edgewright.runtime.errors import InputError, ModelFileError
 
 InputRange = tuple[float, float]
+_WHICH = (
+    "give the one it was trained on, input_range=(0, 1) or (-1, 1) or (0, 255) (--input-range 0..1), or "
+    "mean= and std= (--mean 0.485,0.456,0.406 --std 0.229,0.224,0.225)"
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scaling:
+    """What the network wants done to pixels: brought to `input_range`, or `(pixel / 255 - mean) / std`.
+
+    `mean` and `std` are one number or one a channel, as torchvision states them.
+    """
+
+    input_range: InputRange | None = None
+    mean: float | Sequence[float] | None = None
+    std: float | Sequence[float] | None = None
+
+    def __bool__(self) -> bool:
+        return (self.input_range, self.mean, self.std) != (None, None, None)
+
+    def values(self, channels: int) -> tuple[NDArray[np.float64], str]:
+        """What 0-255 become: `(channels, 256)`, and that in words. Raises `InputError`."""
+        if self.mean is None and self.std is None and self.input_range is not None:
+            low, high = self.input_range
+            if not (np.isfinite([low, high]).all() and low < high):
+                raise InputError(
+                    f"expected an input range of two numbers, the lower first, got {low}..{high}"
+                )
+            return np.tile(
+                np.linspace(low, high, 256), (channels, 1)
+            ), f"brought to {low:g}..{high:g} as told"
+        if self.input_range is not None or self.mean is None or self.std is None:
+            raise InputError("expected either an input range, or both mean and std")
+        mean, std = (np.atleast_1d(np.asarray(given, np.float64)) for given in (self.mean, self.std))
+        for name, given in (("mean", mean), ("std", std)):
+            if given.shape not in ((1,), (channels,)) or not np.isfinite(given).all():
+                count = "one number" if channels == 1 else f"one number or {channels}"
+                raise InputError(f"expected {name} to be {count}, got {given.tolist()}")
+        if std.min() <= 0 or std.max() > 1 or abs(mean).max() > 1:
+            raise InputError(
+                "expected mean and std in units of 0..1, std above 0 (divide values of 0..255 by 255), "
+                f"got {mean.tolist()} and {std.tolist()}"
+            )
+        values = (np.arange(256) / 255 - np.broadcast_to(mean, channels)[:, None]) / np.broadcast_to(
+            std, channels
+        )[:, None]
+        words = [", ".join(f"{number:g}" for number in given) for given in (mean, std)]
+        return values, f"less a mean of {words[0]} and divided by a std of {words[1]} as told"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,27 +95,28 @@ class Scaled:
     def run(self, pixels: Pixels) -> Scores:
         if not isinstance(pixels, np.ndarray) or pixels.dtype != "uint8" or pixels.shape[1:] != self._shape:
             raise wrong_pixels(pixels, self.input)
-        if self._channels_first:
-            pixels = np.ascontiguousarray(pixels.transpose(0, 3, 1, 2))
-        return self._session.run(self._table[pixels])
+        scaled = np.empty((len(pixels), *self._session.input.shape[1:]), self._table.dtype)
+        channels = np.moveaxis(scaled, 1 if self._channels_first else 3, 0)
+        for channel, (values, out) in enumerate(zip(self._table, channels, strict=True)):
+            out[...] = values[pixels[..., channel]]
+        return self._session.run(scaled)
 
     def close(self) -> None:
         self._session.close()
 
 
 def adopt(
-    file: ModelFile, labels: Sequence[str], input_range: InputRange | None, open_file: Callable[[], Session]
+    file: ModelFile, labels: Sequence[str], scaling: Scaling, open_file: Callable[[], Session]
 ) -> Adopted:
     """Open a file that has no contract, and make one for it.
 
     Args:
         labels: a label a score, in their order.
-        input_range: what the network wants pixels brought to, such as (0, 1); None only for a file
-            that takes uint8.
+        scaling: what the network wants done to pixels; none only for a file that takes uint8.
         open_file: opens the file as it is.
 
     Raises:
-        InputError: labels or a range that do not fit the file.
+        InputError: labels or a scaling that do not fit the file.
         ModelFileError: not an image classifier of fixed size.
     """
     check_single(file.path, file.inputs, file.outputs)
@@ -80,14 +129,14 @@ def adopt(
         raise ModelFileError(
             f"expected an input of fixed size with 1 or 3 channels in {file.path}, got {given.shape}"
         )
-    table, range_said = _table(file.path, given, input_range)
+    table, range_said = _table(file.path, given, scaling, channels)
     plain = table is None and not channels_first
 
     def open_for_pixels() -> Session:
         session = open_file()
         if plain:
             return session
-        every_value = np.arange(256, dtype=np.uint8) if table is None else table
+        every_value = np.tile(np.arange(256, dtype=np.uint8), (channels, 1)) if table is None else table
         return Scaled(session, every_value, channels_first=channels_first)
 
     session = open_for_pixels()
@@ -105,20 +154,13 @@ def adopt(
     return Adopted(contract=contract, session=session, reopen=open_for_pixels, assumptions=said)
 
 
-def _table(path: Path, given: TensorSpec, ends: InputRange | None) -> tuple[NDArray[Any] | None, str]:
-    """What each value of a pixel becomes, None if itself; and that in words."""
-    if ends is None:
+def _table(path: Path, given: TensorSpec, scaling: Scaling, channels: int) -> tuple[NDArray[Any] | None, str]:
+    """What each value of a pixel becomes `(channels, 256)`, None if itself; and that in words."""
+    if not scaling:
         if given.dtype != "uint8":
-            raise InputError(
-                f"{path} takes {given.dtype} and does not say of which range; give the one it was trained "
-                "on, input_range=(0, 1) or (-1, 1) or (0, 255) (--input-range 0..1)"
-            )
+            raise InputError(f"{path} takes {given.dtype} and does not say of which range; {_WHICH}")
         return None, "0-255 as they are"
-    low, high = ends
-    if not (np.isfinite([low, high]).all() and low < high):
-        raise InputError(f"expected an input range of two numbers, the lower first, got {low}..{high}")
-    real = np.linspace(low, high, 256)
-    said = f"brought to {low:g}..{high:g} as told"
+    real, said = scaling.values(channels)
     if given.dtype in ("float32", "float16"):
         return real.astype(given.dtype), said
     if given.dtype not in ("uint8", "int8", "int16") or not given.scale:

@@ -8,14 +8,13 @@ a file name may not leave the folder.
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from edgewright.runtime import files, jsonio
+from edgewright.runtime import digest, files, jsonio
 from edgewright.runtime.contract import (
     HEADS,
     SCHEMA_VERSION,
@@ -323,5 +322,5 @@ class Bundle:
             raw = path.read_bytes()
         except OSError as failure:
             raise BundleError(f"cannot read {path}, which {MANIFEST} lists: {failure.strerror}") from failure
-        entry.compare(path, len(raw), hashlib.sha256(raw).hexdigest())
+        entry.compare(path, len(raw), digest.sha256(raw))
         return path, raw

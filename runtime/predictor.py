@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import numpy as np
 
@@ -18,8 +18,10 @@ from edgewright.runtime.backends import Backend, ModelFile, Pixels, Scores, Sess
 from edgewright.runtime.contract import ModelContract
 from edgewright.runtime.errors import BundleError, ImageError, InputError, MissingExtraError, ModelFileError
 from edgewright.runtime.files import mend
-from edgewright.runtime.manifest import Bundle, VariantEntry
 from edgewright.runtime.preprocess import ImageSource, to_pixels
+
+if TYPE_CHECKING:
+    from edgewright.runtime.manifest import Bundle, VariantEntry
 
 Threads: TypeAlias = int | Literal["auto"]
 
@@ -146,10 +148,11 @@ class Predictor:
         if self.contract.head == "logits":
             powers = np.exp(scores - scores.max())
             scores = powers / powers.sum()
-        best = np.argsort(-scores, kind="stable")[:k]
+        best = (-scores).argsort(kind="stable")[:k]
+        labels = self.contract.labels
         return [
-            Prediction(label=self.contract.labels[i], index=int(i), probability=float(scores[i]))
-            for i in best
+            Prediction(label=labels[index], index=index, probability=probability)
+            for index, probability in zip(best.tolist(), scores[best].tolist(), strict=True)
         ]
 
     def _hired(self, count: int) -> list[_Worker]:
@@ -204,6 +207,8 @@ def load(
     backend: str | None = None,
     labels: Sequence[str] | None = None,
     input_range: tuple[float, float] | None = None,
+    mean: float | Sequence[float] | None = None,
+    std: float | Sequence[float] | None = None,
     isolate: bool = False,
 ) -> Predictor:
     """Open a bundle, or one .tflite or .onnx file.
@@ -218,6 +223,8 @@ def load(
         labels, input_range: for a file that carries no contract: a label a score, in their order, and
             what the network wants pixels brought to, such as (0, 1) or (-1, 1). What else had to be
             assumed is in `Predictor.assumptions`.
+        mean, std: in place of `input_range`: the network wants `(pixel / 255 - mean) / std`, one number or
+            one a channel, as torchvision states them.
         isolate: keep the interpreter in a process of its own. A file that this machine does not know is
             opened in one first in any case (see `edgewright.runtime.trust`).
 
@@ -232,6 +239,8 @@ def load(
         raise InputError(f"expected 1 to 1024 threads or 'auto', got {threads}")
     mend(path)
     if path.is_dir():
+        from edgewright.runtime.manifest import Bundle
+
         bundle = Bundle.open(path)
         entry = bundle.variant(variant) if variant is not None else recommended(bundle, backend)
         path, raw = bundle.read(entry.file)
@@ -244,7 +253,7 @@ def load(
         raw, expected = None, None
     reader = backends.for_path(path, backend)
     file = reader.read(path) if raw is None else reader.parse(path, raw)
-    contract = file.contract()
+    contract = file.contract(whole=trust.is_known(file.sha256))
     if expected is not None and contract != expected:
         raise BundleError(
             f"{path} does not hold what the manifest says of '{expected.variant}'; export the bundle again"
@@ -253,15 +262,16 @@ def load(
         if labels is None:
             raise ModelFileError(
                 f"{path} carries no contract (input and labels); export it with edgewright export, or give "
-                "labels= and input_range= (--labels FILE --input-range 0..1)"
+                "labels= and input_range=, or mean= and std= (--labels FILE --input-range 0..1)"
             )
         from edgewright.runtime import foreign
 
+        scaling = foreign.Scaling(input_range=input_range, mean=mean, std=std)
         reopen = _opener(reader, file, threads, backend, isolate)
-        adopted = foreign.adopt(file, labels, input_range, reopen)
+        adopted = foreign.adopt(file, labels, scaling, reopen)
         return Predictor(adopted.contract, adopted.session, adopted.reopen, adopted.assumptions)
-    if labels is not None or input_range is not None:
-        raise InputError(f"{path} carries its own labels and input range; leave labels and input_range out")
+    if (labels, input_range, mean, std) != (None, None, None, None):
+        raise InputError(f"{path} carries its own labels and scaling; leave them out")
     reopen = _opener(reader, file, threads, backend, isolate)
     return Predictor(contract, reopen(), reopen)
 

@@ -6,7 +6,6 @@ runs its model. Each worker has an interpreter of its own.
 
 from __future__ import annotations
 
-import queue
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
@@ -39,7 +38,8 @@ def in_order(
         for task in tasks:
             yield from work(task, means[0])
         return
-    from concurrent.futures import ThreadPoolExecutor  # its import takes as long as a picture
+    import queue  # these two take as long as a picture
+    from concurrent.futures import ThreadPoolExecutor
 
     idle: queue.SimpleQueue[Means] = queue.SimpleQueue()
     for one in means:

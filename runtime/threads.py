@@ -7,14 +7,13 @@ answer is kept in the user's cache folder, under the file's SHA-256, the backend
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 import time
 from collections.abc import Callable
 
 import numpy as np
 
-from edgewright.runtime import files
+from edgewright.runtime import digest, files
 from edgewright.runtime.backends import Session
 
 WORTH = 0.9  # more threads have to bring this much: they take cores from everyone else
@@ -35,7 +34,7 @@ def choose(sha256: str, backend: str, open_with: Callable[[int], Session]) -> in
         backend: what runs it, as it is remembered under.
         open_with: opens it with so many threads.
     """
-    key = hashlib.sha256(f"{sha256} {backend} {cores()}".encode()).hexdigest()
+    key = digest.sha256(f"{sha256} {backend} {cores()}".encode())
     kept = files.cache_folder() / "threads" / key
     with contextlib.suppress(OSError, ValueError):
         if 1 <= (found := int(kept.read_text())) <= cores():

@@ -4,7 +4,8 @@ An interpreter is a C++ program that believes its file. So a file that this mach
 first looked through, then opened and run once in a process of its own; if that lives, its SHA-256 is
 listed in the user's cache folder, and from then on it is opened directly, which costs a look whether a
 file exists. What was hashed is what is opened: the bytes are read once. The hash inside a file of ours
-shows corruption and is no proof of trust: whoever makes a file can make the hash.
+shows corruption, for which no listed file needs to be looked at again; it is no proof of trust: whoever
+makes a file can make the hash.
 """
 
 from __future__ import annotations
@@ -24,13 +25,18 @@ def remember(path: str | os.PathLike[str]) -> None:
     """List a file as one that may be opened directly, as whoever made it does.
 
     Raises:
-        OSError: it cannot be read.
+        ModelFileError: it cannot be read, is no model file, or not the one whose hash it carries.
     """
-    _list(files.sha256_of(Path(path)))
+    from edgewright.runtime import backends
+
+    path = Path(path)
+    file = backends.for_path(path).read(path)
+    file.contract()
+    _list(file.sha256)
 
 
 def is_known(sha256: str) -> bool:
-    """True if a file of that hash may be opened directly."""
+    """True if a file of that hash may be opened directly, and is whole."""
     return (_folder() / sha256).exists()
 
 
@@ -54,6 +60,7 @@ def ensure(backend: Backend, file: ModelFile, name: str | None = None) -> None:
     """
     if is_known(file.sha256):
         return
+    file.contract()
     backend.graph(file)
     if not backend.available():
         return  # opening it says so

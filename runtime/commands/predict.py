@@ -59,10 +59,28 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     foreign.add_argument(
         "--input-range", choices=("0..1", "-1..1", "0..255"), help="what the network wants pixels brought to"
     )
+    foreign.add_argument(
+        "--mean",
+        type=_numbers,
+        metavar="A,B,C",
+        help="instead: (pixel / 255 - mean) / std, one number or one a channel, as torchvision states them: "
+        "--mean 0.485,0.456,0.406 --std 0.229,0.224,0.225",
+    )
+    foreign.add_argument("--std", type=_numbers, metavar="A,B,C", help="see --mean")
 
 
 def _threads(text: str) -> Threads:
-    return "auto" if text == "auto" else int(text)
+    try:
+        return "auto" if text == "auto" else int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"expected a number or auto, got '{text}'") from None
+
+
+def _numbers(text: str) -> list[float]:
+    try:
+        return [float(part) for part in text.split(",")]
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"expected numbers with commas between, got '{text}'") from None
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -80,6 +98,8 @@ def run(arguments: argparse.Namespace) -> int:
         backend=arguments.backend,
         labels=labels,
         input_range=ends,
+        mean=arguments.mean,
+        std=arguments.std,
         isolate=arguments.isolate,
     ) as predictor:
         for line in predictor.assumptions:
@@ -94,7 +114,8 @@ def run(arguments: argparse.Namespace) -> int:
         with console.progress("pictures", len(found) if len(found) >= LONG else 0) as bar:
             for name, outcome in _label(predictor, found, arguments.top, workers):
                 if isinstance(outcome, ImageError):
-                    console.complain(str(outcome))
+                    text = str(outcome)  # of one from an archive it does not say which
+                    console.complain(text if name in text else f"{name}: {text}")
                     status = 1
                 for line in show(name, outcome):
                     console.say(line)

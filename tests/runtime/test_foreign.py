@@ -67,6 +67,33 @@ def test_the_runtime_scales_as_told(
         assert list(predictor.predict_many([pixels] * 5, workers=2)) == [predictor.predict(pixels)] * 5
 
 
+@pytest.mark.parametrize("shape", [(1, 10, 12, 3), (2, 3, 10, 12)], ids=str)
+@pytest.mark.parametrize("std", [(0.229, 0.224, 0.225), 0.25], ids=str)
+def test_mean_and_std_are_those_of_torchvision(
+    tmp_path: Path, pixels: NDArray[np.uint8], shape: tuple[Any, ...], std: float | tuple[float, ...]
+) -> None:
+    path, mean = network(tmp_path / "theirs.onnx", shape), (0.485, 0.456, 0.406)
+    logits = ((pixels / 255 - mean) / std).mean((0, 1)) @ WEIGHTS
+    with load(path, labels=LABELS, mean=mean, std=std) as predictor:
+        scores = predictor.scores(pixels[np.newaxis])
+        assert np.allclose(scores, np.exp(logits) / np.exp(logits).sum(), rtol=1e-3)
+        assert "a mean of 0.485, 0.456, 0.406" in predictor.assumptions[0]
+
+
+def test_a_scaling_that_contradicts_itself_or_the_file_is_refused(tmp_path: Path) -> None:
+    path = network(tmp_path / "theirs.onnx", (1, 3, 10, 12))
+    for given, message in (
+        ({"mean": 0.5}, "both mean and std"),
+        ({"std": 0.5, "input_range": (0, 1)}, "either an input range, or both"),
+        ({"mean": (0.5, 0.5), "std": 0.5}, r"mean to be one number or 3, got \[0.5, 0.5\]"),
+        ({"mean": 0.5, "std": (0.5, 0.5, float("nan"))}, "std to be one number or 3"),
+        ({"mean": 0.5, "std": 0}, "std above 0"),
+        ({"mean": (123.7, 116.3, 103.5), "std": 1}, "divide values of 0..255 by 255"),
+    ):
+        with pytest.raises(InputError, match=message):
+            load(path, labels=LABELS, **given)  # type: ignore[arg-type]
+
+
 def test_it_says_what_it_assumed(tmp_path: Path) -> None:
     path = network(tmp_path / "theirs.onnx", (1, 3, 10, 12))
     with load(path, labels=LABELS, input_range=(-1, 1)) as predictor:
@@ -119,6 +146,8 @@ def test_what_does_not_fit_is_refused_with_what_to_do(exported: tuple[Path, Resu
             load(path, labels=LABELS, input_range=ends)
     with pytest.raises(InputError, match="carries its own labels"):
         load(exported[0] / "onnx-int8.onnx", labels=["a"] * 10)
+    with pytest.raises(InputError, match="carries its own labels"):
+        load(exported[0] / "onnx-int8.onnx", mean=0.5, std=0.5)
     open_size = network(tmp_path / "open.onnx", (1, 3, "h", "w"))
     with pytest.raises(ModelFileError, match="expected an input of fixed size"):
         load(open_size, labels=LABELS, input_range=(0, 1))

@@ -349,6 +349,12 @@ def test_a_large_photo_scaled_while_it_is_decoded_is_nearly_the_same(
     assert most <= 4
 
 
+def test_a_photo_scaled_while_it_is_decoded_is_not_brighter() -> None:
+    contract = InputContract(height=32, width=32, channels=3)
+    plain = np.asarray(Image.open(io.BytesIO(LARGE)).resize((32, 32), Image.Resampling.BILINEAR))
+    assert abs((to_pixels(LARGE, contract)[0].astype(int) - plain).mean()) < 0.03  # by 8: 0.07
+
+
 @pytest.mark.parametrize("resample", ["nearest", "box"])
 def test_filters_that_weigh_single_pixels_get_them_all(resample: str) -> None:
     contract = InputContract(height=96, width=96, channels=3, resample=resample)

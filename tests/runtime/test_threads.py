@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,6 +14,12 @@ from edgewright.runtime.backends import Pixels, Scores, Session
 from edgewright.runtime.contract import TensorSpec
 
 SHA = "a" * 64
+
+
+class Clock:
+    """Time that passes only while a `Sleeper` sleeps."""
+
+    now = 0.0
 
 
 class Sleeper:
@@ -28,7 +34,7 @@ class Sleeper:
 
     def run(self, pixels: Pixels) -> Scores:
         assert pixels.shape == (1, 2, 2, 1)
-        time.sleep(self.seconds)
+        Clock.now += self.seconds
         return np.zeros((1, 2), np.float32)
 
     def close(self) -> None:
@@ -40,6 +46,11 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("EDGEWRIGHT_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(threads, "cores", lambda: 4)
     return tmp_path / "cache" / "threads"
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(threads, "time", SimpleNamespace(perf_counter=lambda: Clock.now))
 
 
 def choose(milliseconds: dict[int, float]) -> tuple[int, list[int]]:
@@ -54,6 +65,7 @@ def choose(milliseconds: dict[int, float]) -> tuple[int, list[int]]:
     return chosen, [count for count, _ in opened]
 
 
+@pytest.mark.usefixtures("clock")
 @pytest.mark.parametrize(
     ("milliseconds", "best"),
     [({1: 8, 2: 4, 4: 2}, 4), ({1: 4, 2: 2, 4: 8}, 2), ({1: 2, 2: 8, 4: 8}, 1)],
@@ -63,6 +75,7 @@ def test_the_fastest_is_measured_once(cache: Path, milliseconds: dict[int, float
     assert choose(milliseconds) == (best, [])
 
 
+@pytest.mark.usefixtures("clock")
 @pytest.mark.parametrize("text", ["", "many", "0", "5", "-1"])
 def test_what_makes_no_sense_in_the_cache_is_measured_again(cache: Path, text: str) -> None:
     fast = {1: 1.0, 2: 9.0, 4: 9.0}
@@ -73,6 +86,7 @@ def test_what_makes_no_sense_in_the_cache_is_measured_again(cache: Path, text: s
     assert kept.read_text() == "1"
 
 
+@pytest.mark.usefixtures("clock")
 def test_a_cache_that_cannot_be_written_is_done_without(cache: Path) -> None:
     cache.parent.write_text("a file where a folder should be")
     assert choose({1: 1, 2: 9, 4: 9}) == (1, [1, 2, 4])

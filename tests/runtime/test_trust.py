@@ -92,6 +92,21 @@ def test_what_is_remembered_or_verified_is_not_tried_out(
     assert len(tried) == count
 
 
+def test_what_is_listed_is_whole(exported: tuple[Path, Result], tmp_path: Path, cache: Path) -> None:
+    raw = bytearray((exported[0] / "onnx-int8.onnx").read_bytes())
+    raw[len(raw) // 2] ^= 1
+    path = tmp_path / "damaged.onnx"
+    path.write_bytes(raw)
+    file = backends.for_path(path).read(path)
+    for listing in (lambda: trust.remember(path), lambda: trust.ensure(backends.for_path(path), file)):
+        with pytest.raises(ModelFileError, match="its SHA-256 is not the one it carries"):
+            listing()
+    assert not trust.is_known(file.sha256)
+    assert not (cache / "known").exists()
+    with pytest.raises(ModelFileError, match="cannot read"):
+        trust.remember(tmp_path / "missing.onnx")
+
+
 @each_file
 def test_a_known_file_starts_no_process_and_imports_no_subprocess(
     exported: tuple[Path, Result], picture: Path, file: str, fresh: Callable[..., Any]

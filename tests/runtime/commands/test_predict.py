@@ -172,6 +172,30 @@ def test_how_it_runs_changes_no_label(run: Run, bundle: Path, picture: Path, wor
     assert run("predict", bundle, picture, picture, "--variant", "tflite-int8", *words) == plain
 
 
+def test_a_broken_picture_in_an_archive_is_named(
+    refused: Refused, bundle: Path, picture: Path, tmp_path: Path
+) -> None:
+    with zipfile.ZipFile(tmp_path / "all.zip", "w") as archive:
+        archive.writestr("deep/cut.png", picture.read_bytes()[:200])
+    assert f"{tmp_path}/all.zip/deep/cut.png: expected a" in refused("predict", bundle, tmp_path / "all.zip")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--threads", "x"], "--threads: expected a number or auto, got 'x'"),
+        (["--mean", "0.5,", "--std", "1"], "--mean: expected numbers with commas between, got '0.5,'"),
+    ],
+    ids=str,
+)
+def test_a_word_where_a_number_is_wanted_is_told_what_is(
+    capfd: pytest.CaptureFixture[str], run: Run, words: list[str], said: str
+) -> None:
+    with pytest.raises(SystemExit):
+        run("predict", "model.tflite", "a.png", *words)
+    assert said in capfd.readouterr().err
+
+
 def test_csv_has_a_row_a_class(run: Run, bundle: Path, picture: Path, tmp_path: Path) -> None:
     odd = shutil.copyfile(picture, tmp_path / 'a "b",\nc.png')
     status, out, err = run("predict", bundle, picture, odd, "--csv", "--top", 2)
@@ -197,6 +221,8 @@ def test_a_file_of_others_runs_with_labels_and_says_what_it_assumed(
     assert status == 0
     assert out == run("predict", bundle / "onnx-int8.onnx", picture, "--top", 1)[1].replace("Ankle boot", "j")
     assert err.count(": assumed: ") == err.count("\n") == 3
+    line = refused("predict", lone, picture, "--labels", labels, "--mean", "0.5,0.5", "--std", "-.5")
+    assert "mean to be one number, got [0.5, 0.5]" in line
     assert "labels.tx" in refused("predict", lone, picture, "--labels", tmp_path / "labels.tx")
     labels.write_bytes(b"\xff\xfe\xfd")
     assert "labels.txt" in refused("predict", lone, picture, "--labels", labels)
@@ -265,6 +291,21 @@ def test_a_number_out_of_range_is_one_line(
     for variant in ("tflite-int8", "onnx-int8"):
         line = refused("predict", bundle, picture, "--variant", variant, *words)
         assert f"got {words[1]}" in line
+
+
+def test_a_cold_start_imports_nothing_that_it_does_not_need(
+    fresh: Fresh, bundle: Path, picture: Path
+) -> None:
+    code = """
+from edgewright.runtime.cli import main
+main(sys.argv[1:])
+print(sorted({"_hashlib", "tempfile", "rich", "concurrent.futures", "edgewright.runtime.manifest",
+    "PIL.ImageOps"} & set(sys.modules)))
+"""
+    small = bundle / "tflite-int8.tflite"
+    fresh("predict", small, picture)  # which has it tried out in another process
+    done = fresh("predict", small, picture, code=code)
+    assert done.stdout.splitlines()[-1] == "[]", done.stderr
 
 
 @pytest.mark.parametrize("other", ["ai_edge_litert", "onnxruntime"])
