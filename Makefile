@@ -43,10 +43,10 @@ demo: $(READY)  ## train, export, verify, predict and measure on embedded real d
 	@ls -d $(DEMO)/checkpoint/* $(DEMO)/bundle/* $(DEMO)/bench.json $(DEMO)/report.html
 
 test: $(READY)  ## run the fast tests
-	$(BIN)/pytest -q
+	$(BIN)/pytest -q -n auto --dist loadfile
 
 test-slow: $(READY)  ## run the long tests: clean installs, killed exports
-	$(BIN)/pytest -q -m slow
+	$(BIN)/pytest -q -n auto --dist loadfile -m slow
 
 # Each program that opens our files and is not ours has an environment of its own. The wheels' exact
 # versions are listed whole; npm's install scripts would download what CPUs do not need.

@@ -15,6 +15,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -26,7 +27,8 @@ from edgewright.runtime.backends import ModelFile, Pixels, Scores, Session, wron
 from edgewright.runtime.contract import TensorSpec
 from edgewright.runtime.errors import EdgewrightError, InputError, ModelFileError
 
-SECONDS = 10.0  # to open a file or run it once; a second more for each 10 MB
+SECONDS = 10.0  # to open a file and run it once, or for a later run; a second more for each 10 MB
+_LEAST_SECONDS = 1.0  # for the first run after an opening that took nearly all
 MAX_LINE_BYTES = 2**20  # whoever took the process over could fill this one's memory
 MAX_ANSWER_BYTES = 2**28
 _COMMAND = ("-P", "-m", "edgewright.runtime.isolation")
@@ -47,6 +49,8 @@ class IsolatedSession:
 
     def __init__(self, file: ModelFile, threads: int, backend: str | None = None) -> None:
         self._path, self._patience = file.path, SECONDS + len(file.raw) / 1e7
+        self._left = self._patience
+        start = time.monotonic()
         try:
             self._process = self._start()
         except (OSError, TypeError, ValueError) as failure:
@@ -60,6 +64,7 @@ class IsolatedSession:
             self.input = TensorSpec.from_json(obj.object("input"))
             self.output = TensorSpec.from_json(obj.object("output"))
             self.kernels = obj.text("kernels")
+            self._left = max(self._patience - (time.monotonic() - start), _LEAST_SECONDS)
         except BaseException:
             self.close()
             raise
@@ -78,6 +83,7 @@ class IsolatedSession:
         if not isinstance(pixels, np.ndarray):
             raise wrong_pixels(pixels, self.input)
         _, raw = self._ask({"shape": pixels.shape, "dtype": str(pixels.dtype)}, pixels.tobytes())
+        self._left = self._patience
         scores = np.frombuffer(bytearray(raw), np.float32)
         if scores.size != len(pixels) * max(self.output.shape[1], 1):
             raise ModelFileError(f"expected scores {self.output.shape} of {self._path}, got {scores.size}")
@@ -93,7 +99,7 @@ class IsolatedSession:
             late.set()
             process.kill()
 
-        timer = threading.Timer(self._patience, end)
+        timer = threading.Timer(self._left, end)
         timer.start()
         answer = None
         try:

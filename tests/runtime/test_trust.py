@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import shutil
 import time
@@ -184,6 +185,9 @@ def test_what_a_process_says_that_was_taken_over_is_not_believed(
         load(exported[0] / "onnx-int8.onnx", isolate=True)
 
 
+SPEC = {"name": "pixels", "shape": [1, 28, 28, 1], "dtype": "uint8", "scale": 0.0, "zero_point": 0}
+
+
 def test_what_takes_too_long_is_ended(exported: tuple[Path, Result], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(isolation, "SECONDS", 0.3)
     monkeypatch.setattr(isolation, "_COMMAND", ("-c", "import time; time.sleep(60)"))
@@ -191,6 +195,22 @@ def test_what_takes_too_long_is_ended(exported: tuple[Path, Result], monkeypatch
     with pytest.raises(ModelFileError, match="keeps its interpreter busy for more than"):
         load(exported[0] / "onnx-int8.onnx")
     assert time.monotonic() - start < 10
+
+
+def test_opening_and_the_first_run_share_their_time(
+    exported: tuple[Path, Result], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = {"bytes": 0, "input": SPEC, "output": {**SPEC, "shape": [1, 10]}, "kernels": "none"}
+    code = (
+        "import sys, time; sys.stdin.buffer.readline(); time.sleep(2.5); "
+        f"print({json.dumps(opened)!r}, flush=True); time.sleep(60)"
+    )
+    monkeypatch.setattr(isolation, "SECONDS", 3.0)
+    monkeypatch.setattr(isolation, "_COMMAND", ("-c", code))
+    start = time.monotonic()
+    with pytest.raises(ModelFileError, match="keeps its interpreter busy for more than 3 s"):
+        load(exported[0] / "onnx-int8.onnx")
+    assert time.monotonic() - start < 5
 
 
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="memory is limited on Linux only")
