@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgewright.export import tflite_tree
+from edgewright.export import tflite_run, tflite_tree
 from edgewright.train.datasets import Images
 
 REACH = math.log(2 * 256)  # a logit so far below the best one has less than half a step of probability
@@ -59,20 +59,5 @@ def _logits(tree: Any) -> int | None:
 
 def _values(float32: bytes, tensor: int, images: Images) -> NDArray[np.float32]:
     """What the tensor holds for each image, `(n, classes)`."""
-    from ai_edge_litert.interpreter import Interpreter, OpResolverType
-
-    interpreter = Interpreter(
-        model_content=float32,
-        experimental_preserve_all_tensors=True,
-        experimental_op_resolver_type=OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
-    )
-    interpreter.allocate_tensors()
-    given = interpreter.get_input_details()[0]
-    size = int(given["shape"][0])
-    values = []
-    for start in range(0, len(images), size):
-        places = np.minimum(np.arange(start, start + size), len(images) - 1)
-        interpreter.set_tensor(given["index"], images[places].astype(given["dtype"]))
-        interpreter.invoke()
-        values.append(interpreter.get_tensor(tensor))
-    return np.concatenate(values)[: len(images)]
+    found = [batch for (batch,) in tflite_run.tensors(float32, [tensor], images)]
+    return np.concatenate(found)[: len(images)]

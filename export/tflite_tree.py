@@ -141,6 +141,19 @@ def quantization(tree: Any, index: int) -> tuple[float, int]:
     return float(given.scale[0]), int(given.zeroPoint[0])
 
 
+def dtype(tree: Any, index: int) -> np.dtype[Any]:
+    """Raises `KeyError` for a type that no tensor of ours has."""
+    from ai_edge_litert.schema_py_generated import TensorType
+
+    known = {
+        TensorType.FLOAT32: "<f4",
+        TensorType.UINT8: "u1",
+        TensorType.INT8: "i1",
+        TensorType.INT32: "<i4",
+    }
+    return np.dtype(known[tree.subgraphs[0].tensors[index].type])
+
+
 def set_quantization(tree: Any, index: int, scale: float, zero_point: int) -> None:
     given = tree.subgraphs[0].tensors[index].quantization
     given.scale, given.zeroPoint = np.array([scale], np.float32), np.array([zero_point], np.int64)

@@ -27,7 +27,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from edgewright.export import logits, tflite_metadata, tflite_tree
+from edgewright.export import biases, logits, tflite_metadata, tflite_tree
 from edgewright.export.formats import SMALL_CLASSIFIER, WHY_FLOAT_CLASSIFIER, Conversion, Scheme
 from edgewright.export.network import Network
 from edgewright.export.weights import Weights
@@ -182,8 +182,11 @@ def _int8(network: Network, calibration: Images) -> tuple[bytes, dict[str, Any]]
         "weights": "int8 per channel",
         "activations": f"int8 per tensor, ranges from {ranges}",
     }
-    if not network.fake_quantized and (narrowed := logits.narrow(raw, _float32_file(network), calibration)):
-        raw, chosen["logits"] = narrowed
+    if not network.fake_quantized:
+        if corrected := biases.correct(raw, _float32_file(network), calibration):
+            raw, chosen["biases"] = corrected
+        if narrowed := logits.narrow(raw, _float32_file(network), calibration):
+            raw, chosen["logits"] = narrowed
     if pixels or not network.fake_quantized:  # else floats are scaled before training's own quantization
         _check_input(raw, network.input_range if pixels else (0.0, 255.0))
     return raw, chosen

@@ -1,0 +1,61 @@
+"""Runs a .tflite file while it is being made, on kernels that give each tensor, and the same everywhere."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgewright.train.datasets import Images
+
+Values = NDArray[Any]
+
+
+def tensors(raw: bytes, wanted: Sequence[int], images: Images) -> Iterator[list[Values]]:
+    """What the tensors `wanted` hold for `images`, as many at once as the file takes.
+
+    The last batch is filled up with its last image.
+    """
+    from ai_edge_litert.interpreter import Interpreter, OpResolverType
+
+    interpreter = Interpreter(
+        model_content=raw,
+        experimental_preserve_all_tensors=True,
+        experimental_op_resolver_type=OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
+    )
+    interpreter.allocate_tensors()
+    given = interpreter.get_input_details()[0]
+    for batch in batches(images, int(given["shape"][0]), given["dtype"]):
+        interpreter.set_tensor(given["index"], batch)
+        interpreter.invoke()
+        yield [interpreter.get_tensor(tensor) for tensor in wanted]
+
+
+def batches(images: Images, size: int, dtype: Any) -> Iterator[Values]:
+    """`images` in batches of `size`, the last one filled up with its last image."""
+    for start in range(0, len(images), size):
+        places = np.minimum(np.arange(start, start + size), len(images) - 1)
+        yield images[places].astype(dtype)
+
+
+def run(raw: bytes, given: Sequence[Sequence[Values]]) -> list[list[Values]]:
+    """The batches of each output for the batches of each input, inputs and outputs in the file's order."""
+    from ai_edge_litert.interpreter import Interpreter, OpResolverType
+
+    interpreter = Interpreter(
+        model_content=raw,
+        experimental_op_resolver_type=OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
+    )
+    interpreter.allocate_tensors()
+    inputs = [detail["index"] for detail in interpreter.get_input_details()]
+    outputs = [detail["index"] for detail in interpreter.get_output_details()]
+    found: list[list[Values]] = [[] for _ in outputs]
+    for batch in zip(*given, strict=True):
+        for index, value in zip(inputs, batch, strict=True):
+            interpreter.set_tensor(index, value)
+        interpreter.invoke()
+        for taken, index in zip(found, outputs, strict=True):
+            taken.append(interpreter.get_tensor(index))
+    return found
