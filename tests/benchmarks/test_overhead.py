@@ -42,7 +42,6 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
         "MANY": 40,
         "PARTS": 2,
         "PHONE": (1024, 768),
-        "ENLARGED": (1024, 768),
     }.items():
         monkeypatch.setattr(overhead, name, value)
 

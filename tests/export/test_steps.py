@@ -124,4 +124,5 @@ def test_an_export_that_was_cut_off_goes_on_where_it_was(trained: Path, tmp_path
     exporter.export(trained, options(tmp_path / "out"))
     assert (seen.children, seen.converted) == (0, [])
     assert seen.scored == 2  # the first was scored before it was judged
-    assert len(contents(tmp_path / "out")) == 6
+    around = {"manifest.json", "golden.npz", "evidence.npz", "labels.txt"}
+    assert len(contents(tmp_path / "out").keys() - around) == 3

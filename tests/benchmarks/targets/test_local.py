@@ -38,7 +38,7 @@ def test_samples_are_whole_nanoseconds_of_some_plausible_length(found: Measureme
     for samples in found.samples_ns.values():
         assert all(type(sample) is int and 0 < sample < 60 * 10**9 for sample in samples)
     warm = sorted(found.samples_ns["warm_run"])
-    assert warm[len(warm) // 2] < found.samples_ns["load"][0] < found.samples_ns["import"][0]
+    assert warm[len(warm) // 2] < found.samples_ns["load"][0]
 
 
 def test_from_picture_to_label_takes_longer_than_the_inference_alone(found: Measurement) -> None:
