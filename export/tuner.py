@@ -22,7 +22,7 @@ from edgewright.train.recipe import Recipe
 from edgewright.train.stack import import_keras, import_tf_keras
 
 LEARNING_RATE = 1e-3
-_PATIENCE = 3
+_PATIENCE = 3  # epochs, or half of them: a cosine brings most towards its end
 _FROZEN_STEPS, _FROZEN_VALIDATION = 100, 1000
 _KEPT_FROZEN = "BatchNormalization"
 
@@ -43,8 +43,8 @@ class Tuner:
     """One fine-tuning.
 
     Adam at 1e-3 (TFMOT's passes need about that: at 1e-4 they end far below) falls to 0 on a cosine over
-    all epochs. The weights of the epoch with the lowest validation loss are kept, and three epochs that
-    bring nothing are the last ones.
+    all epochs. The weights of the epoch with the lowest validation loss are kept, and three epochs (half of
+    all, if that is more) that bring nothing are the last ones.
 
     A network with a frozen base was trained without ever running that base backwards, which takes ten
     times as long as the rest together. To change the base's weights all layers are unfrozen, but for
@@ -173,7 +173,7 @@ class Tuner:
                 if self._best < 0 or self._history[-1]["loss"] < self._history[self._best]["loss"]:
                     self._best = epoch
                     self._kept = [(variable, variable.numpy()) for variable in model.weights]
-                self.model.stop_training = epoch - self._best >= _PATIENCE
+                self.model.stop_training = epoch - self._best >= max(_PATIENCE, tuner._epochs // 2)
 
             def _failure(self, what: str, step: int) -> TrainingError:
                 return TrainingError(f"expected {what} at step {step} of {tuner.steps}; look at the data")

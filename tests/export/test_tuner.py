@@ -58,6 +58,23 @@ def test_the_best_epoch_is_kept_and_the_record_says_which(
     assert tuner.record["validation_accuracy"] == pytest.approx(accuracy, abs=1e-6)
 
 
+@pytest.mark.parametrize(("epochs", "trained"), [(3, 3), (6, 4), (10, 6)])
+def test_epochs_that_bring_nothing_end_it_the_later_the_more_there_are(
+    epochs: int,
+    trained: int,
+    build_conv: BuildConv,
+    make_tuner: MakeTuner,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    losses = iter(range(100))
+    monkeypatch.setattr(
+        "edgewright.export.tuner.metrics.summary", lambda *_: {"loss": next(losses), "accuracy": 0.5}
+    )
+    tuner = make_tuner(build_conv(), epochs=epochs)
+    tuner.fit(tuner.model)
+    assert (tuner.record["epochs"], tuner.record["best_epoch"]) == (trained, 1)
+
+
 def test_epochs_before_a_pass_is_ready_are_not_kept(build_conv: BuildConv, make_tuner: MakeTuner) -> None:
     tuner = make_tuner(build_conv(), epochs=2)
     tuner.fit(tuner.model, ready_at=6)
