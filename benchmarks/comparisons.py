@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -20,10 +19,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgewright.benchmarks import compare, environment, publish
+from edgewright.benchmarks import compare, environment, publish, script
 from edgewright.benchmarks.stats import percentile
 from edgewright.runtime import console
-from edgewright.runtime.errors import EdgewrightError
 
 SLOW_DOWN = 0.05
 
@@ -144,8 +142,4 @@ def main(words: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main(sys.argv[1:]))
-    except EdgewrightError as failure:
-        console.complain(str(failure))
-        sys.exit(1)
+    script.run(main)

@@ -28,7 +28,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgewright.benchmarks import bare, environment, interleaved, publish
+from edgewright.benchmarks import bare, environment, interleaved, publish, script
 from edgewright.benchmarks.photos import PHONE, Camera
 from edgewright.benchmarks.stats import Estimate
 from edgewright.runtime import InputContract, Predictor, console, load
@@ -212,10 +212,10 @@ def starts(models: Models, scratch: Path) -> Iterator[Row]:
     compiled = {"PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": str(scratch / "compiled")}
     picture = scratch / "picture.jpg"
     picture.write_bytes(Camera(PICTURE).take(models.images[0]))
-    for variant, script in (("tflite-int8", bare.LITERT_SCRIPT), ("onnx-int8", bare.ONNX_SCRIPT)):
+    for variant, code in (("tflite-int8", bare.LITERT_SCRIPT), ("onnx-int8", bare.ONNX_SCRIPT)):
         words = [str(models.file(SMALL, variant)), str(picture)]
         ours = [sys.executable, "-P", "-m", "edgewright.runtime", "predict", *words]
-        by_hand = [sys.executable, "-P", "-c", script, *words, str(models.labels(SMALL))]
+        by_hand = [sys.executable, "-P", "-c", code, *words, str(models.labels(SMALL))]
         wall, peak = interleaved.processes(ours, by_hand, PAIRS, compiled)
         name = f"cold start of predict FILE IMAGE, {SMALL} {variant}"
         yield Row(name=f"{name}: wall time", against="a ten-line script", found=wall, limit=1.25)
@@ -334,8 +334,4 @@ def main(words: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main(sys.argv[1:]))
-    except EdgewrightError as failure:
-        console.complain(str(failure))
-        sys.exit(1)
+    script.run(main)

@@ -21,9 +21,9 @@ from pathlib import Path
 
 import numpy as np
 
-from edgewright.benchmarks import environment, publish
+from edgewright.benchmarks import environment, publish, script
 from edgewright.runtime import backends, console, jsonio
-from edgewright.runtime.errors import CheckpointError, EdgewrightError, ExportError
+from edgewright.runtime.errors import CheckpointError, ExportError
 from edgewright.runtime.manifest import Bundle
 
 ROUNDS, LIMIT, FEW = 3, 1.5, 16
@@ -108,8 +108,4 @@ def main(words: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main(sys.argv[1:]))
-    except EdgewrightError as failure:
-        console.complain(str(failure))
-        sys.exit(1)
+    script.run(main)

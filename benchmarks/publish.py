@@ -11,14 +11,13 @@ holds stay, but those of a recipe and data set that are published anew, and thos
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from edgewright.benchmarks import figures
+from edgewright.benchmarks import figures, script
 from edgewright.runtime import console, jsonio
-from edgewright.runtime.errors import CheckpointError, EdgewrightError, InputError
+from edgewright.runtime.errors import CheckpointError, InputError
 from edgewright.runtime.files import write_file
 from edgewright.runtime.manifest import Bundle, Manifest
 
@@ -172,8 +171,4 @@ def main(words: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main(sys.argv[1:]))
-    except EdgewrightError as failure:
-        console.complain(str(failure))
-        sys.exit(1)
+    script.run(main)

@@ -20,9 +20,9 @@ from typing import Any
 
 import numpy as np
 
-from edgewright.benchmarks import publish
+from edgewright.benchmarks import publish, script
 from edgewright.runtime import console, jsonio
-from edgewright.runtime.errors import CheckpointError, EdgewrightError, TrainingError
+from edgewright.runtime.errors import CheckpointError, TrainingError
 
 RECIPE, EPOCHS = "mnist-mobilenetv2", 10
 _CUT = {"train": 1000, "test": 500}
@@ -95,8 +95,4 @@ def main(words: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main(sys.argv[1:]))
-    except EdgewrightError as failure:
-        console.complain(str(failure))
-        sys.exit(1)
+    script.run(main)

@@ -32,7 +32,16 @@ def choose(dataset: Dataset, validation: float, split_seed: int, size: int, seed
 def draw(
     candidates: NDArray[np.intp], labels: NDArray[np.int64] | None, size: int, seed: int
 ) -> NDArray[np.intp]:
-    """`size` of the candidates (fewer if there are fewer), equally many a class where labels are known."""
+    """`size` of the candidates (fewer if there are fewer), equally many a class where labels are known.
+
+    Raises:
+        DataError: all of one class, whose ranges are not those of the others.
+    """
+    if labels is not None and len(found := np.unique(labels)) == 1:
+        raise DataError(
+            f"expected calibration images of all classes, got {len(labels):,} of class {found[0]} alone; add "
+            "some of the others"
+        )
     random = np.random.default_rng(seed)
     order = random.permutation(len(candidates))
     chosen = order if labels is None else order[in_turn(labels[order])]

@@ -27,12 +27,12 @@ from typing import Any
 
 import numpy as np
 
-from edgewright.benchmarks import environment, publish
+from edgewright.benchmarks import environment, publish, script
 from edgewright.benchmarks.peers import KERAS_FLOAT32, VARIANTS, Peer
 from edgewright.benchmarks.probe import encode
 from edgewright.benchmarks.stats import percentile
 from edgewright.runtime import console, files, jsonio, plugins
-from edgewright.runtime.errors import CheckpointError, EdgewrightError, InputError
+from edgewright.runtime.errors import CheckpointError, InputError
 from edgewright.runtime.manifest import Bundle
 from edgewright.runtime.predictor import load
 from edgewright.runtime.verification import GOLDEN_INPUTS, read_golden
@@ -282,8 +282,4 @@ def show(rows: Sequence[Row]) -> None:
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main(sys.argv[1:]))
-    except EdgewrightError as failure:
-        console.complain(str(failure))
-        sys.exit(1)
+    script.run(main)

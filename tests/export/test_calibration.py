@@ -7,7 +7,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from edgewright.export.calibration import choose, refuse_overlap
+from edgewright.export.calibration import choose, draw, refuse_overlap
 from edgewright.runtime.errors import DataError, InputError
 from edgewright.train.checkpoint import split
 from edgewright.train.datasets import Dataset
@@ -63,3 +63,10 @@ def test_images_that_differ_in_one_pixel_do_not_overlap(fashion_mini: Dataset) -
     almost = fashion_mini.x_train[:10].copy()
     almost[:, 0, 0] ^= 1
     refuse_overlap(fashion_mini.x_train[:10], almost)
+
+
+def test_images_of_one_class_are_refused() -> None:
+    labels = np.full(300, 3, np.int64)
+    with pytest.raises(DataError, match="of all classes, got 300 of class 3 alone"):
+        draw(np.arange(300), labels, 100, 0)
+    assert len(draw(np.arange(300), None, 100, 0)) == 100  # of unknown classes
