@@ -11,7 +11,7 @@ from edgewright.runtime.errors import EdgewrightError
 
 
 def run(main: Callable[[list[str]], int]) -> NoReturn:
-    """Call `main` with the command line's words and exit with its status; a failure is one line and status 1."""
+    """Call `main` with the command line's words and exit with its status; a failure is a line and 1."""
     try:
         sys.exit(main(sys.argv[1:]))
     except EdgewrightError as failure:
