@@ -5,8 +5,9 @@ DEMO ?= demo
 MODELS ?= models
 BUNDLES ?= bundles
 WEIGHTS ?= imagenet
-MNIST ?= $(HOME)/.cache/edgewright/data/mnist.npz
-CIFAR10 ?= $(HOME)/.cache/edgewright/data/cifar10.npz
+DATA ?= $(HOME)/.cache/edgewright/data
+MNIST ?= $(DATA)/mnist.npz
+CIFAR10 ?= $(DATA)/cifar10.npz
 SOAK ?= 0.5
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
@@ -99,8 +100,13 @@ results-bench: $(READY)  ## measure what every bundle in BUNDLES costs (12 minut
 	@set -e; for bundle in $(MEASURED); do for target in $(BENCH_TARGETS); do \
 		test $$target = local || $(BIN)/python -c "$(MISSING)" $$target || continue; \
 		variants=$$(for v in $(DEFAULTS); do test ! -e $$bundle/$$v.* || echo $$v; done | paste -sd,); \
+		case $$target-$$(basename $$bundle) in \
+			*mobilenetv2|local-*) images=;; \
+			*-mnist-*) images=mnist;; *-fashion-*) images=fashion_mnist;; *) images=cifar10;; \
+		esac; \
 		echo "$$bundle on $$target"; \
 		$(BIN)/edgewright bench $$bundle --target $$target --variants $$variants --seconds $(BENCH_SECONDS) \
+			$${images:+--images $(DATA)/$$images.npz} \
 			--out .cache/bench/$$(basename $$bundle)-$$target.json; \
 	done; done
 	$(RESULTS) bench .cache/bench/*.json --out benchmarks/results

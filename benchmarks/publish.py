@@ -5,7 +5,7 @@
     python -m edgewright.benchmarks.publish bench FILE… --out DIR
 
 Reads what the commands of these names wrote; nothing is measured or typed here. Rows that a file already
-holds stay, but those of a recipe and data set that are published anew, and those of other versions.
+holds stay, but those of a recipe, data set and target that are published anew, and those of other versions.
 """
 
 from __future__ import annotations
@@ -117,16 +117,22 @@ def _rows(kind: str, path: Path) -> tuple[Mapping[str, Any], list[Row]]:
     return record.environment, bench_rows(record)
 
 
-def _kept(path: Path, versions: object, rows: Sequence[Row]) -> list[Row]:
-    """The rows that the file holds of other recipes and data sets, made with the same versions."""
+def _kept(path: Path, versions: object, rows: Sequence[Row]) -> tuple[Mapping[str, Any] | None, list[Row]]:
+    """The rows that the file holds of other recipes, data sets and targets, made with the same versions,
+    and the circumstances they were made in; nothing if there are none."""
     if not path.exists():
-        return []
+        return None, []
     found = jsonio.read(path, InputError)
-    if found.object("environment").object("versions").data != versions:
-        return []
-    anew = {(row["recipe"], row.get("data")) for row in rows}
-    held = (row.data for row in found.objects("rows"))
-    return [row for row in held if (row["recipe"], row.get("data")) not in anew]
+    surroundings = found.object("environment")
+    if surroundings.object("versions").data != versions:
+        return None, []
+    anew = {_of(row) for row in rows}
+    held = [row.data for row in found.objects("rows") if _of(row.data) not in anew]
+    return (surroundings.data if held else None), held
+
+
+def _of(row: Row) -> tuple[object, ...]:
+    return tuple(row.get(key) for key in ("recipe", "data", "target"))
 
 
 def each_once(rows: Sequence[Row]) -> list[Row]:
@@ -166,7 +172,10 @@ def main(words: list[str]) -> int:
     if arguments.kind == "export":
         rows = each_once(rows)
     path = arguments.out / f"{arguments.kind}.json"
-    write(path, surroundings, [*_kept(path, surroundings["versions"], rows), *rows])
+    held, kept = _kept(path, surroundings["versions"], rows)
+    # An emulated processor's circumstances are none that times were measured in.
+    real = [one for one, rows in found if all(row.get("target") in (None, "local") for row in rows)]
+    write(path, next(iter(real), held or surroundings), [*kept, *rows])
     return 0
 
 

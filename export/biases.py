@@ -30,7 +30,7 @@ from edgewright.export.tflite_tree import Operator
 from edgewright.train.datasets import Images
 
 _IMAGES = 256  # with 64 the same MobileNetV2 came to .987
-_LEAST_SHARE = 0.2  # of the values that an activation function lets through: fewer say little of a bias
+LEAST_SHARE = 0.2  # of the values that an activation function lets through: fewer say little of a bias
 _CONVOLUTIONS = ("CONV_2D", "DEPTHWISE_CONV_2D")
 _LETS_THROUGH = {0: (-np.inf, np.inf), 1: (0.0, np.inf), 3: (0.0, 6.0)}  # none, ReLU, ReLU6 of the schema
 
@@ -52,7 +52,7 @@ def correct(quantized: bytes, float32: bytes, calibration: Images) -> tuple[byte
     likes = [tflite_tree.operators(twin)[place] for place in _convolutions(twin)]
     if not places or [_shape(tree, operators[p]) for p in places] != [_shape(twin, op) for op in likes]:
         return None
-    images = calibration[np.linspace(0, len(calibration) - 1, min(_IMAGES, len(calibration))).astype(int)]
+    images = some(calibration)
     ends = [_LETS_THROUGH.get(_activation(tree, place), (0.0, 0.0)) for place in places]
     wanted = _means(float32, [op.outputs[0] for op in likes], ends, images)
 
@@ -69,7 +69,7 @@ def correct(quantized: bytes, float32: bytes, calibration: Images) -> tuple[byte
         scale, zero_point = tflite_tree.quantization(tree, convolution)
         is_ = np.mean([_mean(batch) for batch in found[writes.index(convolution)]], axis=0)
         off = mean - (is_ - zero_point) * scale
-        off = np.where(share >= _LEAST_SHARE, off / np.maximum(share, _LEAST_SHARE), 0)
+        off = np.where(share >= LEAST_SHARE, off / np.maximum(share, LEAST_SHARE), 0)
         if _move_bias(tree, operators, place, off):
             found = tflite_run.run(_part(tree, start, place, reads, writes), given)
         held |= dict(zip(writes, found, strict=True))
@@ -81,6 +81,11 @@ def correct(quantized: bytes, float32: bytes, calibration: Images) -> tuple[byte
     if after >= before:
         return None
     return corrected, f"corrected on {len(images)} calibration images: mean error {before:.4f} -> {after:.4f}"
+
+
+def some(calibration: Images) -> Images:
+    """As many of the images as means are taken over."""
+    return calibration[np.linspace(0, len(calibration) - 1, min(_IMAGES, len(calibration))).astype(int)]
 
 
 def _convolutions(tree: Any) -> list[int]:
@@ -146,20 +151,11 @@ def _move_bias(tree: Any, operators: Sequence[Operator], place: int, by: Floats)
     bias = op.inputs[2] if len(op.inputs) > 2 else -1
     if bias < 0 or sum(other.inputs.count(bias) for other in operators) > 1:
         return False
-    graph = tree.subgraphs[0]
-    tensor = graph.tensors[bias]
-    old = tree.buffers[tensor.buffer]
-    if tflite_tree.dtype(tree, bias) != np.int32 or old.data is None:
+    if tflite_tree.dtype(tree, bias) != np.int32 or not tflite_tree.is_constant(tree, bias):
         return False
-    scale = np.asarray(tensor.quantization.scale, np.float64)
-    moved = np.frombuffer(bytes(old.data), "<i4") + np.round(by / np.where(scale > 0, scale, np.inf))
-    new = copy.copy(old)
-    new.data = np.frombuffer(np.clip(moved, -(2**31), 2**31 - 1).astype("<i4").tobytes(), np.uint8)
-    if sum(one.buffer == tensor.buffer for one in graph.tensors) > 1:
-        tensor.buffer = len(tree.buffers)
-        tree.buffers.append(new)
-    else:
-        tree.buffers[tensor.buffer] = new
+    scale = np.asarray(tree.subgraphs[0].tensors[bias].quantization.scale, np.float64)
+    moved = tflite_tree.constant(tree, bias) + np.round(by / np.where(scale > 0, scale, np.inf))
+    tflite_tree.set_constant(tree, bias, np.clip(moved, -(2**31), 2**31 - 1))
     return True
 
 

@@ -154,6 +154,33 @@ def dtype(tree: Any, index: int) -> np.dtype[Any]:
     return np.dtype(known[tree.subgraphs[0].tensors[index].type])
 
 
+def is_constant(tree: Any, index: int) -> bool:
+    return index >= 0 and tree.buffers[tree.subgraphs[0].tensors[index].buffer].data is not None
+
+
+def constant(tree: Any, index: int) -> NDArray[Any]:
+    """What a constant tensor holds.
+
+    Raises:
+        KeyError: as `dtype`.
+    """
+    tensor = tree.subgraphs[0].tensors[index]
+    held = np.frombuffer(bytes(tree.buffers[tensor.buffer].data), dtype(tree, index))
+    return held.reshape([int(n) for n in tensor.shape])
+
+
+def set_constant(tree: Any, index: int, array: NDArray[Any]) -> None:
+    """Change what one tensor holds; others that are stored in the same place keep theirs."""
+    tensor = tree.subgraphs[0].tensors[index]
+    new = copy.copy(tree.buffers[tensor.buffer])
+    new.data = np.frombuffer(np.ascontiguousarray(array, dtype(tree, index)).tobytes(), np.uint8)
+    if sum(one.buffer == tensor.buffer for one in tree.subgraphs[0].tensors) > 1:
+        tensor.buffer = len(tree.buffers)
+        tree.buffers.append(new)
+    else:
+        tree.buffers[tensor.buffer] = new
+
+
 def set_quantization(tree: Any, index: int, scale: float, zero_point: int) -> None:
     given = tree.subgraphs[0].tensors[index].quantization
     given.scale, given.zeroPoint = np.array([scale], np.float32), np.array([zero_point], np.int64)

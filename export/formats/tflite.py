@@ -27,7 +27,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from edgewright.export import biases, logits, tflite_metadata, tflite_tree
+from edgewright.export import biases, codebooks, logits, tflite_metadata, tflite_tree
 from edgewright.export.formats import SMALL_CLASSIFIER, WHY_FLOAT_CLASSIFIER, Conversion, Scheme
 from edgewright.export.network import Network
 from edgewright.export.weights import Weights
@@ -183,6 +183,9 @@ def _int8(network: Network, calibration: Images) -> tuple[bytes, dict[str, Any]]
         "activations": f"int8 per tensor, ranges from {ranges}",
     }
     if not network.fake_quantized:
+        kernels = codebooks.clustered(variable.numpy() for variable in network.holder.variables)
+        if shared := codebooks.share(raw, kernels):
+            raw, chosen["codebooks"] = shared
         if corrected := biases.correct(raw, _float32_file(network), calibration):
             raw, chosen["biases"] = corrected
         if narrowed := logits.narrow(raw, _float32_file(network), calibration):

@@ -42,6 +42,27 @@ def network_of() -> NetworkOf:
 
 
 @pytest.fixture(scope="session")
+def converted() -> Callable[[Network, Images], tuple[bytes, bytes]]:
+    """int8 and float32 as TensorFlow's converter makes them, nothing touched."""
+
+    def call(network: Network, calibration: Images) -> tuple[bytes, bytes]:
+        import tensorflow as tf
+
+        def converter(function: Any) -> Any:
+            concrete = function.get_concrete_function()
+            return tf.lite.TFLiteConverter.from_concrete_functions([concrete], network.holder)
+
+        quantizing = converter(network.on_scaled)
+        quantizing.optimizations = [tf.lite.Optimize.DEFAULT]
+        quantizing.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+        quantizing.representative_dataset = lambda: ([network.scaled(i[np.newaxis])] for i in calibration)
+        quantizing.inference_input_type = quantizing.inference_output_type = tf.uint8
+        return quantizing.convert(), converter(network.on_pixels).convert()
+
+    return call
+
+
+@pytest.fixture(scope="session")
 def keras() -> Any:
     return import_keras()
 

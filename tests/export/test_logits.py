@@ -16,23 +16,8 @@ from edgewright.train.datasets import Dataset, Images
 
 NetworkOf = Callable[[Path], Network]
 MakeCheckpoint = Callable[..., Path]
+Converted = Callable[[Network, Images], tuple[bytes, bytes]]
 Score = Callable[[Path, Images], NDArray[np.float32]]
-
-
-def converted(network: Network, calibration: Images) -> tuple[bytes, bytes]:
-    """int8 and float32 as TensorFlow's converter makes them, nothing touched."""
-    import tensorflow as tf
-
-    def converter(function: Any) -> Any:
-        concrete = function.get_concrete_function()
-        return tf.lite.TFLiteConverter.from_concrete_functions([concrete], network.holder)
-
-    quantizing = converter(network.on_scaled)
-    quantizing.optimizations = [tf.lite.Optimize.DEFAULT]
-    quantizing.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
-    quantizing.representative_dataset = lambda: ([network.scaled(i[np.newaxis])] for i in calibration)
-    quantizing.inference_input_type = quantizing.inference_output_type = tf.uint8
-    return quantizing.convert(), converter(network.on_pixels).convert()
 
 
 def steps(raw: bytes) -> float:
@@ -43,7 +28,9 @@ def steps(raw: bytes) -> float:
 
 
 @pytest.fixture(scope="module")
-def both(network_of: NetworkOf, trained: Path, fashion_mini: Dataset) -> tuple[bytes, bytes]:
+def both(
+    network_of: NetworkOf, converted: Converted, trained: Path, fashion_mini: Dataset
+) -> tuple[bytes, bytes]:
     return converted(network_of(trained), fashion_mini.x_train[:128])
 
 
@@ -108,7 +95,11 @@ def test_every_8_bit_score_within_reach_is_kept(
 
 
 def test_a_network_that_gives_logits_is_left_alone(
-    network_of: NetworkOf, build_conv: Any, colour: Dataset, make_checkpoint: MakeCheckpoint
+    network_of: NetworkOf,
+    converted: Converted,
+    build_conv: Any,
+    colour: Dataset,
+    make_checkpoint: MakeCheckpoint,
 ) -> None:
     folder = make_checkpoint(build_conv((-1.0, 1.0), None), colour, input_range=(-1.0, 1.0), head="logits")
     quantized, float32 = converted(network_of(folder), colour.x_train[:60])
@@ -116,7 +107,11 @@ def test_a_network_that_gives_logits_is_left_alone(
 
 
 def test_logits_that_are_all_within_reach_are_left_alone(
-    network_of: NetworkOf, keras: Any, colour: Dataset, make_checkpoint: MakeCheckpoint
+    network_of: NetworkOf,
+    converted: Converted,
+    keras: Any,
+    colour: Dataset,
+    make_checkpoint: MakeCheckpoint,
 ) -> None:
     keras.utils.set_random_seed(0)
     layers = [keras.Input(colour.x_train.shape[1:]), keras.layers.Flatten()]

@@ -1,0 +1,233 @@
+"""Takes the mean error out of a QDQ graph's convolutions, as `biases` does of an int8 .tflite file.
+
+Where it brings little it is left out: a tenth less error on the calibration images was, for ResNet-8, more
+on others.
+
+    2,000 test images, onnx-int8  accuracy, float  as converted  corrected  agreement
+    mnist-mobilenetv2                       .9740         .9590      .9735  .9690 -> .9920
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgewright.export.biases import LEAST_SHARE
+from edgewright.export.network import INPUT, OUTPUT
+
+_CLEARLY = 0.8  # of the error that there was
+
+Values = NDArray[Any]
+Held = dict[str, list[Values]]  # the batches of each value
+
+
+def correct(quantized: Any, float32: Any, batches: Sequence[Values]) -> str:
+    """Correct the biases of `quantized` if that brings its scores clearly closer.
+
+    Args:
+        quantized: an int8 QDQ model, changed in place.
+        float32: the model it was quantized from, with the same names.
+        batches: of images as both take them.
+
+    Returns:
+        What was done; "" for nothing.
+    """
+    from onnx import numpy_helper
+
+    places = _places(quantized.graph, float32.graph)
+    if not places:
+        return ""
+    constants = {constant.name: constant for constant in quantized.graph.initializer}
+    numbers = {name: numpy_helper.to_array(constant) for name, constant in constants.items()}
+    wanted = _means(float32, places, batches)
+    error = _error(quantized, float32, batches)
+    held: Held = {INPUT: list(batches)}
+    start = 0
+    for place, (mean, share) in zip(places, wanted, strict=True):
+        found = _advance(quantized, start, place.end, held, place.quantized)
+        scale, zero_point = (numbers[name] for name in place.step)
+        is_ = np.mean([_channels(batch) for batch in found[place.quantized]], axis=0)
+        off = mean - (is_ - float(zero_point)) * float(scale)
+        off = np.where(share >= LEAST_SHARE, off / np.maximum(share, LEAST_SHARE), 0)
+        moved = numbers[place.bias] + np.round(off / numbers[place.bias_scale])
+        moved = np.clip(moved, -(2**31), 2**31 - 1).astype(np.int32)
+        constants[place.bias].CopyFrom(numpy_helper.from_array(moved, place.bias))
+        held = _advance(quantized, start, place.end, held)
+        start = place.end
+    after = _error(quantized, float32, batches)
+    if after > _CLEARLY * error:
+        for place in places:
+            constants[place.bias].CopyFrom(numpy_helper.from_array(numbers[place.bias], place.bias))
+        return ""
+    images = len(batches) * len(batches[0])
+    return f"corrected on {images} calibration images: mean error {error:.4f} -> {after:.4f}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Place:
+    """A convolution whose output is quantized: its bias, int32, with the bias's scales; what is quantized,
+    by its name in both graphs, and between which ends an activation function lets it through; what that
+    gives, with which scale and zero point; and where the next node stands."""
+
+    bias: str
+    bias_scale: str
+    value: str
+    ends: tuple[float, float]
+    quantized: str
+    step: tuple[str, str]
+    end: int
+
+
+def _places(graph: Any, float32: Any) -> list[_Place]:
+    from onnx import numpy_helper
+
+    constants = {constant.name for constant in graph.initializer}
+    made = {node.output[0]: node for node in graph.node}
+    numbers = {c.name: numpy_helper.to_array(c) for c in float32.initializer if not c.dims or c.dims == [1]}
+    before = {node.output[0]: node for node in float32.node}
+    found = []
+    for node in graph.node:
+        if node.op_type != "Conv" or len(node.input) < 3 or node.input[2] not in made:
+            continue
+        value = node.output[0]
+        readers = [(i, n) for i, n in enumerate(graph.node) if value in n.input]
+        if len(readers) == 1 and readers[0][1].op_type in ("Relu", "Clip"):
+            value = readers[0][1].output[0]
+            readers = [(i, n) for i, n in enumerate(graph.node) if value in n.input]
+        bias, bias_scale = made[node.input[2]].input[:2]
+        shared = (
+            sum(list(other.input).count(name) for other in graph.node for name in (bias, node.input[2])) > 2
+        )
+        if shared or bias not in constants or len(readers) != 1 or readers[0][1].op_type != "QuantizeLinear":
+            continue
+        ends, activation = (-np.inf, np.inf), before.get(value)
+        if activation is None:
+            continue
+        if activation.op_type == "Relu":
+            ends = (0.0, np.inf)
+        elif activation.op_type == "Clip":
+            low, high = (numbers.get(name) for name in activation.input[1:3])
+            if low is None or high is None:
+                continue
+            ends = (float(low), float(high))
+        position, quantize = readers[0]
+        found.append(
+            _Place(
+                bias=bias,
+                bias_scale=bias_scale,
+                value=value,
+                ends=ends,
+                quantized=quantize.output[0],
+                step=(quantize.input[1], quantize.input[2]),
+                end=position + 1,
+            )
+        )
+    return sorted(found, key=lambda place: place.end)
+
+
+def _means(model: Any, places: Sequence[_Place], batches: Iterable[Values]) -> list[tuple[Values, Values]]:
+    """The mean of each channel of each place's value, and the share that its activation lets through."""
+    values = [place.value for place in places]
+    session = _session(_giving(model, values))
+    seen = [
+        [
+            (_channels(value), _channels((value > place.ends[0]) & (value < place.ends[1])))
+            for place, value in zip(places, session.run(values, {INPUT: batch}), strict=True)
+        ]
+        for batch in batches
+    ]
+    return [
+        (np.mean([mean for mean, _ in one], axis=0), np.mean([share for _, share in one], axis=0))
+        for one in zip(*seen, strict=True)
+    ]
+
+
+def _channels(values: Values) -> Values:
+    mean: Values = values.mean(axis=(0, *range(2, values.ndim)), dtype=np.float64)
+    return mean
+
+
+def _advance(model: Any, start: int, end: int, held: Held, wanted: str = "") -> Held:
+    """What nodes behind `end` read, or the value `wanted` alone, from what is held in front of `start`."""
+    nodes = model.graph.node
+    later = {wanted} if wanted else {value for node in nodes[end:] for value in node.input}
+    fixed = {constant.name for constant in model.graph.initializer}
+    made = [
+        value
+        for node in nodes[start:end]
+        for value in node.output
+        if value in later and not fixed.issuperset(node.input)  # weights dequantized in front of all else
+    ]
+    part = _part(model, start, end, held, made)
+    session, names = _session(part), [value.name for value in part.graph.input]
+    count = len(next(iter(held.values())))
+    found = [session.run(made, {name: held[name][i] for name in names}) for i in range(count)]
+    kept = {value: batches for value, batches in held.items() if value in later}
+    return kept | {
+        value: list(batches) for value, batches in zip(made, zip(*found, strict=True), strict=True)
+    }
+
+
+def _part(model: Any, start: int, end: int, held: Held, outputs: Sequence[str]) -> Any:
+    """A model of nodes `start` to `end` alone, with the constants they read.
+
+    Weights are dequantized by nodes that may stand anywhere before; those come along.
+    """
+    import onnx
+    from onnx import helper
+
+    part = onnx.ModelProto()
+    part.CopyFrom(model)
+    graph = part.graph
+    chosen = list(model.graph.node[start:end])
+    made = {value for node in chosen for value in node.output}
+    read = {value for node in chosen for value in node.input}
+    chosen = [
+        n for n in model.graph.node[:start] if not made & set(n.output) and read & set(n.output) - set(held)
+    ] + chosen
+    read = {value for node in chosen for value in node.input}
+    del graph.node[:], graph.input[:], graph.output[:], graph.value_info[:]
+    graph.node.extend(chosen)
+    unused = [constant for constant in graph.initializer if constant.name not in read]
+    for constant in unused:
+        graph.initializer.remove(constant)
+    for value in read & set(held):
+        kind = helper.np_dtype_to_tensor_dtype(held[value][0].dtype)
+        graph.input.append(helper.make_tensor_value_info(value, kind, None))
+    graph.output.extend(helper.make_empty_tensor_value_info(value) for value in outputs)
+    return part
+
+
+def _giving(model: Any, values: Sequence[str]) -> Any:
+    import onnx
+    from onnx import helper
+
+    part = onnx.ModelProto()
+    part.CopyFrom(model)
+    del part.graph.output[:]
+    part.graph.output.extend(helper.make_empty_tensor_value_info(value) for value in values)
+    return part
+
+
+def _session(model: Any) -> Any:
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    return onnxruntime.InferenceSession(
+        model.SerializeToString(), options, providers=["CPUExecutionProvider"]
+    )
+
+
+def _error(quantized: Any, float32: Any, batches: Sequence[Values]) -> float:
+    """Mean difference of the scores."""
+    ours, theirs = _session(quantized), _session(float32)
+    off = [
+        np.abs(ours.run([OUTPUT], {INPUT: b})[0] - theirs.run([OUTPUT], {INPUT: b})[0]).mean()
+        for b in batches
+    ]
+    return float(np.mean(off))
