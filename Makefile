@@ -101,8 +101,8 @@ results-bench: $(READY)  ## measure what every bundle in BUNDLES costs (12 minut
 		test $$target = local || $(BIN)/python -c "$(MISSING)" $$target || continue; \
 		variants=$$(for v in $(DEFAULTS); do test ! -e $$bundle/$$v.* || echo $$v; done | paste -sd,); \
 		case $$target-$$(basename $$bundle) in \
-			*mobilenetv2|local-*) images=;; \
-			*-mnist-*) images=mnist;; *-fashion-*) images=fashion_mnist;; *) images=cifar10;; \
+			*mobilenetv2|*cifar10*|local-*) images=;; \
+			*-mnist-*) images=mnist;; *) images=fashion_mnist;; \
 		esac; \
 		echo "$$bundle on $$target"; \
 		$(BIN)/edgewright bench $$bundle --target $$target --variants $$variants --seconds $(BENCH_SECONDS) \

@@ -77,7 +77,7 @@ def _train(rows: Rows, _: Mapping[str, Any]) -> str:
     )
 
 
-_DEMO = "fashion-mini"
+_DEMO, _DEMO_RECIPE = "fashion-mini", "fashion-mlp"
 _DEFAULT = (
     "tflite-float32",
     "tflite-float16",
@@ -186,30 +186,29 @@ def _passes(rows: Rows, _: Mapping[str, Any]) -> str:
 
 
 def _bench(rows: Rows, environment: Mapping[str, Any]) -> str:
-    """A table of times, and one of what targets that take none have counted."""
-    found: dict[tuple[str, str, str, int], dict[str, Mapping[str, Any]]] = {}
+    """Each recipe folded away but for the demo's: its times, and what targets that take none have counted."""
+    recipes: dict[str, dict[tuple[str, str, str, int], dict[str, Mapping[str, Any]]]] = {}
     for row in rows:
         key = (row["recipe"], row["variant"], row["target"], row["threads"])
-        found.setdefault(key, {})[row["metric"]] = row
-    timed = [(key, one) for key, one in found.items() if "p50" in one]
-    counted = [(key, one) for key, one in found.items() if "p50" not in one]
+        recipes.setdefault(row["recipe"], {}).setdefault(key, {})[row["metric"]] = row
     text = ""
-    if timed:
-        versions = ", ".join(f"{name} {it}" for name, it in environment["versions"].items() if it)
-        targets = ", ".join(f"`{target}`" for target in dict.fromkeys(key[2] for key, _ in timed))
-        text = _markdown(_TIMES, [_times(*one) for one in timed], left=2) + (
-            f"\nMilliseconds, batch 1, {timed[0][0][3]} thread, target {targets}, "
-            f"load {environment['load_1min']:.1f} at the start: "
-            f"{environment['cpu']}, {environment['cores']} cores"
-            f"{' (virtual machine)' if environment['virtual_machine'] else ''}; {versions}.\n"
-        )
-    if counted:
-        text += ("\n" if text else "") + _counts(counted)
+    for recipe, found in recipes.items():
+        timed = [_times(*one) for one in found.items() if "p50" in one[1]]
+        counted = [one for one in found.items() if "p50" not in one[1]]
+        tables = [
+            *([_markdown(_TIMES, timed, left=2)] if timed else []),
+            *([_counts(counted)] if counted else []),
+        ]
+        shown = " open" if recipe == _DEMO_RECIPE else ""
+        text += f"<details{shown}><summary><code>{recipe}</code></summary>\n\n" + "\n".join(tables)
+        text += "\n</details>\n\n"
+    if any(row["metric"] == "p50" for row in rows):
+        text += _where(environment).lstrip()
     return text
 
 
 _TIMES = (
-    *("recipe", "variant", "load", "first run", "p50 [95 % interval]", "p90", "p99", "JPEG to label"),
+    *("variant", "target", "load", "first run", "p50 [95 % interval]", "p90", "p99", "JPEG to label"),
     *("PNG to label", "runs/s", "MACs", "of peak", "peak RSS"),
 )
 
@@ -220,8 +219,8 @@ def _times(key: tuple[str, str, str, int], found: Mapping[str, Mapping[str, Any]
 
     p50 = found["p50"]
     return (
-        f"`{key[0]}`",
         f"`{key[1]}`",
+        f"`{key[2]}`",
         show("load"),
         show("first_run"),
         f"{p50['value']:.4g} [{p50['low']:.4g}, {p50['high']:.4g}]",
@@ -239,17 +238,22 @@ def _times(key: tuple[str, str, str, int], found: Mapping[str, Mapping[str, Any]
 def _counts(counted: Sequence[tuple[tuple[str, str, str, int], Mapping[str, Mapping[str, Any]]]]) -> str:
     metrics = list(dict.fromkeys(metric for _, found in counted for metric in found))
 
+    def number(value: float) -> str:
+        return f"{value:,.0f}" if value == round(value) or abs(value) >= 1000 else f"{value:,.4g}"
+
     def cell(row: Mapping[str, Any] | None) -> str:
         if row is None:
             return "-"
-        value = f"{row['value']:,.0f}" if row["value"] == round(row["value"]) else f"{row['value']:,.4g}"
-        return value if row["low"] == row["high"] else f"{value} [{row['low']:,.6g}, {row['high']:,.6g}]"
+        value = number(row["value"])
+        return (
+            value if row["low"] == row["high"] else f"{value} [{number(row['low'])}, {number(row['high'])}]"
+        )
 
     lines = [
-        (*(f"`{word}`" for word in key[:3]), *(cell(found.get(metric)) for metric in metrics))
+        (*(f"`{word}`" for word in key[1:3]), *(cell(found.get(metric)) for metric in metrics))
         for key, found in counted
     ]
-    return _markdown(("recipe", "variant", "target", *(m.replace("_", " ") for m in metrics)), lines, left=3)
+    return _markdown(("variant", "target", *(m.replace("_", " ") for m in metrics)), lines, left=2)
 
 
 def _compare(rows: Rows, environment: Mapping[str, Any]) -> str:

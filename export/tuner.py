@@ -78,7 +78,7 @@ class Tuner:
         self.input_range = input_range
         self.record: dict[str, Any] = {}
         self._recipe, self._head, self._seed = recipe, head, seed
-        self._earlier, self._report, self._epochs = earlier, report, epochs
+        self._earlier, self._report, self.epochs = earlier, report, epochs
         self.tf_keras.utils.set_random_seed(seed)
         self._prepare = partial(scale, input_range=input_range)
         self.bridged = to_tf_keras(
@@ -103,7 +103,7 @@ class Tuner:
     @property
     def steps(self) -> int:
         """Batches in all epochs."""
-        return self._per_epoch * self._epochs
+        return self._per_epoch * self.epochs
 
     def made_by(self, family: str) -> bool:
         """Whether a pass of that family has been here before."""
@@ -142,7 +142,7 @@ class Tuner:
         model.fit(
             self._batches(),
             steps_per_epoch=self._per_epoch,
-            epochs=self._epochs,
+            epochs=self.epochs,
             callbacks=[*callbacks, judge],
             verbose=0,
         )
@@ -186,7 +186,7 @@ class Tuner:
                 if self._best < 0 or self._history[-1]["loss"] < self._history[self._best]["loss"]:
                     self._best = epoch
                     self._kept = [(variable, variable.numpy()) for variable in model.weights]
-                self.model.stop_training = epoch - self._best >= max(_PATIENCE, tuner._epochs // 2)
+                self.model.stop_training = epoch - self._best >= max(_PATIENCE, tuner.epochs // 2)
 
             def _failure(self, what: str, step: int) -> TrainingError:
                 return TrainingError(f"expected {what} at step {step} of {tuner.steps}; look at the data")

@@ -119,6 +119,23 @@ def test_rows_of_other_recipes_stay_unless_versions_have_changed(bundle: Path, t
         assert len(recipes) == len(Bundle.open(bundle).manifest.variants) + 1 + stay
 
 
+def test_one_target_leaves_the_others_rows_and_the_machine_they_are_of(
+    made: SimpleNamespace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is emulated has no load and no clock: times keep the circumstances they were taken in."""
+    emulated = {**made.record([]).environment, "cpu": "An emulated CPU", "load_1min": None}
+    timed = publish.bench_rows(made.record(made.timed()))
+    publish.write(tmp_path / "bench.json", made.record([]).environment, timed)
+    counted = publish.bench_rows(made.record(made.counted()))
+    monkeypatch.setattr(publish, "_rows", lambda kind, path: (emulated, counted))
+    for _ in range(2):
+        assert publish.main(["bench", "counted.json", "--out", str(tmp_path)]) == 0
+        found = json.loads((tmp_path / "bench.json").read_text())
+        assert found["environment"]["cpu"] == "A CPU"
+        assert [row for row in found["rows"] if row["target"] == "local"] == json.loads(json.dumps(timed))
+        assert len([row for row in found["rows"] if row["target"] == "arm64"]) == len(counted)
+
+
 def test_two_bundles_that_disagree_are_refused(bundle: Path, tmp_path: Path) -> None:
     assert publish.main(["export", str(bundle), str(bundle), "--out", str(tmp_path)]) == 0
     manifest = Bundle.open(bundle).manifest
@@ -135,10 +152,11 @@ def test_times_and_counts_get_a_table_each(made: SimpleNamespace, tmp_path: Path
     publish.write(tmp_path / "bench.json", record.environment, rows)
     shown = readme.render("<!-- table: bench -->\n<!-- end -->", tmp_path)
     lines = [line for line in shown.splitlines() if line.startswith("| `")]
-    assert [line.split(" | ")[1] for line in lines] == ["`tflite-int8`", "`onnx-int8`", "`tflite-int8`"]
+    assert [line.split(" | ")[0] for line in lines] == ["| `tflite-int8`", "| `onnx-int8`", "| `tflite-int8`"]
     assert "1,000 | 203,264 | 5.1 % | 50.0 MiB |" in lines[0]
     assert "`arm64` | 203,264 | 458,292 | 0 |" in lines[2]
-    assert "target `local`, load 0.5 at the start: A CPU, 2 cores (virtual machine)" in shown
+    assert "Milliseconds, one thread, load 0.5 at the start: A CPU, 2 cores (virtual machine)" in shown
+    assert shown.count("<details") == shown.count("</details>") == 1
 
 
 def test_counts_alone_are_a_table(made: SimpleNamespace, tmp_path: Path) -> None:

@@ -140,6 +140,30 @@ def test_a_frozen_base_is_unfrozen_but_its_statistics_and_its_epochs_are_short(
         assert kept == (type(layer).__name__ not in ("Conv2D", "Dense"))
 
 
+@pytest.mark.parametrize(
+    ("frozen", "asked", "first"),
+    [(False, {}, 1e-3), (False, {"learning_rate": 3e-4}, 3e-4), (True, {}, 1e-4)],
+)
+def test_the_first_step_is_as_large_as_asked_and_smaller_for_a_base_that_was_frozen(
+    frozen: bool, asked: dict[str, float], first: float, build_conv: BuildConv, make_tuner: MakeTuner
+) -> None:
+    """Adam's first step is of its learning rate for every weight: on an unfrozen base 1e-3 is ruin."""
+    model = build_conv()
+    model.layers[0].trainable = not frozen
+    tuner = make_tuner(model, epochs=50)
+    layer = next(one for one in tuner.model.layers if type(one).__name__ == "Dense")
+    before = layer.kernel.numpy()
+
+    class One(tuner.tf_keras.callbacks.Callback):  # type: ignore[misc,name-defined]
+        def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+            found.append(np.abs(layer.kernel.numpy() - before).max())
+            self.model.stop_training = True
+
+    found: list[float] = []
+    tuner.fit(tuner.model, callbacks=[One()], **asked)
+    assert found[0] == pytest.approx(first, rel=0.02)
+
+
 def test_augmentation_in_the_model_is_trained_through_where_asked(keras: Any, make_tuner: MakeTuner) -> None:
     flip = keras.layers.RandomFlip(name="flip")
     layers = [keras.Input((14, 14, 3)), flip, keras.layers.Flatten(), keras.layers.Dense(10, "softmax")]
