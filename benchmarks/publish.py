@@ -127,7 +127,7 @@ def _kept(path: Path, versions: object, rows: Sequence[Row]) -> tuple[Mapping[st
     if surroundings.object("versions").data != versions:
         return None, []
     anew = {_of(row) for row in rows}
-    held = [row.data for row in found.objects("rows") if _of(row.data) not in anew]
+    held: list[Row] = [row.data for row in found.objects("rows") if _of(row.data) not in anew]
     return (surroundings.data if held else None), held
 
 

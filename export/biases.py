@@ -85,7 +85,10 @@ def correct(quantized: bytes, float32: bytes, calibration: Images) -> tuple[byte
 
 def some(calibration: Images) -> Images:
     """As many of the images as means are taken over."""
-    return calibration[np.linspace(0, len(calibration) - 1, min(_IMAGES, len(calibration))).astype(int)]
+    chosen: Images = calibration[
+        np.linspace(0, len(calibration) - 1, min(_IMAGES, len(calibration))).astype(int)
+    ]
+    return chosen
 
 
 def _convolutions(tree: Any) -> list[int]:

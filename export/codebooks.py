@@ -6,9 +6,10 @@ and the other weights become whatever they are beside it; 16 values of ResNet-8 
 bytes of a layer. So channels get scales in which the same weight is the same byte: that of the whole
 layer, times what folding a BatchNormalization has multiplied the channel by.
 
-    gzip bytes, tflite-int8  plain    cluster16, scales apart  cluster16, one codebook
-    mnist-cnn               210,759                  127,152                  111,060
-    cifar10-resnet8          79,043                   57,169                   52,663
+    gzip bytes         tflite-int8                        onnx-int8
+                       plain    cluster16  one codebook   cluster16  one codebook
+    mnist-cnn          210,759  127,152    111,060        156,133    114,375
+    cifar10-resnet8     79,043   57,169     52,663         57,636     53,927
 
 Source of the codebook: Han, Mao, Dally: Deep Compression, arXiv:1510.00149, section 3.
 """
@@ -60,10 +61,14 @@ def share(quantized: bytes, kernels: Sequence[Floats]) -> tuple[bytes, str] | No
     for op in operators:
         if op.name in _KINDS and all(uses.count(index) == 1 for index in op.inputs[1:]):
             done += _share(tree, op, kernels)
-    if not done:
-        return None
-    said = "1 layer, one for all channels" if done == 1 else f"{done} layers, one for all channels of each"
-    return tflite_tree.write(tree), said
+    return (tflite_tree.write(tree), said(done)) if done else None
+
+
+def said(layers: int) -> str:
+    """What was chosen, for the manifest."""
+    return (
+        "1 layer, one for all channels" if layers == 1 else f"{layers} layers, one for all channels of each"
+    )
 
 
 def _share(tree: Any, op: Operator, kernels: Sequence[Floats]) -> bool:
@@ -96,16 +101,24 @@ def _share(tree: Any, op: Operator, kernels: Sequence[Floats]) -> bool:
     return True
 
 
-def _coded(
-    stored: NDArray[np.int8], scales: Floats, kernel: Floats
-) -> tuple[NDArray[np.int8], Floats] | None:
-    """Other integers and scales for the same weights, if they are those of `kernel` with each channel
-    multiplied by a number.
+def recode(
+    stored: NDArray[np.int8], scales: Floats, kernels: Iterable[Floats]
+) -> tuple[NDArray[np.int8], NDArray[np.float32]] | None:
+    """Integers of one codebook and scales for the weights that are stored, if they are those of one of
+    `kernels` with each channel multiplied by a number; else, and where accuracy would be lost, None.
 
     Args:
-        stored: output channels first, as `kernel`.
+        stored: output channels first, as each of `kernels`.
         scales: `(channels,)`.
     """
+    alike = (kernel for kernel in kernels if kernel.shape == stored.shape)
+    found = (_coded(stored, scales.astype(np.float64), kernel) for kernel in alike)
+    return next((one for one in found if one is not None), None)
+
+
+def _coded(
+    stored: NDArray[np.int8], scales: Floats, kernel: Floats
+) -> tuple[NDArray[np.int8], NDArray[np.float32]] | None:
     rows, values = (array.reshape(len(array), -1).astype(np.float64) for array in (stored, kernel))
     largest = np.abs(values).max(axis=1)
     # Exactly so: a converter lets 127 stand for a channel's largest weight.

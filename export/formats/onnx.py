@@ -31,7 +31,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from edgewright.export import biases, onnx_biases, onnx_graph
+from edgewright.export import biases, codebooks, onnx_biases, onnx_graph
 from edgewright.export.formats import SMALL_CLASSIFIER, WHY_FLOAT_CLASSIFIER, Conversion, Scheme
 from edgewright.export.network import INPUT, Network
 from edgewright.export.weights import Weights
@@ -221,6 +221,8 @@ def _static(network: Network, model: Any, calibration: Images, *, signed: bool) 
             nodes_to_exclude=[*kept, *(node.name for node in onnx_graph.scaling(graph).nodes)],
         )
         result = onnx.load(quantized)
+    kernels = codebooks.clustered(variable.numpy() for variable in network.holder.variables)
+    layers = onnx_graph.share_codebooks(result.graph, kernels)
     corrected = onnx_biases.correct(result, float32, list(network.batches(biases.some(calibration))))
     direct = onnx_graph.read_raw_pixels(result.graph, network.edge.dtype)
     return (
@@ -231,6 +233,7 @@ def _static(network: Network, model: Any, calibration: Images, *, signed: bool) 
             "weights": "int8 per channel",
             "activations": f"{'int8' if signed else 'uint8'} per tensor, asymmetric, ranges from the "
             "calibration images",
+            **({"codebooks": codebooks.said(layers)} if layers else {}),
             **({"biases": corrected} if corrected else {}),
             "float32": " and ".join(sorted(kept.values())),
             "why": f"the dense layer {WHY_FLOAT_CLASSIFIER}",

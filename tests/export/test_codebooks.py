@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from edgewright.export import codebooks, tflite_run, tflite_tree
-from edgewright.export.formats.tflite import FORMAT
+from edgewright.export import codebooks, onnx_graph, tflite_run, tflite_tree
+from edgewright.export.formats.onnx import FORMAT as ONNX
+from edgewright.export.formats.tflite import FORMAT as TFLITE
 from edgewright.export.network import Network
 from edgewright.train.datasets import Dataset, Images
 
@@ -147,8 +148,34 @@ def test_weights_that_are_not_clustered_are_left_alone(
     assert codebooks.share(quantized, codebooks.clustered(others)) is None
 
 
+@pytest.mark.parametrize("scheme", ["int8", "int8-s8s8"])
+def test_an_onnx_file_has_them_too(
+    scheme: str,
+    network: Any,
+    colour: Dataset,
+    tmp_path: Path,
+    score: Callable[[Path, Images], NDArray[np.float32]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made = network()
+    shared, apart = tmp_path / "shared.onnx", tmp_path / "apart.onnx"
+    chosen = ONNX.export(made, scheme, colour.x_train[:100], shared).chosen
+    assert chosen["codebooks"] == "2 layers, one for all channels of each"
+    monkeypatch.setattr(onnx_graph, "share_codebooks", lambda *_: 0)
+    assert "codebooks" not in ONNX.export(made, scheme, colour.x_train[:100], apart).chosen
+    before, after = ({a.shape: a for a in ONNX.weights(path).values()} for path in (apart, shared))
+    convolution, dense, classifier = (8, 3, 3, 3), (64, 288), (10, 64)
+    assert len(np.unique(before[convolution])) > 2 * VALUES
+    assert VALUES < len(np.unique(after[convolution])) <= 2 * VALUES
+    assert len(np.unique(after[dense])) <= VALUES
+    np.testing.assert_array_equal(after[classifier], before[classifier])
+    exact = made.scores(colour.x_test[:200])
+    off = [np.abs(score(path, colour.x_test[:200]) - exact).mean() for path in (apart, shared)]
+    assert off[1] < 1.3 * off[0] + 1e-3
+
+
 def test_an_export_shares_them_and_says_so(network: Any, colour: Dataset, tmp_path: Path) -> None:
     path = tmp_path / "int8.tflite"
-    chosen = FORMAT.export(network(), "int8", colour.x_train[:100], path).chosen
+    chosen = TFLITE.export(network(), "int8", colour.x_train[:100], path).chosen
     assert chosen["codebooks"] == "2 layers, one for all channels of each"
     assert min(len(np.unique(array)) for array in kernels(path.read_bytes())) <= VALUES
