@@ -173,7 +173,7 @@ def main(words: list[str]) -> int:
         rows = each_once(rows)
     path = arguments.out / f"{arguments.kind}.json"
     held, kept = _kept(path, surroundings["versions"], rows)
-    # An emulated processor's circumstances are none that times were measured in.
+    # Counts are the same under any load: what is told of the machine is what times were measured in.
     real = [one for one, rows in found if all(row.get("target") in (None, "local") for row in rows)]
     write(path, next(iter(real), held or surroundings), [*kept, *rows])
     return 0

@@ -52,13 +52,13 @@ def correct(quantized: bytes, float32: bytes, calibration: Images) -> tuple[byte
     likes = [tflite_tree.operators(twin)[place] for place in _convolutions(twin)]
     if not places or [_shape(tree, operators[p]) for p in places] != [_shape(twin, op) for op in likes]:
         return None
-    images = some(calibration)
     ends = [_LETS_THROUGH.get(_activation(tree, place), (0.0, 0.0)) for place in places]
-    wanted = _means(float32, [op.outputs[0] for op in likes], ends, images)
-
     (first,) = (int(index) for index in tree.subgraphs[0].inputs)
     described = tree.subgraphs[0].tensors[first]
     size, dtype = int(described.shape[0]), tflite_tree.dtype(tree, first)
+    images = some(calibration, size)
+    wanted = _means(float32, [op.outputs[0] for op in likes], ends, images)
+
     held = {first: list(tflite_run.batches(images, size, dtype))}
     start = 0
     for place, (mean, share) in zip(places, wanted, strict=True):
@@ -83,11 +83,11 @@ def correct(quantized: bytes, float32: bytes, calibration: Images) -> tuple[byte
     return corrected, f"corrected on {len(images)} calibration images: mean error {before:.4f} -> {after:.4f}"
 
 
-def some(calibration: Images) -> Images:
-    """As many of the images as means are taken over."""
-    chosen: Images = calibration[
-        np.linspace(0, len(calibration) - 1, min(_IMAGES, len(calibration))).astype(int)
-    ]
+def some(calibration: Images, batch: int) -> Images:
+    """As many of the images as means are taken over, in whole batches if there are enough for one."""
+    count = min(_IMAGES, len(calibration))
+    count = count // batch * batch or count
+    chosen: Images = calibration[np.linspace(0, len(calibration) - 1, count).astype(int)]
     return chosen
 
 

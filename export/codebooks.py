@@ -38,7 +38,9 @@ def clustered(weights: Iterable[Floats]) -> list[Floats]:
     return [
         np.moveaxis(kernel, -1, 0)
         for kernel in weights
-        if kernel.ndim in (2, 4) and len(np.unique(kernel)) <= min(_MOST_VALUES, kernel.size // 4)
+        if kernel.ndim in (2, 4)
+        and np.isfinite(kernel).all()
+        and 2 <= len(np.unique(kernel)) <= min(_MOST_VALUES, kernel.size // 8)
     ]
 
 
@@ -59,7 +61,7 @@ def share(quantized: bytes, kernels: Sequence[Floats]) -> tuple[bytes, str] | No
     uses = [index for op in operators for index in op.inputs]
     done = 0
     for op in operators:
-        if op.name in _KINDS and all(uses.count(index) == 1 for index in op.inputs[1:]):
+        if op.name in _KINDS and all(uses.count(i) == 1 for i in op.inputs[1:] if i >= 0):
             done += _share(tree, op, kernels)
     return (tflite_tree.write(tree), said(done)) if done else None
 
@@ -123,12 +125,12 @@ def _coded(
     largest = np.abs(values).max(axis=1)
     # Exactly so: a converter lets 127 stand for a channel's largest weight.
     ratios = 127 * scales / np.where(largest > 0, largest, np.inf)
-    ratios *= np.where(np.sum(rows * values, axis=1) < 0, -1, 1)
+    ratios *= np.sign(np.sum(rows * values, axis=1))  # 0 if something has multiplied the channel by 0
     exact = ratios[:, np.newaxis] * values
     if np.any(np.abs(rows * scales[:, np.newaxis] - exact) > 0.51 * scales[:, np.newaxis]):
         return None
     step = np.abs(values).max() / 127
-    codes = np.rint(values / step) * np.where(ratios < 0, -1, 1)[:, np.newaxis]
+    codes = np.rint(values / step) * np.sign(ratios)[:, np.newaxis]
     shared = np.where(ratios != 0, np.abs(ratios) * step, scales)
     error = np.sqrt(np.mean((codes * shared[:, np.newaxis] - exact) ** 2, axis=1))
     if np.any(error > _MOST_ERROR * np.sqrt(np.mean(exact**2, axis=1))):

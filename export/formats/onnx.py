@@ -223,7 +223,8 @@ def _static(network: Network, model: Any, calibration: Images, *, signed: bool) 
         result = onnx.load(quantized)
     kernels = codebooks.clustered(variable.numpy() for variable in network.holder.variables)
     layers = onnx_graph.share_codebooks(result.graph, kernels)
-    corrected = onnx_biases.correct(result, float32, list(network.batches(biases.some(calibration))))
+    images = biases.some(calibration, network.edge.batch or 1)
+    corrected = onnx_biases.correct(result, float32, list(network.batches(images)), len(images))
     direct = onnx_graph.read_raw_pixels(result.graph, network.edge.dtype)
     return (
         result,

@@ -106,7 +106,7 @@ def test_what_every_image_is_off_by_is_taken_out(keras: Any, images: Images, bat
     before, after = (off(raw, float32, images) for raw in (worse, corrected[0]))
     assert before > 3 * off(quantized, float32, images)
     assert after < before / 3
-    assert corrected[1].startswith("corrected on 48 calibration images: mean error ")
+    assert corrected[1].startswith(f"corrected on {48 // batch * batch} calibration images: mean error ")
 
 
 def test_only_biases_change(both: Files, images: Images) -> None:

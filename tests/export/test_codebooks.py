@@ -133,6 +133,43 @@ def test_a_channel_of_small_weights_alone_keeps_its_layer_as_it_is(
     assert found[1] == "1 layer, one for all channels"
 
 
+def test_a_dead_channel_stays_dead_and_keeps_no_other_from_it(
+    network: Any, converted: Callable[..., Files], colour: Dataset
+) -> None:
+    def one_dead(model: Any) -> None:
+        layer = next(one for one in model.layers if type(one).__name__ == "BatchNormalization")
+        layer.gamma.assign(layer.gamma.numpy() * (np.arange(8) != 5))
+
+    made = network(one_dead)
+    found = shared(made, converted(made, colour.x_train[:40])[0])
+    assert found is not None
+    assert found[1] == "2 layers, one for all channels of each"
+    (convolution,) = (array for array in kernels(found[0]) if array.ndim == 4)
+    assert [channel.any() for channel in convolution] == [place != 5 for place in range(8)]
+
+
+def test_layers_without_a_bias_have_them_too(
+    keras: Any, colour: Dataset, make_checkpoint: MakeCheckpoint, network_of: NetworkOf, tmp_path: Path
+) -> None:
+    layers = [keras.layers.Dense(48, activation="relu", use_bias=False) for _ in range(2)]
+    ends = [keras.layers.Dense(10, "softmax")]
+    model = keras.Sequential([keras.Input((14, 14, 3)), keras.layers.Flatten(), *layers, *ends])
+    for layer in layers:
+        layer.kernel.assign(rounded(layer.kernel.numpy()))
+    made = network_of(make_checkpoint(model, colour))
+    for format_ in (TFLITE, ONNX):
+        chosen = format_.export(made, "int8", colour.x_train[:40], tmp_path / "int8").chosen
+        assert chosen["codebooks"] == "2 layers, one for all channels of each"
+
+
+def test_one_value_or_none_is_no_codebook() -> None:
+    """A kernel that was never trained, or that is broken."""
+    fine = np.resize(np.float32([1, 2]), (8, 8))
+    zeros, broken = np.zeros((8, 8), np.float32), np.where(np.eye(8), np.nan, fine)
+    (found,) = codebooks.clustered([zeros, fine, broken])
+    np.testing.assert_array_equal(found, fine.T)
+
+
 def test_weights_that_are_not_clustered_are_left_alone(
     build_conv: Any,
     colour: Dataset,
@@ -169,6 +206,16 @@ def test_an_onnx_file_has_them_too(
     assert VALUES < len(np.unique(after[convolution])) <= 2 * VALUES
     assert len(np.unique(after[dense])) <= VALUES
     np.testing.assert_array_equal(after[classifier], before[classifier])
+    import onnx
+
+    graph = onnx.load(shared).graph
+    held = {one.name: onnx.numpy_helper.to_array(one) for one in graph.initializer}
+    made_by = {node.output[0]: node for node in graph.node}
+    for node in (node for node in graph.node if node.op_type in ("Conv", "Gemm")):
+        read = [made_by[name] for name in node.input if name in made_by]
+        if [one.op_type for one in read] == ["DequantizeLinear"] * 3:  # the classifier stays in float32
+            steps = [held[one.input[1]] for one in read]
+            np.testing.assert_allclose(steps[2], steps[0] * steps[1], rtol=1e-5)
     exact = made.scores(colour.x_test[:200])
     off = [np.abs(score(path, colour.x_test[:200]) - exact).mean() for path in (apart, shared)]
     assert off[1] < 1.3 * off[0] + 1e-3
@@ -178,4 +225,6 @@ def test_an_export_shares_them_and_says_so(network: Any, colour: Dataset, tmp_pa
     path = tmp_path / "int8.tflite"
     chosen = TFLITE.export(network(), "int8", colour.x_train[:100], path).chosen
     assert chosen["codebooks"] == "2 layers, one for all channels of each"
-    assert min(len(np.unique(array)) for array in kernels(path.read_bytes())) <= VALUES
+    counts = {array.shape: len(np.unique(array)) for array in kernels(path.read_bytes())}
+    assert counts[64, 288] <= VALUES
+    assert counts[8, 3, 3, 3] <= 2 * VALUES

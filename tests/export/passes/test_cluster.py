@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from edgewright.export.passes.cluster import _clustered
+from edgewright.export.passes.cluster import _clustered, _learning_rate
 
 
 @pytest.mark.parametrize("count", [3, 8, 16])
@@ -35,3 +35,8 @@ def test_it_is_closer_than_as_many_even_steps() -> None:
 def test_fewer_weights_than_clusters_stay_as_they_are() -> None:
     kernel = np.array([[0.0, -1.0], [2.0, 3.0]], np.float32)
     np.testing.assert_array_equal(_clustered(kernel, 4, True), kernel)
+
+
+def test_many_epochs_take_smaller_steps() -> None:
+    assert _learning_rate(1) == _learning_rate(6) == pytest.approx(3e-4)
+    assert _learning_rate(20) == pytest.approx(9e-5)
