@@ -70,8 +70,12 @@ class Row:
             "sense": self.sense,
             "limit": self.limit,
             "met": self.met,
-            "reason": "" if self.met else self.reason,
+            "reason": "" if self.met else self.reason or self._noise(),
         }
+
+    def _noise(self) -> str:
+        met = self.found.low <= self.limit if self.sense == "at most" else self.found.high >= self.limit
+        return "not told apart: the interval reaches to the met side of the limit" if met else ""
 
 
 class Models:

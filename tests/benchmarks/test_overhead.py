@@ -12,6 +12,7 @@ import pytest
 
 from edgewright.benchmarks import bare, overhead, readme, soak
 from edgewright.benchmarks.photos import Camera
+from edgewright.benchmarks.stats import Estimate
 from edgewright.export.exporter import Result
 from edgewright.runtime import InputContract, load
 from edgewright.runtime.errors import BundleError, InputError, UnknownNameError
@@ -107,6 +108,23 @@ def test_a_limit_is_kept_in_its_own_sense() -> None:
     assert not missed.met
     assert missed.to_json()["reason"] == "because"
     assert overhead.Row(**common, limit=0.8).to_json()["reason"] == ""
+
+
+@pytest.mark.parametrize(
+    ("sense", "ends", "why"),
+    [("at most", (1.0, 1.1), "not told apart"), ("at most", (1.05, 1.1), ""), ("at least", (1.0, 1.1), "")],
+)
+def test_a_missed_limit_within_the_interval_is_said_to_be_so(
+    sense: str, ends: tuple[float, float], why: str
+) -> None:
+    estimate = Estimate(value=1.06, low=ends[0], high=ends[1])
+    row = overhead.Row(
+        name="a", against="b", found=estimate, limit=1.02 if "most" in sense else 1.2, sense=sense
+    )
+    assert not row.met
+    assert row.to_json()["reason"].startswith(why)
+    assert bool(row.to_json()["reason"]) is bool(why)
+    assert dataclasses.replace(row, reason="rain").to_json()["reason"] == "rain"
 
 
 @pytest.mark.usefixtures("quick")
