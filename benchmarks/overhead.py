@@ -149,7 +149,7 @@ def pictures(models: Models) -> Iterator[Row]:
             limit=limit,
             # 19 ms of 59 are left, nearly all of it to undo the compression; in RGB at 224 pixels 24 of 114.
             reason="Pillow's resizing costs little in grey, and the stream has to be read all the same"
-            if bundle == LARGE
+            if (bundle, size) == (LARGE, PHONE)
             else "",
         )
     at_224 = InputContract(height=224, width=224, channels=3)

@@ -3,8 +3,8 @@
 Where it brings little it is left out: a tenth less error on the calibration images was, for ResNet-8, more
 on others.
 
-    2,000 test images, onnx-int8  accuracy, float  as converted  corrected  agreement
-    mnist-mobilenetv2                       .9740         .9590      .9735  .9690 -> .9920
+    10,000 test images, onnx-int8  accuracy, float  as converted  corrected  agreement
+    mnist-mobilenetv2                        .9764         .9678      .9768  .9776 -> .9940
 """
 
 from __future__ import annotations
