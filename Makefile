@@ -131,6 +131,7 @@ PASSED_VARIANTS := tflite-int8,onnx-int8,finetune+tflite-float32,prune50+tflite-
 TUNED_mnist-mobilenetv2 := --finetune-epochs 3
 # A ResNet-8 has few weights to spare and was trained for long: half of its bytes take longer to lose.
 LONGER := $(BUNDLES)/longer/cifar10-resnet8
+LONGER_VARIANTS := tflite-int8,prune60+cluster14+tflite-int8
 PUBLISHED = $(shell ls -d $(EXPORTED:%=$(BUNDLES)/%) $(PASSED:%=$(BUNDLES)/passes/%) $(LONGER) 2>/dev/null)
 
 results-export: $(READY) $(EXPORTED:%=$(BUNDLES)/%/manifest.json)  ## export every trained recipe in every variant, and publish
@@ -141,11 +142,10 @@ results-passes: $(READY) $(PASSED:%=$(BUNDLES)/passes/%/manifest.json) $(LONGER)
 	$(RESULTS) export $(PUBLISHED) --out benchmarks/results
 	$(README)
 
-COMMA := ,
 # An export exits with 1 if the gate has left a variant out: the manifest has the row, and the row is the result.
 EXPORT = $(BIN)/edgewright export $(<D) --out $(@D) --overwrite --variants '$(strip $(1))' $(2) || test -f $@
 $(BUNDLES)/longer/%/manifest.json: $(MODELS)/%/checkpoint.json
-	$(call EXPORT,tflite-int8$(COMMA)prune60+cluster14+tflite-int8,--finetune-epochs 20)
+	$(call EXPORT,$(LONGER_VARIANTS),--finetune-epochs 20)
 $(BUNDLES)/passes/%/manifest.json: $(MODELS)/%/checkpoint.json
 	$(call EXPORT,$(PASSED_VARIANTS),$(TUNED_$*))
 $(BUNDLES)/%/manifest.json: $(MODELS)/%/checkpoint.json
@@ -177,7 +177,7 @@ $(MODELS)/%/checkpoint.json: | $(READY)
 		$(if $(findstring @,$*),--data $(firstword $(subst @, ,$*))) $(if $(wildcard $(MODELS)/.$*.training),--resume)
 
 # Takes the bundles that are in BUNDLES already, so that a measurement does not begin with hours of training.
-results-runtime: $(READY)  ## what the runtime adds to the bare interpreters (8 minutes; SOAK=10 watches memory for ten more), and publish
+results-runtime: $(READY)  ## what the runtime adds to the bare interpreters (5 minutes; SOAK=10 watches memory for ten more), and publish
 	$(BIN)/python -m edgewright.benchmarks.overhead $(BUNDLES) --cifar10 $(CIFAR10) --soak-minutes $(SOAK) --out benchmarks/results
 	$(README)
 

@@ -172,10 +172,10 @@ def main(words: list[str]) -> int:
     if arguments.kind == "export":
         rows = each_once(rows)
     path = arguments.out / f"{arguments.kind}.json"
-    held, kept = _kept(path, surroundings["versions"], rows)
+    earlier, kept = _kept(path, surroundings["versions"], rows)
     # Counts are the same under any load: what is told of the machine is what times were measured in.
-    real = [one for one, rows in found if all(row.get("target") in (None, "local") for row in rows)]
-    write(path, next(iter(real), held or surroundings), [*kept, *rows])
+    timed = [one for one, made in found if all(row.get("target") in (None, "local") for row in made)]
+    write(path, next(iter(timed), earlier or surroundings), [*kept, *rows])
     return 0
 
 

@@ -56,7 +56,7 @@ def correct(quantized: bytes, float32: bytes, calibration: Images) -> tuple[byte
     (first,) = (int(index) for index in tree.subgraphs[0].inputs)
     described = tree.subgraphs[0].tensors[first]
     size, dtype = int(described.shape[0]), tflite_tree.dtype(tree, first)
-    images = some(calibration, size)
+    images = sample(calibration, size)
     wanted = _means(float32, [op.outputs[0] for op in likes], ends, images)
 
     held = {first: list(tflite_run.batches(images, size, dtype))}
@@ -83,7 +83,7 @@ def correct(quantized: bytes, float32: bytes, calibration: Images) -> tuple[byte
     return corrected, f"corrected on {len(images)} calibration images: mean error {before:.4f} -> {after:.4f}"
 
 
-def some(calibration: Images, batch: int) -> Images:
+def sample(calibration: Images, batch: int) -> Images:
     """As many of the images as means are taken over, in whole batches if there are enough for one."""
     count = min(_IMAGES, len(calibration))
     count = count // batch * batch or count

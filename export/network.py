@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edgewright.export import codebooks
 from edgewright.export.graph import Graph
 from edgewright.export.loading import load
 from edgewright.export.model import ONE_IMAGE, Edge, Facts, Model
@@ -101,6 +102,11 @@ class Network:
         module = tf.Module()
         module.held = self._loaded.held
         return module
+
+    @cached_property
+    def clustered(self) -> list[NDArray[np.float32]]:
+        """Kernels that clustering has left few values, see `codebooks.clustered`; none of a SavedModel."""
+        return codebooks.clustered(variable.numpy() for variable in self.holder.variables)
 
     @cached_property
     def on_pixels(self) -> Any:

@@ -45,8 +45,8 @@ def correct(quantized: Any, float32: Any, batches: Sequence[Values], images: int
     nodes = quantized.graph.node
     constants = {constant.name: constant for constant in quantized.graph.initializer}
     numbers = {name: numpy_helper.to_array(constant) for name, constant in constants.items()}
-    wanted = _means(float32, places, batches)
-    error = _error(quantized, float32, batches)
+    scores, wanted = _wanted(float32, places, batches)
+    error = _error(quantized, scores, batches)
     held: Held = {INPUT: list(batches)}
     start = 0
     for place, (mean, share) in zip(places, wanted, strict=True):
@@ -63,7 +63,7 @@ def correct(quantized: Any, float32: Any, batches: Sequence[Values], images: int
         moved = numbers[place.bias] + np.round(off / numbers[place.bias_scale])
         moved = np.clip(moved, -(2**31), 2**31 - 1).astype(np.int32)
         constants[place.bias].CopyFrom(numpy_helper.from_array(moved, place.bias))
-    after = _error(quantized, float32, batches)
+    after = _error(quantized, scores, batches)
     if not after <= _CLEARLY * error:  # nor if it is no number
         for place in places:
             constants[place.bias].CopyFrom(numpy_helper.from_array(numbers[place.bias], place.bias))
@@ -134,18 +134,24 @@ def _places(graph: Any, float32: Any) -> list[_Place]:
     return found
 
 
-def _means(model: Any, places: Sequence[_Place], batches: Iterable[Values]) -> list[tuple[Values, Values]]:
-    """The mean of each channel of each place's value, and the share that its activation lets through."""
+def _wanted(
+    model: Any, places: Sequence[_Place], batches: Iterable[Values]
+) -> tuple[list[Values], list[tuple[Values, Values]]]:
+    """The scores of each batch; and for each place the mean of each channel of its value, and the share of
+    them that its activation lets through."""
     values = [place.value for place in places]
-    session = _session(_giving(model, values))
-    seen = [
-        [
-            (_channels(value), _channels((value > place.ends[0]) & (value < place.ends[1])))
-            for place, value in zip(places, session.run(values, {INPUT: batch}), strict=True)
-        ]
-        for batch in batches
-    ]
-    return [
+    session = _session(_giving(model, [OUTPUT, *values]))
+    scores, seen = [], []
+    for batch in batches:
+        ours, *found = session.run([OUTPUT, *values], {INPUT: batch})
+        scores.append(ours)
+        seen.append(
+            [
+                (_channels(value), _channels((value > place.ends[0]) & (value < place.ends[1])))
+                for place, value in zip(places, found, strict=True)
+            ]
+        )
+    return scores, [
         (np.mean([mean for mean, _ in one], axis=0), np.mean([share for _, share in one], axis=0))
         for one in zip(*seen, strict=True)
     ]
@@ -227,11 +233,11 @@ def _session(model: Any) -> Any:
     )
 
 
-def _error(quantized: Any, float32: Any, batches: Sequence[Values]) -> float:
-    """Mean difference of the scores."""
-    ours, theirs = _session(quantized), _session(float32)
+def _error(model: Any, scores: Sequence[Values], batches: Sequence[Values]) -> float:
+    """Mean difference of a model's scores from those of each batch that are wanted."""
+    session = _session(model)
     off = [
-        np.abs(ours.run([OUTPUT], {INPUT: b})[0] - theirs.run([OUTPUT], {INPUT: b})[0]).mean()
-        for b in batches
+        np.abs(session.run([OUTPUT], {INPUT: batch})[0] - wanted).mean()
+        for batch, wanted in zip(batches, scores, strict=True)
     ]
     return float(np.mean(off))

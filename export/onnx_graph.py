@@ -130,6 +130,7 @@ def share_codebooks(graph: Any, kernels: Sequence[NDArray[Any]]) -> int:
     constants = {constant.name: constant for constant in graph.initializer}
     made = {node.output[0]: node for node in graph.node if node.op_type == "DequantizeLinear"}
     uses = Counter(name for node in graph.node for name in node.input)
+    turned = [np.moveaxis(kernel, -1, 1) for kernel in kernels]  # input channels before height and width
     done = 0
     for node in graph.node:
         parts = [made[name] for name in node.input[1:] if name in made]
@@ -146,9 +147,7 @@ def share_codebooks(graph: Any, kernels: Sequence[NDArray[Any]]) -> int:
         if stored.dtype != np.int8 or scales.ndim != 1:
             continue
         axis = next((a.i for a in parts[0].attribute if a.name == "axis"), 1)
-        # TFLite's order of a convolution's kernel ends with the input channels.
-        alike = [np.moveaxis(kernel, -1, 1) for kernel in kernels]
-        found = codebooks.recode(np.moveaxis(stored, axis, 0), scales, alike)
+        found = codebooks.recode(np.moveaxis(stored, axis, 0), scales, turned)
         if found is None:
             continue
         anew = {parts[0].input[0]: np.moveaxis(found[0], 0, axis), parts[0].input[1]: found[1]}

@@ -129,7 +129,7 @@ class Tuner:
             callbacks: the pass's own.
             ready_at: the step from which on the model is what the pass makes of it; epochs that end before
                 are not kept.
-            learning_rate: at the start.
+            learning_rate: at the start; 1e-4 at most where a base was frozen.
 
         Raises:
             TrainingError: the loss or a weight is no finite number, with the step.

@@ -207,7 +207,8 @@ def _static(network: Network, model: Any, calibration: Images, *, signed: bool) 
         )
         onnx.save(model, given)
         quant_pre_process(given, prepared)
-        graph = (float32 := onnx.load(prepared)).graph
+        float32 = onnx.load(prepared)
+        graph = float32.graph
         kept = {node.name: node.op_type for node in graph.node if node.op_type == "Softmax"}
         kept |= _small_classifier(graph)
         quantization.quantize_static(
@@ -221,9 +222,8 @@ def _static(network: Network, model: Any, calibration: Images, *, signed: bool) 
             nodes_to_exclude=[*kept, *(node.name for node in onnx_graph.scaling(graph).nodes)],
         )
         result = onnx.load(quantized)
-    kernels = codebooks.clustered(variable.numpy() for variable in network.holder.variables)
-    layers = onnx_graph.share_codebooks(result.graph, kernels)
-    images = biases.some(calibration, network.edge.batch or 1)
+    layers = onnx_graph.share_codebooks(result.graph, network.clustered)
+    images = biases.sample(calibration, network.edge.batch or 1)
     corrected = onnx_biases.correct(result, float32, list(network.batches(images)), len(images))
     direct = onnx_graph.read_raw_pixels(result.graph, network.edge.dtype)
     return (
@@ -234,7 +234,7 @@ def _static(network: Network, model: Any, calibration: Images, *, signed: bool) 
             "weights": "int8 per channel",
             "activations": f"{'int8' if signed else 'uint8'} per tensor, asymmetric, ranges from the "
             "calibration images",
-            **({"codebooks": codebooks.said(layers)} if layers else {}),
+            **({"codebooks": codebooks.note(layers)} if layers else {}),
             **({"biases": corrected} if corrected else {}),
             "float32": " and ".join(sorted(kept.values())),
             "why": f"the dense layer {WHY_FLOAT_CLASSIFIER}",

@@ -183,8 +183,7 @@ def _int8(network: Network, calibration: Images) -> tuple[bytes, dict[str, Any]]
         "activations": f"int8 per tensor, ranges from {ranges}",
     }
     if not network.fake_quantized:
-        kernels = codebooks.clustered(variable.numpy() for variable in network.holder.variables)
-        if shared := codebooks.share(raw, kernels):
+        if shared := codebooks.share(raw, network.clustered):
             raw, chosen["codebooks"] = shared
         if corrected := biases.correct(raw, _float32_file(network), calibration):
             raw, chosen["biases"] = corrected

@@ -51,7 +51,7 @@ def network(
 
 
 def shared(network: Network, quantized: bytes) -> tuple[bytes, str] | None:
-    return codebooks.share(quantized, codebooks.clustered(v.numpy() for v in network.holder.variables))
+    return codebooks.share(quantized, network.clustered)
 
 
 def kernels(raw: bytes) -> list[NDArray[Any]]:

@@ -75,7 +75,8 @@ def spoil(quantized: Any, steps: float) -> set[str]:
 
 def off(graphs: Graphs) -> float:
     quantized, float32, batches, _ = graphs
-    return onnx_biases._error(quantized, float32, batches)
+    scores, _ = onnx_biases._wanted(float32, [], batches)
+    return onnx_biases._error(quantized, scores, batches)
 
 
 @pytest.mark.parametrize(("batch", "scheme"), [(1, "int8"), (7, "int8"), (1, "int8-s8s8")])
