@@ -2,7 +2,7 @@
 
 A killed export goes on where it was, and a changed option makes only what depends on it anew. An entry
 is a folder of files whose name is the SHA-256 of what they were made from: the model's and the images'
-SHA-256, options, versions, and this package's own code. It is written aside and renamed, holds the
+SHA-256, options, versions, and the code that made them. It is written aside and renamed, holds the
 SHA-256 of each of its files, and is made again if one of them is not what it was.
 """
 
@@ -25,6 +25,7 @@ from edgewright.runtime.errors import InputError
 
 _LIST = "entry.json"
 _MOST_BYTES = 4 * 2**30  # the entries used longest ago go first
+_PACKAGES = ("edgewright.export", "edgewright.train", "edgewright.runtime")  # whose code is in what is kept
 
 
 class Cache:
@@ -93,12 +94,13 @@ class Cache:
 @cache
 def _code() -> str:
     """SHA-256 of the sources that an export runs: another edition of them may make something else."""
+    return code_digest(*(Path(str(resources.files(package))) for package in _PACKAGES))
+
+
+def code_digest(*folders: Path) -> str:
+    """SHA-256 over the names and contents of all Python sources in `folders` and the folders in them."""
     sha = hashlib.sha256()
-    for package in (
-        *("edgewright.export", "edgewright.export.formats", "edgewright.export.passes"),
-        *("edgewright.train", "edgewright.train.recipes", "edgewright.runtime.backends"),
-    ):
-        for source in sorted(resources.files(package).iterdir(), key=lambda source: source.name):
-            if source.name.endswith(".py"):
-                sha.update(source.read_bytes())
+    for folder in folders:
+        for source in sorted(folder.rglob("*.py")):
+            sha.update(f"{source.relative_to(folder).as_posix()}\0{files.sha256_of(source)}\n".encode())
     return sha.hexdigest()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shutil
+from importlib import resources
 from pathlib import Path
 
 import pytest
@@ -35,6 +37,27 @@ def test_other_parts_find_nothing(kept: Cache, parts: dict[str, object]) -> None
 def test_other_code_finds_nothing(kept: Cache, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cache, "_code", lambda: "other")
     assert kept.find(PARTS) is None
+
+
+@pytest.mark.parametrize(
+    "changed",
+    ["export/cache.py", "export/formats/tflite.py", "runtime/contract.py", "runtime/backends/ort.py"],
+)
+def test_a_change_to_any_source_is_other_code(tmp_path: Path, changed: str) -> None:
+    folders = [Path(str(resources.files(package))) for package in cache._PACKAGES]
+    copies = [Path(shutil.copytree(folder, tmp_path / folder.name)) for folder in folders]
+    before = cache.code_digest(*copies)
+    assert before == cache._code()
+    (tmp_path / changed).write_bytes((tmp_path / changed).read_bytes() + b"\n")
+    assert cache.code_digest(*copies) != before
+
+
+def test_a_source_that_moves_is_other_code(tmp_path: Path) -> None:
+    (tmp_path / "room").mkdir()
+    (tmp_path / "a.py").write_text("x = 1\n")
+    before = cache.code_digest(tmp_path)
+    (tmp_path / "a.py").rename(tmp_path / "room" / "a.py")
+    assert cache.code_digest(tmp_path) != before
 
 
 @pytest.mark.parametrize("damage", ["changed", "gone", "list cut", "list gone", "link out"])
