@@ -11,8 +11,8 @@ CIFAR10 ?= $(DATA)/cifar10.npz
 SOAK ?= 0.5
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-RESULTS := $(BIN)/python -m edgewright.benchmarks.publish
-README := $(BIN)/python -m edgewright.benchmarks.readme README.md benchmarks/results
+RESULTS := $(BIN)/python -m edgewright.benchmarks.figures.publish
+README := $(BIN)/python -m edgewright.benchmarks.figures.render README.md benchmarks/figures/results
 EDGEWRIGHT_CLIENTS ?= .cache/clients
 ENVIRONMENTS := tests/clients/environments
 SOURCES := runtime train export benchmarks tests
@@ -83,8 +83,8 @@ format: $(READY)  ## rewrite the sources as `make check` wants them
 	$(BIN)/ruff format $(SOURCES)
 	$(BIN)/ruff check --fix $(SOURCES)
 
-results: demo  ## write the demo's figures to benchmarks/results and render the README's tables from them
-	$(RESULTS) export $(DEMO)/bundle --out benchmarks/results
+results: demo  ## write the demo's figures to benchmarks/figures/results and render the README's tables from them
+	$(RESULTS) export $(DEMO)/bundle --out benchmarks/figures/results
 	$(README)
 
 # What each recipe's default variants cost here, and on arm64 where its emulator is set up: 8 recipes in
@@ -110,11 +110,11 @@ results-bench: $(READY)  ## measure what every bundle in BUNDLES costs (12 minut
 			$${images:+--images $$images} \
 			--out .cache/bench/$$(basename $$bundle)-$$target.json; \
 	done; done
-	$(RESULTS) bench .cache/bench/*.json --out benchmarks/results
+	$(RESULTS) bench .cache/bench/*.json --out benchmarks/figures/results
 	$(README)
 
 results-compare: $(READY)  ## 40 comparisons of a model with itself, 40 with itself slowed by 5 % (12 minutes), and publish
-	$(BIN)/python -m edgewright.benchmarks.comparisons $(BUNDLES)/mnist-cnn:tflite-float32 --out benchmarks/results
+	$(BIN)/python -m edgewright.benchmarks.figures.comparisons $(BUNDLES)/mnist-cnn:tflite-float32 --out benchmarks/figures/results
 	$(README)
 
 # What every recipe gives on its full data, and the network of mnist-cnn on that of fashion-baseline.
@@ -135,11 +135,11 @@ LONGER_VARIANTS := tflite-int8,prune60+cluster14+tflite-int8
 PUBLISHED = $(shell ls -d $(EXPORTED:%=$(BUNDLES)/%) $(PASSED:%=$(BUNDLES)/passes/%) $(LONGER) 2>/dev/null)
 
 results-export: $(READY) $(EXPORTED:%=$(BUNDLES)/%/manifest.json)  ## export every trained recipe in every variant, and publish
-	$(RESULTS) export $(PUBLISHED) --out benchmarks/results
+	$(RESULTS) export $(PUBLISHED) --out benchmarks/figures/results
 	$(README)
 
 results-passes: $(READY) $(PASSED:%=$(BUNDLES)/passes/%/manifest.json) $(LONGER)/manifest.json  ## fine-tune and export what passes make of MODELS (hours), and publish
-	$(RESULTS) export $(PUBLISHED) --out benchmarks/results
+	$(RESULTS) export $(PUBLISHED) --out benchmarks/figures/results
 	$(README)
 
 # An export exits with 1 if the gate has left a variant out: the manifest has the row, and the row is the result.
@@ -152,23 +152,23 @@ $(BUNDLES)/%/manifest.json: $(MODELS)/%/checkpoint.json
 	$(call EXPORT,all)
 
 results-proof: $(READY) $(MODELS)/mnist-cnn/checkpoint.json  ## time an export against what cannot be saved, and publish
-	$(BIN)/python -m edgewright.benchmarks.proof $(MODELS)/mnist-cnn --data $(MNIST) --out benchmarks/results
+	$(BIN)/python -m edgewright.benchmarks.figures.proof $(MODELS)/mnist-cnn --data $(MNIST) --out benchmarks/figures/results
 	$(README)
 
 # Networks of three sizes, grey and colour, beside what a user would pick instead of our runtime.
 PEERED := mnist-cnn cifar10-resnet8 mnist-mobilenetv2
 
 results-peers: $(READY) clients $(PEERED:%=$(BUNDLES)/%/manifest.json)  ## time bundles of MODELS beside other runtimes (5 minutes), and publish
-	EDGEWRIGHT_CLIENTS=$(EDGEWRIGHT_CLIENTS) $(BIN)/python -m edgewright.benchmarks.peers $(PEERED:%=$(BUNDLES)/%) \
-		--model $(PEERED:%=$(MODELS)/%/model.keras) --out benchmarks/results
+	EDGEWRIGHT_CLIENTS=$(EDGEWRIGHT_CLIENTS) $(BIN)/python -m edgewright.benchmarks.figures.peers $(PEERED:%=$(BUNDLES)/%) \
+		--model $(PEERED:%=$(MODELS)/%/model.keras) --out benchmarks/figures/results
 	$(README)
 
 results-transfer: $(READY)  ## measure what features of a frozen base save (quarter of an hour), and publish
-	$(BIN)/python -m edgewright.benchmarks.transfer $(MNIST) --weights $(WEIGHTS) --out benchmarks/results
+	$(BIN)/python -m edgewright.benchmarks.figures.transfer $(MNIST) --weights $(WEIGHTS) --out benchmarks/figures/results
 	$(README)
 
 results-train: $(READY) $(TRAINED:%=$(MODELS)/%/checkpoint.json)  ## train what is not in MODELS yet (hours), and publish
-	$(RESULTS) train $(TRAINED:%=$(MODELS)/%) --out benchmarks/results
+	$(RESULTS) train $(TRAINED:%=$(MODELS)/%) --out benchmarks/figures/results
 	$(README)
 
 # NAME is a recipe, or DATA@RECIPE; a cut-off training goes on.
@@ -178,7 +178,7 @@ $(MODELS)/%/checkpoint.json: | $(READY)
 
 # Takes the bundles that are in BUNDLES already, so that a measurement does not begin with hours of training.
 results-runtime: $(READY)  ## what the runtime adds to the bare interpreters (5 minutes; SOAK=10 watches memory for ten more), and publish
-	$(BIN)/python -m edgewright.benchmarks.overhead $(BUNDLES) --cifar10 $(CIFAR10) --soak-minutes $(SOAK) --out benchmarks/results
+	$(BIN)/python -m edgewright.benchmarks.figures.overhead $(BUNDLES) --cifar10 $(CIFAR10) --soak-minutes $(SOAK) --out benchmarks/figures/results
 	$(README)
 
 clean:  ## remove what the other targets made, the environment included

@@ -15,19 +15,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgewright.export import calibration as calibrating
-from edgewright.export import evidence, formats, gate, job, tuning
-from edgewright.export.model import ONE_IMAGE, Edge
-from edgewright.export.scoring import Scored, scorer
-from edgewright.export.source import DataOptions, Given, Source, open_source
-from edgewright.export.steps import Steps
-from edgewright.export.tuning import Tuned
+from edgewright.export import formats
+from edgewright.export.finetuning import chains as tuning
+from edgewright.export.finetuning.chains import Tuned
+from edgewright.export.network.model import ONE_IMAGE, Edge
+from edgewright.export.proof import evidence, gate
+from edgewright.export.source import calibration as calibrating
+from edgewright.export.source.source import DataOptions, Given, Source, open_source
 from edgewright.export.variants import Variant
-from edgewright.runtime import backends, console, files, plugins, trust
+from edgewright.export.work import protocol as job
+from edgewright.export.work.score import Scored, scorer
+from edgewright.export.work.steps import Steps
+from edgewright.runtime import backends, console, plugins, trust
 from edgewright.runtime.backends import Scores
-from edgewright.runtime.contract import ModelContract
-from edgewright.runtime.errors import InputError, MissingExtraError, ModelFileError
-from edgewright.runtime.manifest import (
+from edgewright.runtime.bundle.manifest import (
     EVIDENCE,
     GOLDEN,
     LABELS,
@@ -39,6 +40,9 @@ from edgewright.runtime.manifest import (
     VariantEntry,
     labels_file,
 )
+from edgewright.runtime.contract import ModelContract
+from edgewright.runtime.disk import files
+from edgewright.runtime.errors import InputError, MissingExtraError, ModelFileError
 from edgewright.runtime.verification import GOLDEN_INPUTS, GOLDEN_REFERENCE
 from edgewright.train import datasets
 from edgewright.train.stack import versions

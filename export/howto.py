@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from textwrap import dedent
 
+from edgewright.runtime.bundle.manifest import Manifest, VariantEntry
 from edgewright.runtime.errors import BundleError
-from edgewright.runtime.manifest import Manifest, VariantEntry
 
 FITS = {
     "stretch": "resize to {width}x{height}, whatever the picture's shape",

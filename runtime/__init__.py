@@ -15,9 +15,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from edgewright.runtime.bundle.manifest import Bundle, Manifest, ParityReport
     from edgewright.runtime.contract import InputContract, ModelContract, TensorSpec
     from edgewright.runtime.errors import EdgewrightError
-    from edgewright.runtime.manifest import Bundle, Manifest, ParityReport
     from edgewright.runtime.predictor import FailedImage, Prediction, Predictor, load
     from edgewright.runtime.verification import verify
 
@@ -37,13 +37,13 @@ __all__ = [
 ]
 
 _HOME = {
-    "Bundle": "manifest",
+    "Bundle": "bundle.manifest",
     "EdgewrightError": "errors",
     "FailedImage": "predictor",
     "InputContract": "contract",
-    "Manifest": "manifest",
+    "Manifest": "bundle.manifest",
     "ModelContract": "contract",
-    "ParityReport": "manifest",
+    "ParityReport": "bundle.manifest",
     "Prediction": "predictor",
     "Predictor": "predictor",
     "TensorSpec": "contract",

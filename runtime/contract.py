@@ -11,9 +11,9 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from edgewright.runtime import digest
+from edgewright.runtime.disk import digest
+from edgewright.runtime.disk.jsonio import JsonObject
 from edgewright.runtime.errors import EdgewrightError, ModelFileError
-from edgewright.runtime.jsonio import JsonObject
 
 CONTRACT_KEY = "edgewright"  # the name of the metadata entry in .tflite and .onnx files
 SCHEMA_VERSION = 1

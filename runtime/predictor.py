@@ -16,12 +16,12 @@ import numpy as np
 from edgewright.runtime import backends, trust
 from edgewright.runtime.backends import Backend, ModelFile, Pixels, Scores, Session
 from edgewright.runtime.contract import ModelContract
+from edgewright.runtime.disk.files import mend
 from edgewright.runtime.errors import BundleError, ImageError, InputError, MissingExtraError, ModelFileError
-from edgewright.runtime.files import mend
 from edgewright.runtime.preprocess import ImageSource, to_pixels
 
 if TYPE_CHECKING:
-    from edgewright.runtime.manifest import Bundle, VariantEntry
+    from edgewright.runtime.bundle.manifest import Bundle, VariantEntry
 
 Threads: TypeAlias = int | Literal["auto"]
 
@@ -104,7 +104,7 @@ class Predictor:
         Raises:
             InputError: `k`, `workers` or `batch` below 1.
         """
-        from edgewright.runtime import stream, threads
+        from edgewright.runtime.machine import stream, threads
 
         takes = self.session.input.shape[0]
         workers = threads.cores() if workers is None else workers
@@ -239,7 +239,7 @@ def load(
         raise InputError(f"expected 1 to 1024 threads or 'auto', got {threads}")
     mend(path)
     if path.is_dir():
-        from edgewright.runtime.manifest import Bundle
+        from edgewright.runtime.bundle.manifest import Bundle
 
         bundle = Bundle.open(path)
         entry = bundle.variant(variant) if variant is not None else recommended(bundle, backend)
@@ -307,14 +307,14 @@ def _opener(
     def open_with(count: int) -> Session:
         if not isolate:
             return reader.open(file, count)
-        from edgewright.runtime.isolation import IsolatedSession
+        from edgewright.runtime.trust.isolation import IsolatedSession
 
         return IsolatedSession(file, count, backend)
 
     if not isolate:
         trust.ensure(reader, file, backend)
     if threads == "auto":
-        from edgewright.runtime.threads import choose
+        from edgewright.runtime.machine.threads import choose
 
         threads = choose(file.sha256, reader.module, open_with)
     return partial(open_with, threads)

@@ -14,10 +14,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgewright.runtime import arrays, backends
+from edgewright.runtime import backends
 from edgewright.runtime.backends import Scores
+from edgewright.runtime.bundle import arrays
+from edgewright.runtime.bundle.manifest import Bundle, VariantEntry
 from edgewright.runtime.errors import BundleError
-from edgewright.runtime.manifest import Bundle, VariantEntry
 from edgewright.runtime.predictor import load
 
 GOLDEN_INPUTS = "inputs"  # uint8 (n, height, width, channels)

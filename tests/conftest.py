@@ -18,8 +18,8 @@ from edgewright.export.exporter import Result, export
 from edgewright.runtime.cli import main
 from edgewright.train import datasets, recipe
 from edgewright.train.datasets import Dataset
-from edgewright.train.fit import Options as TrainOptions
-from edgewright.train.fit import train
+from edgewright.train.fitting.fit import Options as TrainOptions
+from edgewright.train.fitting.fit import train
 
 ROOT = Path(__file__).resolve().parent.parent
 Run = Callable[..., tuple[int, str, str]]

@@ -16,11 +16,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgewright.runtime import files, jsonio
 from edgewright.runtime.contract import HEADS, SCHEMA_VERSION, InputContract, check_schema
+from edgewright.runtime.disk import files, jsonio
 from edgewright.runtime.errors import CheckpointError, MissingExtraError
-from edgewright.train import evaluation
 from edgewright.train.datasets import Dataset, Images, Labels
+from edgewright.train.evaluation import report as evaluation
 from edgewright.train.normalization import Normalization
 
 CHECKPOINT = "checkpoint.json"

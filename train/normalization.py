@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgewright.runtime.jsonio import JsonObject
+from edgewright.runtime.disk.jsonio import JsonObject
 
 
 @dataclass(frozen=True, kw_only=True)

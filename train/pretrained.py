@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from edgewright.runtime import files
+from edgewright.runtime.disk import files
 from edgewright.runtime.errors import InputError
 
 IMAGENET, NONE = "imagenet", "none"

@@ -10,12 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from edgewright.benchmarks.report import advice, measured
-from edgewright.benchmarks.report.measured import Bench, Figures
-from edgewright.benchmarks.stats import Estimate
+from edgewright.benchmarks.record import measured
+from edgewright.benchmarks.record.measured import Bench, Figures
+from edgewright.benchmarks.record.stats import Estimate
+from edgewright.benchmarks.report import advice
+from edgewright.runtime.bundle.evidence import Evidence, read_evidence
+from edgewright.runtime.bundle.manifest import MANIFEST, Bundle, Manifest, VariantEntry
 from edgewright.runtime.errors import BundleError, InputError
-from edgewright.runtime.evidence import Evidence, read_evidence
-from edgewright.runtime.manifest import MANIFEST, Bundle, Manifest, VariantEntry
 
 MAX_CLASSES = 20  # that a table of classes shows; of more, those that changed most
 

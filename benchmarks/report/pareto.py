@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edgewright.benchmarks.record.stats import Estimate
 from edgewright.benchmarks.report import advice
-from edgewright.benchmarks.stats import Estimate
 
 if TYPE_CHECKING:
     from edgewright.benchmarks.report.facts import Row

@@ -6,13 +6,13 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from edgewright.benchmarks import measurement
+from edgewright.benchmarks import targets
+from edgewright.benchmarks.record.measured import TIMES, Figures
+from edgewright.benchmarks.record.stats import Estimate
 from edgewright.benchmarks.report import advice
 from edgewright.benchmarks.report.facts import Report, Row, Subject, Task
-from edgewright.benchmarks.report.measured import TIMES, Figures
-from edgewright.benchmarks.stats import Estimate
+from edgewright.runtime.bundle.manifest import ParityReport
 from edgewright.runtime.errors import EdgewrightError
-from edgewright.runtime.manifest import ParityReport
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -208,7 +208,7 @@ def _count_cell(e: Estimate | None) -> Cell:
 
 def _summary(target: str) -> str:
     try:
-        return measurement.get(target).summary
+        return targets.get(target).summary
     except EdgewrightError:
         return ""
 

@@ -13,11 +13,11 @@ from functools import lru_cache
 from importlib import metadata
 from pathlib import Path
 
-from edgewright.benchmarks import environment
-from edgewright.benchmarks.measurement import Measurement, Plan
+from edgewright.benchmarks.measure import environment
+from edgewright.benchmarks.record.measurement import Measurement, Plan
 from edgewright.runtime import plugins
+from edgewright.runtime.bundle.manifest import Bundle
 from edgewright.runtime.errors import InputError, MissingExtraError, TargetError
-from edgewright.runtime.manifest import Bundle
 
 _OPERATORS = re.compile(r"^(CPU|NPU) operators = (\d+)", re.MULTILINE)
 _MEMORIES = {

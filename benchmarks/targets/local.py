@@ -9,10 +9,10 @@ import sys
 import tempfile
 from pathlib import Path
 
-from edgewright.benchmarks.measurement import Measurement, Plan
-from edgewright.runtime import jsonio
+from edgewright.benchmarks.record.measurement import Measurement, Plan
+from edgewright.runtime.bundle.manifest import Bundle
+from edgewright.runtime.disk import jsonio
 from edgewright.runtime.errors import BundleError, EdgewrightError, InputError
-from edgewright.runtime.manifest import Bundle
 from edgewright.runtime.predictor import load
 
 
@@ -40,7 +40,7 @@ class Local:
                 "plan": dataclasses.asdict(plan),
                 "out": str(out),
             }
-            command = [sys.executable, "-P", "-m", "edgewright.benchmarks.probe", json.dumps(job)]
+            command = [sys.executable, "-P", "-m", "edgewright.benchmarks.measure.probe", json.dumps(job)]
             done = subprocess.run(
                 command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
             )

@@ -11,13 +11,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from edgewright.export.weights import Weights
+from edgewright.export.weights.summary import Weights
 from edgewright.runtime import plugins
 from edgewright.runtime.contract import ModelContract
 from edgewright.train.datasets import Images
 
 if TYPE_CHECKING:
-    from edgewright.export.network import Network
+    from edgewright.export.network.network import Network
 
 
 # The layer that gives the scores stays in float32 where it holds few of the weights. Measured on

@@ -2,8 +2,8 @@
 
 A pass wraps layers of a tf_keras model, has it fine-tuned, and takes the wrappers off again. Written in
 front of a variant, `prune80+cluster16+qat+tflite-int8`, passes run from left to right, each on what the
-one before has left. They run in a child process that has TFMOT (`edgewright.export.tune`); nothing heavy
-is imported before that.
+one before has left. They run in a child process that has TFMOT
+(`edgewright.export.finetuning.child`); nothing heavy is imported before that.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from edgewright.runtime import plugins
 from edgewright.runtime.errors import InputError, UnknownNameError
 
 if TYPE_CHECKING:
-    from edgewright.export.tuner import Tuner
+    from edgewright.export.network.trainer import Tuner
 
 SEPARATOR = "+"
 

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgewright.export.layers import refuse_without_weights, wrapped
+from edgewright.export.network.layers import refuse_without_weights, wrapped
 from edgewright.runtime.errors import InputError
 from edgewright.train.stack import import_tfmot
 
 if TYPE_CHECKING:
-    from edgewright.export.tuner import Tuner
+    from edgewright.export.network.trainer import Tuner
 
 _FEWEST, _MOST = 3, 255  # zero and a value of either sign; what 8-bit weights can tell apart
 _ROUNDS = 50

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from edgewright.export.tuner import Tuner
+    from edgewright.export.network.trainer import Tuner
 
 
 class Finetune:

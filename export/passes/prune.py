@@ -10,12 +10,12 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from edgewright.export.layers import refuse_without_weights, wrapped
+from edgewright.export.network.layers import refuse_without_weights, wrapped
 from edgewright.runtime.errors import InputError
 from edgewright.train.stack import import_tfmot
 
 if TYPE_CHECKING:
-    from edgewright.export.tuner import Tuner
+    from edgewright.export.network.trainer import Tuner
 
 _UPDATES = 20  # of the masks, until the sparsity is what was asked for
 

@@ -17,7 +17,7 @@ from edgewright.runtime.errors import InputError
 from edgewright.train.stack import import_tfmot
 
 if TYPE_CHECKING:
-    from edgewright.export.tuner import Tuner
+    from edgewright.export.network.trainer import Tuner
 
 _MOST_VALUES = 256  # a layer with more distinct weights is not clustered
 _OUTPUT_ONLY = ("Rescaling", "Resizing")  # without weights; TFMOT has to be told that it may

@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Protocol, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from edgewright.runtime import digest, jsonio, plugins
+from edgewright.runtime import plugins
 from edgewright.runtime.contract import CONTRACT_KEY, ModelContract, TensorSpec, stamp_is_right
+from edgewright.runtime.disk import digest, jsonio
 from edgewright.runtime.errors import InputError, ModelFileError
 
 if TYPE_CHECKING:

@@ -61,7 +61,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    from edgewright.runtime import backends, machine, plugins, threads
+    from edgewright.runtime import backends, plugins
+    from edgewright.runtime.machine import processor as machine
+    from edgewright.runtime.machine import threads
 
     found = [examine(name, backends.get(name)) for name in plugins.names("edgewright.runtime.backends")]
     isa = machine.isa()
@@ -130,7 +132,7 @@ def _try(name: str, backend: Backend) -> str:
     """The kernels that ran a backend's sample, empty if there is none. Raises if it gave wrong scores."""
     import numpy as np
 
-    from edgewright.runtime.isolation import IsolatedSession
+    from edgewright.runtime.trust.isolation import IsolatedSession
 
     if name not in SAMPLES:
         return ""

@@ -29,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    from edgewright.runtime.files import mend
+    from edgewright.runtime.disk.files import mend
 
     mend(arguments.path)
     show = _bundle if arguments.path.is_dir() else _file
@@ -38,9 +38,9 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _bundle(path: Path, arguments: argparse.Namespace) -> None:
+    from edgewright.runtime.bundle.manifest import Bundle
+    from edgewright.runtime.bundle.parity_table import print_parity
     from edgewright.runtime.inspection import inspect
-    from edgewright.runtime.manifest import Bundle
-    from edgewright.runtime.parity_table import print_parity
 
     bundle = Bundle.open(path)
     manifest = bundle.manifest

@@ -84,7 +84,8 @@ def _numbers(text: str) -> list[float]:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    from edgewright.runtime import pictures, threads
+    from edgewright.runtime import pictures
+    from edgewright.runtime.machine import threads
     from edgewright.runtime.predictor import load
 
     ends = arguments.input_range and tuple(float(end) for end in arguments.input_range.split(".."))

@@ -8,9 +8,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from edgewright.benchmarks.figures import Model, Record
-from edgewright.benchmarks.measurement import Measurement, Plan
-from edgewright.runtime.manifest import Bundle
+from edgewright.benchmarks.record.measurement import Measurement, Plan
+from edgewright.benchmarks.record.record import Model, Record
+from edgewright.runtime.bundle.manifest import Bundle
 
 MACHINE = {
     "cpu": "A CPU",

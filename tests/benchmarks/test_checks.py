@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from edgewright.benchmarks import checks
-from edgewright.benchmarks.arm64 import machine
+from edgewright.benchmarks.targets.arm64 import machine
 from edgewright.benchmarks.targets.ethos_u import TARGET
 from edgewright.runtime import plugins
 

@@ -17,8 +17,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from edgewright.benchmarks.peers import VARIANTS
-from edgewright.benchmarks.peers import __main__ as peers
+from edgewright.benchmarks.figures.peers import VARIANTS
+from edgewright.benchmarks.figures.peers import __main__ as peers
 from edgewright.export import variants
 from edgewright.runtime import Bundle, plugins
 from edgewright.runtime.verification import GOLDEN_REFERENCE, read_golden
@@ -106,7 +106,7 @@ def test_every_peer_is_timed_and_sees_what_we_see(
     words = [str(colour_cnn.folder), "--model", str(model), "--rounds", "6", "--out", str(tmp_path)]
     assert peers.main(words) == 0
     rows = json.loads((tmp_path / "peers.json").read_text())["rows"]
-    assert {row["peer"] for row in rows} == set(plugins.names("edgewright.benchmarks.peers"))
+    assert {row["peer"] for row in rows} == set(plugins.names("edgewright.benchmarks.figures.peers"))
     timed = {(row["peer"], row["variant"]): row for row in rows if not row["reason"]}
     for variant in VARIANTS:
         assert ("openvino-runtime", variant) in timed

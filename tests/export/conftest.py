@@ -13,11 +13,11 @@ import pytest
 from numpy.typing import NDArray
 
 from edgewright.export import formats, variants
-from edgewright.export.model import ONE_IMAGE, Edge, Model
-from edgewright.export.network import Network
+from edgewright.export.network.model import ONE_IMAGE, Edge, Model
+from edgewright.export.network.network import Network
 from edgewright.runtime import backends
 from edgewright.runtime.contract import InputContract, ModelContract
-from edgewright.runtime.files import sha256_of
+from edgewright.runtime.disk.files import sha256_of
 from edgewright.train.checkpoint import CHECKPOINT, MODEL, Checkpoint, DataRecord, scale
 from edgewright.train.datasets import Dataset, Images
 from edgewright.train.normalization import Normalization

@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from edgewright.export import formats, variants
-from edgewright.export.calibration import choose
 from edgewright.export.exporter import Options, Result, export
-from edgewright.export.network import Network
+from edgewright.export.network.network import Network
+from edgewright.export.source.calibration import choose
 from edgewright.runtime import Bundle, load
 from edgewright.runtime.errors import CheckpointError, DataError, InputError
 from edgewright.runtime.verification import GOLDEN_INPUTS, GOLDEN_REFERENCE, read_golden, verify

@@ -9,8 +9,8 @@ import pytest
 from PIL import Image
 
 from edgewright.export import howto
+from edgewright.runtime.bundle.manifest import Bundle, Manifest
 from edgewright.runtime.errors import BundleError
-from edgewright.runtime.manifest import Bundle, Manifest
 
 
 @pytest.fixture

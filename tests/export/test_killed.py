@@ -166,12 +166,12 @@ def converting(child: subprocess.Popen[str], out: Path) -> bool:
 
 def tensorflow(child: subprocess.Popen[str], out: Path) -> bool:
     """The child has been started and imports TensorFlow."""
-    return member(child.pid, "edgewright.export.convert") is not None
+    return member(child.pid, "edgewright.export.work.convert") is not None
 
 
 def scoring(child: subprocess.Popen[str], out: Path) -> bool:
     """A worker has been started and runs test images."""
-    return member(child.pid, "edgewright.export.scoring") is not None
+    return member(child.pid, "edgewright.export.work.score") is not None
 
 
 @OLD_OR_NOT
@@ -191,9 +191,9 @@ def test_killed_while_a_child_is_at_work(
 @pytest.mark.parametrize(
     ("stage", "victim"),
     [
-        (tensorflow, "edgewright.export.convert"),
-        (converting, "edgewright.export.convert"),
-        (scoring, "edgewright.export.scoring"),
+        (tensorflow, "edgewright.export.work.convert"),
+        (converting, "edgewright.export.work.convert"),
+        (scoring, "edgewright.export.work.score"),
     ],
 )
 def test_a_child_that_is_killed_ends_the_export_with_a_clear_line(

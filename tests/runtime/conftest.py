@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from edgewright.runtime import jsonio
+from edgewright.runtime.bundle.manifest import MANIFEST, Manifest
 from edgewright.runtime.contract import ZERO_HASH, stamp
-from edgewright.runtime.manifest import MANIFEST, Manifest
+from edgewright.runtime.disk import jsonio
 
 Refused = Callable[..., str]
 Rewrite = Callable[..., Manifest]

@@ -19,9 +19,10 @@ from pathlib import Path
 
 import numpy as np
 
-from edgewright.runtime import backends, isolation, load
+from edgewright.runtime import backends, load
 from edgewright.runtime.contract import CONTRACT_KEY, ZERO_HASH, stamp
 from edgewright.runtime.errors import EdgewrightError
+from edgewright.runtime.trust import isolation
 
 EXTREMES = (0, 1, 2, 3, 4, 0x7F, 0x80, 0xFF, 0x7FFF, 0xFFFF, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF, 0xFFFFFFFE)
 

@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from edgewright.runtime import jsonio
 from edgewright.runtime.contract import (
     SCHEMA_VERSION,
     ZERO_HASH,
@@ -18,6 +17,7 @@ from edgewright.runtime.contract import (
     stamp,
     stamp_is_right,
 )
+from edgewright.runtime.disk import jsonio
 from edgewright.runtime.errors import BundleError, ModelFileError
 
 

@@ -14,8 +14,8 @@ from PIL import Image
 from edgewright.export.exporter import Result
 from edgewright.runtime import FailedImage, Predictor, load
 from edgewright.runtime.backends import Pixels
+from edgewright.runtime.bundle.manifest import Bundle
 from edgewright.runtime.errors import ImageError, InputError
-from edgewright.runtime.manifest import Bundle
 from edgewright.runtime.verification import GOLDEN_INPUTS, read_golden
 
 

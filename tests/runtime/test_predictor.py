@@ -16,14 +16,8 @@ from PIL import Image
 
 from edgewright.export.exporter import Result
 from edgewright.runtime import Predictor, load
-from edgewright.runtime.errors import (
-    BundleError,
-    ImageError,
-    InputError,
-    ModelFileError,
-    UnknownNameError,
-)
-from edgewright.runtime.manifest import Bundle
+from edgewright.runtime.bundle.manifest import Bundle
+from edgewright.runtime.errors import BundleError, ImageError, InputError, ModelFileError, UnknownNameError
 from edgewright.runtime.predictor import recommended
 from edgewright.runtime.verification import GOLDEN_INPUTS, read_golden
 

@@ -14,8 +14,8 @@ import pytest
 from numpy.typing import NDArray
 
 from edgewright.export.exporter import Result
+from edgewright.runtime.bundle.manifest import GOLDEN, Bundle, FileEntry, Manifest, VariantEntry
 from edgewright.runtime.errors import BundleError
-from edgewright.runtime.manifest import GOLDEN, Bundle, FileEntry, Manifest, VariantEntry
 from edgewright.runtime.verification import GOLDEN_INPUTS, GOLDEN_REFERENCE, read_golden, verify
 from edgewright.train.datasets import Dataset
 

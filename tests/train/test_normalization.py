@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from edgewright.runtime.disk.jsonio import parse
 from edgewright.runtime.errors import ExportError
-from edgewright.runtime.jsonio import parse
 from edgewright.train.checkpoint import scale
 from edgewright.train.normalization import Normalization
 

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from edgewright.runtime.disk.files import sha256_of
 from edgewright.runtime.errors import InputError
-from edgewright.runtime.files import sha256_of
 from edgewright.train.pretrained import Weights
 from edgewright.train.stack import import_keras
 

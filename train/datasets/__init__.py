@@ -21,8 +21,8 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from edgewright.runtime import files
 from edgewright.runtime.contract import InputContract
+from edgewright.runtime.disk import files
 from edgewright.runtime.errors import DataError, UnknownNameError
 from edgewright.train.datasets import folder, idx
 

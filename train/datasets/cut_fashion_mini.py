@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from edgewright.runtime.files import write_file
+from edgewright.runtime.disk.files import write_file
 from edgewright.train.datasets import Images, Labels
 
 SEED = 20170825  # the day Fashion-MNIST was published

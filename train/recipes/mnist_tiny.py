@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from edgewright.train import augment
 from edgewright.train.datasets import Images
+from edgewright.train.fitting import augment
+from edgewright.train.fitting.schedule import warm_cosine
 from edgewright.train.recipe import Recipe
-from edgewright.train.schedule import warm_cosine
 
 
 def build(keras: Any, shape: tuple[int, int, int], classes: int) -> Any:

@@ -7,7 +7,7 @@ from typing import Any
 
 from edgewright.benchmarks.report import advice
 from edgewright.benchmarks.report.facts import Report, Row, Subject, Task
-from edgewright.runtime import jsonio
+from edgewright.runtime.disk import jsonio
 from edgewright.runtime.errors import BundleError
 
 SCHEMA_VERSION = 1

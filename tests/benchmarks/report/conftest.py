@@ -20,8 +20,8 @@ from typing import Any
 
 import pytest
 
-from edgewright.benchmarks.measurement import Measurement
-from edgewright.runtime import jsonio
+from edgewright.benchmarks.record.measurement import Measurement
+from edgewright.runtime.disk import jsonio
 
 WriteBench = Callable[..., Path]
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from edgewright.benchmarks.report import measured
-from edgewright.benchmarks.stats import across
+from edgewright.benchmarks.record import measured
+from edgewright.benchmarks.record.stats import across
 from edgewright.runtime.errors import BundleError, EdgewrightError
 
 WriteBench = Callable[..., Path]

@@ -11,7 +11,7 @@ import pytest
 from edgewright.benchmarks.report import facts
 from edgewright.benchmarks.report.writers.html import write
 from edgewright.export.exporter import Result
-from edgewright.runtime.manifest import Bundle
+from edgewright.runtime.bundle.manifest import Bundle
 
 pytestmark = pytest.mark.slow
 WriteBench = Callable[..., Path]

@@ -10,9 +10,9 @@ from xml.etree import ElementTree
 
 import pytest
 
+from edgewright.benchmarks.record.stats import Estimate
 from edgewright.benchmarks.report import advice, facts, pareto
 from edgewright.benchmarks.report.facts import Report, Row
-from edgewright.benchmarks.stats import Estimate
 from edgewright.export.exporter import Result
 
 WriteBench = Callable[..., Path]

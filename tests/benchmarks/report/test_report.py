@@ -19,8 +19,8 @@ import pytest
 from PIL import Image
 
 from edgewright.benchmarks.report import facts
-from edgewright.runtime.evidence import read_evidence
-from edgewright.runtime.manifest import MANIFEST, Bundle, Manifest
+from edgewright.runtime.bundle.evidence import read_evidence
+from edgewright.runtime.bundle.manifest import MANIFEST, Bundle, Manifest
 
 Run = Callable[..., tuple[int, str, str]]
 WriteBench = Callable[..., Path]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from edgewright.benchmarks.measurement import Plan
+from edgewright.benchmarks.record.measurement import Plan
 from edgewright.benchmarks.targets import ethos_u
 from edgewright.benchmarks.targets.ethos_u import NPUS, TARGET, parse
 from edgewright.export.exporter import Result

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from edgewright.benchmarks.measurement import Measurement, Plan
+from edgewright.benchmarks.record.measurement import Measurement, Plan
 from edgewright.benchmarks.targets.local import TARGET
 from edgewright.export.exporter import Result
 from edgewright.runtime import Bundle

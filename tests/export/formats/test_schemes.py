@@ -13,8 +13,8 @@ import pytest
 from numpy.typing import NDArray
 
 from edgewright.export import variants
-from edgewright.export.model import Edge
-from edgewright.export.network import Network
+from edgewright.export.network.model import Edge
+from edgewright.export.network.network import Network
 from edgewright.runtime import backends, load
 from edgewright.runtime.errors import InputError
 from edgewright.train import recipe
@@ -157,8 +157,8 @@ import hashlib
 from pathlib import Path
 import numpy as np
 from edgewright.export import formats, variants
-from edgewright.export.model import Model
-from edgewright.export.network import Network
+from edgewright.export.network.model import Model
+from edgewright.export.network.network import Network
 from edgewright.runtime.contract import ModelContract
 from edgewright.train.checkpoint import Checkpoint
 from edgewright.train.normalization import Normalization

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from edgewright.runtime import plugins
-from edgewright.runtime.manifest import Bundle
+from edgewright.runtime.bundle.manifest import Bundle
 
 Run = Callable[..., tuple[int, str, str]]
 Refused = Callable[..., str]

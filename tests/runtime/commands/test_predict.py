@@ -299,7 +299,7 @@ def test_a_cold_start_imports_nothing_that_it_does_not_need(
     code = """
 from edgewright.runtime.cli import main
 main(sys.argv[1:])
-print(sorted({"_hashlib", "tempfile", "rich", "concurrent.futures", "edgewright.runtime.manifest",
+print(sorted({"_hashlib", "tempfile", "rich", "concurrent.futures", "edgewright.runtime.bundle.manifest",
     "PIL.ImageOps"} & set(sys.modules)))
 """
     small = bundle / "tflite-int8.tflite"

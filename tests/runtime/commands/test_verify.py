@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from edgewright.runtime.bundle.manifest import EVIDENCE, GOLDEN, MANIFEST, Bundle, FileEntry, Manifest
 from edgewright.runtime.contract import ZERO_HASH, stamp
-from edgewright.runtime.manifest import EVIDENCE, GOLDEN, MANIFEST, Bundle, FileEntry, Manifest
 from edgewright.runtime.verification import read_golden
 
 Run = Callable[..., tuple[int, str, str]]

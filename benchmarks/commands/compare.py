@@ -1,0 +1,57 @@
+"""`edgewright compare`: is B slower than A, here?"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+from pathlib import Path
+
+from edgewright.runtime import console
+
+HELP = "say whether one model file is slower than another, with a proof"
+_WHAT = "BUNDLE:VARIANT, a bundle folder (its recommended variant), or a model file"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("a", metavar="A", help=_WHAT)
+    parser.add_argument("b", metavar="B", help="what is compared with it, the same")
+    parser.add_argument(
+        "--threads", type=int, default=1, help="threads of the interpreter (default: %(default)s)"
+    )
+    parser.add_argument("--out", type=Path, metavar="FILE.json", help="write raw figures too")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    from edgewright.benchmarks.compare import comparison as compare
+    from edgewright.benchmarks.measure import environment
+    from edgewright.runtime.contract import SCHEMA_VERSION
+    from edgewright.runtime.disk import files, jsonio
+    from edgewright.runtime.errors import InputError
+
+    if not 1 <= arguments.threads <= 1024:
+        raise InputError(f"expected 1 to 1024 threads, got {arguments.threads}")
+    if arguments.out is not None and arguments.out.is_dir():
+        raise InputError(f"expected --out to be a file, got the folder {arguments.out}")
+    a, b = compare.side(arguments.a), compare.side(arguments.b)
+    plan = compare.Plan(threads=arguments.threads)
+    surroundings = environment.describe()
+    with console.progress("comparing", total=plan.pairs) as bar:
+        found = compare.compare(a, b, plan, done=bar.advance)
+    console.say(f"A {a.name}: {found.a_ns / 1e6:.4g} ms")
+    console.say(f"B {b.name}: {found.b_ns / 1e6:.4g} ms")
+    for note in found.notes:
+        console.say(f"warning: {note}")
+    console.say(f"{found.verdict()}, {compare.CONFIDENCE:.0%} interval of {plan.pairs} pairs of processes")
+    if arguments.out is not None:
+        record = {
+            "schema_version": SCHEMA_VERSION,
+            "a": a.name,
+            "b": b.name,
+            "plan": dataclasses.asdict(plan),
+            "environment": surroundings,
+            "verdict": found.verdict(),
+            **dataclasses.asdict(found),
+        }
+        files.write_file(arguments.out, jsonio.dump(record))
+        console.say(f"wrote {arguments.out}")
+    return 0

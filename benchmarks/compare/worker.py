@@ -1,0 +1,110 @@
+"""A process of `edgewright compare`: opens one file, and runs a block whenever it is asked to.
+
+    python -m edgewright.benchmarks.compare.worker JOB      (JOB is JSON; see `comparison.py`)
+
+Answers a line of JSON to each line: `warm` when its runs are steady, `block` with the median nanoseconds
+of a block's runs, `notes` with what disturbed. Ends with standard input.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import json
+import os
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from edgewright.benchmarks.measure import sampling
+from edgewright.runtime import console
+from edgewright.runtime.errors import EdgewrightError
+
+_FEWEST = 5  # runs in a block
+
+
+def main(job: dict[str, Any]) -> None:
+    run, pixels, disturbed = _open(job)
+    if job["core"] is not None:  # from now on: opening is faster on all cores
+        with contextlib.suppress(OSError):  # then the system chooses
+            os.sched_setaffinity(0, {job["core"]})
+    if job["slow_down"] is not None:
+        run = _slowed(run, job["slow_down"])
+    calls, turns = 1, itertools.cycle(pixels)
+    with sampling.Watch() as watch:
+        for question in map(str.strip, sys.stdin):
+            if question == "warm":
+                warm = sampling.warm_up(run, pixels, job["warmup_seconds"])
+                calls = sampling.calls_per_sample(
+                    statistics.median(warm.samples_ns), sampling.clock_step_ns()
+                )
+                disturbed += [warm.note()] if warm.note() else []
+                _answer(True)
+            elif question == "block":
+                runs = sampling.until([None], _FEWEST, job["block_seconds"], float("inf"))
+                _answer(statistics.median(_block(run, turns, calls, runs)))
+            else:
+                _answer(disturbed + watch.until_now())
+
+
+def _open(job: dict[str, Any]) -> tuple[Callable[[Any], object], list[Any], list[str]]:
+    """What runs an image, the images, and what is to be said of them."""
+    import numpy as np
+
+    from edgewright.runtime import backends, trust
+    from edgewright.runtime.bundle.manifest import Bundle
+    from edgewright.runtime.verification import GOLDEN_INPUTS, read_golden
+
+    path = Path(job["path"])
+    backend = backends.for_path(path)
+    file = backend.read(path)
+    trust.ensure(backend, file)
+    session = backend.open(file, job["threads"])  # with or without a contract: no score is read
+    if job["bundle"] is not None:
+        images = read_golden(Bundle.open(Path(job["bundle"])))[GOLDEN_INPUTS]
+        return session.run, [image[None].copy() for image in images], []
+    batch, *shape = session.input.shape
+    noise = np.random.default_rng(0).integers(0, 256, (16, max(batch, 1), *shape), np.uint8)
+    return session.run, list(noise), ["a lone file has no images: it ran on noise"]
+
+
+def _slowed(run: Callable[[Any], object], share: float) -> Callable[[Any], object]:
+    """`run`, and a wait after it as long as that share of it."""
+    clock = time.perf_counter_ns
+
+    def slowed(pixels: Any) -> None:
+        start = clock()
+        run(pixels)
+        taken = clock() - start
+        end = clock() + taken * share  # from now: what was done since the run is no part of the wait
+        while clock() < end:
+            pass
+
+    return slowed
+
+
+def _block(run: Callable[[Any], object], turns: Any, calls: int, runs: Any) -> list[float]:
+    clock, taken = time.perf_counter_ns, []
+    for _ in runs:
+        chosen = [next(turns) for _ in range(calls)]
+        start = clock()
+        for pixels in chosen:
+            run(pixels)
+        taken.append((clock() - start) / calls)
+    return taken
+
+
+def _answer(value: Any) -> None:
+    sys.stdout.write(json.dumps(value) + "\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    try:
+        main(json.loads(sys.argv[1]))
+    except EdgewrightError as failure:
+        console.complain(str(failure))
+        sys.exit(1)

@@ -1,0 +1,1 @@
+"""The project's own experiments and published results. No part of an installation."""

@@ -1,0 +1,147 @@
+"""Shows that `edgewright compare` says what is so: with simulated noise, and with one real model.
+
+    python -m edgewright.benchmarks.figures.comparisons BUNDLE:VARIANT --out DIR [--comparisons 40]
+
+Of A against itself it has to find no difference 95 times in 100, of A against itself with a true
+slow-down of 5 % that B is slower 90 times in 100. The slow-down is a wait after each run for 5 % of the
+time it took. Takes ten minutes on a machine that does nothing else; after `--minutes` it writes what it has.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgewright.benchmarks.compare import comparison as compare
+from edgewright.benchmarks.figures import publish, script
+from edgewright.benchmarks.measure import environment
+from edgewright.benchmarks.record.stats import percentile
+from edgewright.runtime import console
+
+SLOW_DOWN = 0.05
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Noise:
+    """What a simulated machine does to the logarithm of a block's time; more than real ones were seen to do.
+
+    `layout` is the standard deviation between processes, `drift` that of a step of a random walk from
+    block to block, `jitter` that between blocks; with a chance of `busy` a turn begins or ends a spell
+    in which the blocks of one side or the other are hit, log-normally, by `hit`.
+    """
+
+    layout: float
+    drift: float
+    jitter: float
+    busy: float = 0.0
+    hit: float = 0.0
+
+
+MACHINES = {
+    "quiet": Noise(layout=0.008, drift=0.0005, jitter=0.005),
+    "shared": Noise(layout=0.015, drift=0.01, jitter=0.03, busy=0.1, hit=0.2),
+    "drifting": Noise(layout=0.02, drift=0.05, jitter=0.02),
+}
+
+
+def simulate(
+    noise: Noise, slow_down: float, plan: compare.Plan, random: np.random.Generator
+) -> NDArray[np.float64]:
+    """Medians of blocks as `compare.summarise` takes them, `(pairs, turns, 2)` in nanoseconds."""
+    shape = (plan.pairs, plan.turns, 2)
+    logs = random.normal(0, noise.jitter, shape) + random.normal(0, noise.layout, (plan.pairs, 1, 2))
+    walk = np.cumsum(random.normal(0, noise.drift, (plan.pairs, plan.turns * 2)), axis=1).reshape(shape)
+    swapped = random.random((plan.pairs, plan.turns, 1)) < 0.5  # lots for who is first
+    logs += np.where(swapped, walk[..., ::-1], walk)
+    spells = np.cumsum(random.random(shape[:2]) < noise.busy, axis=1) % 2 == 1
+    hits = np.abs(random.normal(0, noise.hit, shape)) * (random.random(shape) < 0.5)
+    logs += np.where(spells[..., None], hits, 0.0)
+    logs[..., 1] += np.log1p(slow_down)
+    return np.asarray(1e5 * np.exp(logs))
+
+
+def simulated(machine: str, slow_down: float, count: int) -> float:
+    """The share of `count` simulated comparisons that find a difference; seeded."""
+    random, plan = np.random.default_rng(0), compare.Plan()
+    found = (compare.summarise(simulate(MACHINES[machine], slow_down, plan, random)) for _ in range(count))
+    return sum(_slower(one) if slow_down else one.differs for one in found) / count
+
+
+def measured(
+    model: compare.Side, count: int, minutes: float
+) -> tuple[list[compare.Comparison], list[compare.Comparison]]:
+    """So many comparisons of A with itself, and with itself slowed down, by turns; fewer if time is up."""
+    same, slower = (dataclasses.replace(model, slow_down=share) for share in (0.0, SLOW_DOWN))
+    plan, end = compare.Plan(), time.monotonic() + 60 * minutes
+    found: tuple[list[compare.Comparison], list[compare.Comparison]] = ([], [])
+    for seed in range(count):
+        for b, results in ((same, found[0]), (slower, found[1])):
+            results.append(compare.compare(same, b, plan, seed=seed))
+            console.say(f"{seed + 1} of {count}: {'A/B' if b is slower else 'A/A'} {results[-1].verdict()}")
+        if time.monotonic() > end:
+            console.say(f"stopped after {minutes} minutes")
+            break
+    return found
+
+
+def _slower(one: compare.Comparison) -> bool:
+    return one.ratio.low > 1
+
+
+def _row(machine: str, slow_down: float, count: int, detected: float, **more: Any) -> Mapping[str, Any]:
+    return {
+        "machine": machine,
+        "slow_down": slow_down,
+        "comparisons": count,
+        "found": round(detected * count),
+        **more,
+    }
+
+
+def rows(model: compare.Side, count: int, minutes: float, simulations: int) -> list[Mapping[str, Any]]:
+    """A row for each machine, simulated or this one, without and with the slow-down."""
+    made = [
+        _row(f"simulated, {machine}", share, simulations, simulated(machine, share, simulations))
+        for machine in MACHINES
+        for share in (0.0, SLOW_DOWN)
+    ]
+    for share, results in zip((0.0, SLOW_DOWN), measured(model, count, minutes), strict=True):
+        hits = [_slower(one) if share else one.differs for one in results]
+        ratios = percentile([one.ratio.value for one in results], 50)
+        made.append(
+            _row(
+                f"this one, {model.name}",
+                share,
+                len(hits),
+                float(np.mean(hits)),
+                ratio=round(ratios.value, 4),
+                ratio_low=round(min(one.ratio.value for one in results), 4),
+                ratio_high=round(max(one.ratio.value for one in results), 4),
+            )
+        )
+    return made
+
+
+def main(words: list[str]) -> int:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("model")
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--comparisons", type=int, default=40)
+    parser.add_argument("--minutes", type=float, default=12)
+    parser.add_argument("--simulations", type=int, default=10_000)
+    given = parser.parse_args(words)
+    surroundings = environment.describe()
+    found = rows(compare.side(given.model), given.comparisons, given.minutes, given.simulations)
+    publish.write(given.out / "compare.json", surroundings, found)
+    return 0
+
+
+if __name__ == "__main__":
+    script.run(main)

@@ -1,0 +1,113 @@
+"""How much longer a whole export takes than what cannot be saved: converting and pure inference.
+
+    python -m edgewright.benchmarks.figures.proof CHECKPOINT --data mnist --out benchmarks/figures/results
+
+An export of the default variants is timed three ways in turn, from an empty cache: judged on all test
+images, on almost none (that is conversion, with the start of its process and of TensorFlow), and the
+variants' inference alone, image by image through the runtime on one thread. The limit is 1.5 times
+conversion plus inference divided by the cores.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+
+from edgewright.benchmarks.figures import publish, script
+from edgewright.benchmarks.measure import environment
+from edgewright.runtime import backends, console
+from edgewright.runtime.bundle.manifest import Bundle
+from edgewright.runtime.disk import jsonio
+from edgewright.runtime.errors import CheckpointError, ExportError
+
+ROUNDS, LIMIT, FEW = 3, 1.5, 16
+
+
+def export(model: Path, calibration: Path, test: Path, range_: str, out: Path) -> float:
+    """Seconds of an export in a process of its own with an empty cache; writes a bundle to `out`."""
+    command = [sys.executable, "-P", "-m", "edgewright.runtime", "export", str(model), "--out", str(out)]
+    command += ["--calibration", str(calibration), "--test", str(test), f"--input-range={range_}"]
+    with tempfile.TemporaryDirectory() as cache:
+        start = time.perf_counter()
+        done = subprocess.run(
+            command, env=os.environ | {"EDGEWRIGHT_CACHE": cache}, capture_output=True, encoding="utf-8"
+        )
+        seconds = time.perf_counter() - start
+    if done.returncode and "not proven" not in done.stderr:
+        raise ExportError(f"the export failed: {(done.stderr.splitlines() or ['no message'])[-1]}")
+    return seconds
+
+
+def inference(bundle: Path, images: backends.Pixels) -> float:
+    """Seconds that the bundle's files need for `images`, one at a time, on one thread, loading left out."""
+    seconds = 0.0
+    opened = Bundle.open(bundle)
+    for variant in opened.manifest.variants:
+        path = opened.path(variant.file)
+        backend = backends.for_path(path)
+        session = backend.open(backend.read(path), threads=1)
+        session.run(images[:1])
+        start = time.perf_counter()
+        for i in range(len(images)):
+            session.run(images[i : i + 1])
+        seconds += time.perf_counter() - start
+    return seconds
+
+
+def main(words: list[str]) -> int:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("checkpoint", type=Path)
+    parser.add_argument("--data", type=Path, required=True, help="the checkpoint's data set as .npz")
+    parser.add_argument("--out", type=Path, required=True)
+    arguments = parser.parse_args(words)
+    found = jsonio.read(arguments.checkpoint / "checkpoint.json", CheckpointError)
+    low, high = found.array("input_range")
+    model, range_ = arguments.checkpoint / "model.keras", f"{low:g}..{high:g}"
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    with np.load(arguments.data, allow_pickle=False) as data:
+        arrays = {name: data[name] for name in ("x_train", "y_train", "x_test", "y_test")}
+    totals, conversions, inferences = [], [], []
+    with tempfile.TemporaryDirectory() as folder:
+        scratch = Path(folder)
+        np.savez(scratch / "calibration.npz", x=arrays["x_train"][:2000], y=arrays["y_train"][:2000])
+        for name, count in (("all", len(arrays["x_test"])), ("few", FEW)):
+            np.savez(scratch / f"{name}.npz", x=arrays["x_test"][:count], y=arrays["y_test"][:count])
+        images = arrays["x_test"].reshape(len(arrays["x_test"]), *arrays["x_test"].shape[1:3], -1)
+        for turn in range(ROUNDS):
+            out = scratch / f"bundle-{turn}"
+            totals.append(export(model, scratch / "calibration.npz", scratch / "all.npz", range_, out))
+            conversions.append(
+                export(model, scratch / "calibration.npz", scratch / "few.npz", range_, scratch / "none")
+            )
+            inferences.append(inference(out, images))
+            console.say(f"{totals[-1]:.1f} s, {conversions[-1]:.1f} s, {inferences[-1]:.1f} s")
+    ratios = [
+        total / (conversion + run / cores)
+        for total, conversion, run in zip(totals, conversions, inferences, strict=True)
+    ]
+    row = {
+        "recipe": found.text("recipe"),
+        "images": len(images),
+        "cores": cores,
+        "export_seconds": round(statistics.median(totals), 2),
+        "conversion_seconds": round(statistics.median(conversions), 2),
+        "inference_seconds": round(statistics.median(inferences), 2),
+        "ratio": round(statistics.median(ratios), 3),
+        "ratio_low": round(min(ratios), 3),
+        "ratio_high": round(max(ratios), 3),
+        "limit": LIMIT,
+    }
+    publish.write(arguments.out / "proof.json", environment.describe(), [row])
+    return 0
+
+
+if __name__ == "__main__":
+    script.run(main)

@@ -1,0 +1,1 @@
+"""How one variant is measured: sampling, circumstances, cost."""

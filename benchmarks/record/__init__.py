@@ -1,0 +1,1 @@
+"""A measurement and what is derived of it: the only reader of what bench writes."""

@@ -1,0 +1,200 @@
+"""From raw samples to the figures that are shown, published and held against limits, in one place."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from edgewright.benchmarks.record import stats
+from edgewright.benchmarks.record.measurement import Measurement
+from edgewright.benchmarks.record.stats import Estimate
+from edgewright.runtime.contract import check_schema
+from edgewright.runtime.disk import jsonio
+from edgewright.runtime.errors import BundleError
+
+Key: TypeAlias = tuple[str, str, int]  # variant, target, threads
+
+# metric: stage and percentile
+TIMES = {
+    "load": ("load", 50),
+    "first_run": ("first_run", 50),
+    "p50": ("warm_run", 50),
+    "p90": ("warm_run", 90),
+    "p99": ("warm_run", 99),
+    "decode": ("decode", 50),
+    "preprocess": ("preprocess", 50),
+    "invoke": ("invoke", 50),
+    "postprocess": ("postprocess", 50),
+    "jpeg_to_label": ("jpeg_to_label", 50),
+    "png_to_label": ("png_to_label", 50),
+}
+COUNTS = ("instructions", "cycles")  # what the names of counts that stand for speed end in
+
+
+@dataclass(frozen=True, kw_only=True)
+class Figure:
+    """A metric with its 95 % interval, in `unit`."""
+
+    estimate: Estimate
+    unit: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Model:
+    """What a variant's file says: its bytes, and the multiply-accumulates of a run, None if unknown."""
+
+    bytes: int
+    macs: int | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Record:
+    """What `edgewright bench` writes: raw measurements with their circumstances.
+
+    `models` is by variant; `peaks` multiply-accumulates a second of this machine by arithmetic
+    (`float32`, `int8`), by number of threads; `profiles` nanoseconds by operator, by variant.
+    """
+
+    bundle: str
+    environment: Mapping[str, Any]
+    measurements: Sequence[Measurement]
+    models: Mapping[str, Model]
+    peaks: Mapping[int, Mapping[str, float]]
+    profiles: Mapping[str, Mapping[str, float]] = dataclasses.field(default_factory=dict)
+
+    def by_key(self) -> dict[Key, list[Measurement]]:
+        """The measurements of each variant, target and number of threads."""
+        found: dict[Key, list[Measurement]] = {}
+        for m in self.measurements:
+            found.setdefault((m.variant, m.target, m.threads), []).append(m)
+        return found
+
+    def figures(self, key: Key) -> dict[str, Figure]:
+        """Every metric that can be told of one variant, by name."""
+        found = derive(self.by_key()[key])
+        model = self.models.get(key[0])
+        if model is not None:
+            found["bytes"] = _exactly(model.bytes, "bytes")
+            if model.macs is not None:
+                found["macs"] = _exactly(model.macs, "MAC")
+        peak = self.peaks.get(key[2], {}).get(arithmetic(key[0]))
+        if peak and model is not None and model.macs and "p50" in found:
+            p50 = found["p50"].estimate
+            share = [100 * model.macs / (ms / 1000 * peak) for ms in (p50.value, p50.high, p50.low)]
+            found["peak_share"] = Figure(
+                estimate=Estimate(value=share[0], low=share[1], high=share[2]), unit="%"
+            )
+        return found
+
+
+def read(path: Path) -> Record:
+    """Read what `edgewright bench` wrote.
+
+    Raises:
+        BundleError: no such file, not one of bench's, or a broken one.
+    """
+    obj = jsonio.read(path, BundleError)
+    check_schema(obj, BundleError)
+    environment = obj.object("environment")
+    for key in ("cpu", "machine"):
+        environment.text(key)
+    models = obj.object("models") if obj.has("models") else None
+    peaks = obj.object("peaks") if obj.has("peaks") else None
+    if peaks and not all(threads.isdecimal() for threads in peaks.data):
+        raise obj.fail("peaks", "figures by number of threads")
+    return Record(
+        bundle=obj.text("bundle"),
+        environment=environment.data,
+        measurements=[_measurement(entry) for entry in obj.objects("measurements")],
+        models={name: _model(models.object(name)) for name in models.data} if models else {},
+        peaks={int(threads): _rates(peaks.object(threads)) for threads in peaks.data} if peaks else {},
+    )
+
+
+def derive(measured: Sequence[Measurement]) -> dict[str, Figure]:
+    """The metrics of one variant, measured in one or more processes; times in milliseconds."""
+    found: dict[str, Figure] = {}
+    for metric, (stage, percent) in TIMES.items():
+        processes = [m.samples_ns[stage] for m in measured if m.samples_ns.get(stage)]
+        if processes:
+            e = stats.across(processes, percent)
+            found[metric] = Figure(
+                estimate=Estimate(value=e.value / 1e6, low=e.low / 1e6, high=e.high / 1e6), unit="ms"
+            )
+    for name in dict.fromkeys(name for m in measured for name in m.counts):
+        counted = [m.counts[name] for m in measured if m.counts.get(name)]
+        if counted:  # one process is enough where each gives the same
+            estimate = stats.across(counted, 50) if len(counted) > 1 else stats.percentile(counted[0], 50)
+            found[name] = Figure(estimate=estimate, unit=_unit(name))
+    peaks = [m.peak_rss_bytes / 2**20 for m in measured if m.peak_rss_bytes]
+    if peaks:
+        estimate = Estimate(value=max(peaks), low=min(peaks), high=max(peaks))
+        found["peak_rss"] = Figure(estimate=estimate, unit="MiB")
+    return found
+
+
+def speeds(measured: Sequence[Measurement]) -> dict[str, list[float]]:
+    """What stands for a variant's speed, by metric: the median run of each process, in nanoseconds.
+
+    Where no time was taken: every count of instructions or cycles, its samples.
+    """
+    processes = [m.samples_ns["warm_run"] for m in measured if m.samples_ns.get("warm_run")]
+    if processes:
+        return {"p50": stats.each(processes, 50)}
+    names = dict.fromkeys(name for m in measured for name in m.counts if name.endswith(COUNTS))
+    return {name: [value for m in measured for value in m.counts.get(name, ())] for name in names}
+
+
+def arithmetic(variant: str) -> str:
+    """What a variant mostly computes with: `int8` or `float32`."""
+    scheme = variant.rpartition("+")[2].partition("-")[2]  # passes+format-scheme
+    return "int8" if scheme.startswith(("int8", "dynamic-int8", "int16x8")) else "float32"
+
+
+def _exactly(value: float, unit: str) -> Figure:
+    return Figure(estimate=Estimate(value=value, low=value, high=value), unit=unit)
+
+
+def _unit(count: str) -> str:
+    if count.endswith("_per_second"):
+        return "1/s"
+    for ending in ("bytes", "instructions", "cycles", "ms"):
+        if count.endswith(ending):
+            return ending
+    return ""
+
+
+def _model(obj: jsonio.JsonObject) -> Model:
+    return Model(bytes=obj.integer("bytes"), macs=obj.integer("macs") if obj.has("macs") else None)
+
+
+def _rates(obj: jsonio.JsonObject) -> dict[str, float]:
+    return {arithmetic: obj.number(arithmetic) for arithmetic in obj.data}
+
+
+def _measurement(obj: jsonio.JsonObject) -> Measurement:
+    samples, counts = obj.object("samples_ns"), obj.object("counts") if obj.has("counts") else None
+    return Measurement(
+        variant=obj.text("variant"),
+        target=obj.text("target"),
+        threads=obj.integer("threads", 1),
+        kernels=obj.text("kernels"),
+        samples_ns={stage: list(samples.integers(stage)) for stage in samples.data},
+        peak_rss_bytes=obj.integer("peak_rss_bytes"),
+        base_rss_bytes=obj.integer("base_rss_bytes"),
+        environment=obj.object("environment").data,
+        counts={name: _numbers(counts, name) for name in counts.data} if counts else {},
+        notes=list(obj.texts("notes")) if obj.has("notes") else [],
+        calls_per_sample=obj.integer("calls_per_sample", 1) if obj.has("calls_per_sample") else 1,
+        queries=obj.integer("queries") if obj.has("queries") else 0,
+    )
+
+
+def _numbers(obj: jsonio.JsonObject, key: str) -> list[float]:
+    values = obj.data[key]
+    if not isinstance(values, list) or not all(type(value) in (int, float) for value in values):
+        raise obj.fail(key, "a list of numbers")
+    return [float(value) for value in values]

@@ -1,0 +1,154 @@
+"""What `edgewright bench` prints of a record."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from edgewright.benchmarks.record.measurement import Plan
+from edgewright.benchmarks.record.notes import gather
+from edgewright.benchmarks.record.record import TIMES, Figure, Key, Record
+from edgewright.runtime import console
+
+_RATE = "inferences_per_second"
+# heading: metric
+_WAY = {
+    "decode": "decode",
+    "preprocess": "preprocess",
+    "invoke": "invoke",
+    "postprocess": "postprocess",
+    "JPEG to label": "jpeg_to_label",
+    "PNG to label": "png_to_label",
+}
+_ELSEWHERE = {*TIMES, "peak_rss", "bytes", "macs", "peak_share", _RATE}
+
+
+def show(record: Record, plans: Sequence[Plan]) -> None:
+    """Tables of what was measured: times where there are any, the way from a picture, and counts."""
+    every = {key: record.figures(key) for key in record.by_key()}
+    timed = {key: found for key, found in every.items() if "p50" in found}
+    if timed:
+        _times(record, timed, plans[0])
+        if any("decode" in found for found in timed.values()):
+            rows = [
+                (*_name(key), *(_value(found, metric) for metric in _WAY.values()))
+                for key, found in timed.items()
+            ]
+            console.table(
+                f"From picture to label in ms, median; pictures of {plans[0].picture_pixels} pixels",
+                ("variant", "threads", *_WAY),
+                rows,
+                left=2,
+            )
+    for target in dict.fromkeys(key[1] for key in every):
+        _counts({key: found for key, found in every.items() if key[1] == target})
+
+
+def _counts(every: Mapping[Key, Mapping[str, Figure]]) -> None:
+    """What one target counted: a row a count, a column a variant."""
+    names = [name for name in dict.fromkeys(n for f in every.values() for n in f) if name not in _ELSEWHERE]
+    if names:
+        rows = [(name, *(_counted(found, name) for found in every.values())) for name in (*names, "macs")]
+        columns = ("count", *(key[0] for key in every))
+        console.table(f"Counted, target {next(iter(every))[1]}", columns, rows)
+
+
+def _times(record: Record, timed: Mapping[Key, Mapping[str, Figure]], plan: Plan) -> None:
+    measured = record.by_key()
+    columns = (
+        "variant",
+        "threads",
+        "load",
+        "first run",
+        "p50",
+        "p50, 95 % interval",
+        "p90",
+        "p99",
+        "runs/s",
+        "MACs",
+        "of peak",
+        "peak RSS MiB",
+        "kernels",
+    )
+    rows = []
+    for key, found in timed.items():
+        p50 = found["p50"].estimate
+        share = f"{found['peak_share'].estimate.value:.2g} %" if "peak_share" in found else "-"
+        rows.append(
+            (
+                *_name(key),
+                _value(found, "load"),
+                _value(found, "first_run"),
+                _value(found, "p50"),
+                f"{p50.low:.4g} to {p50.high:.4g}",
+                _value(found, "p90"),
+                _value(found, "p99"),
+                f"{found[_RATE].estimate.value:,.0f}" if _RATE in found else "-",
+                _counted(found, "macs"),
+                share,
+                f"{found['peak_rss'].estimate.value:.1f}" if "peak_rss" in found else "-",
+                measured[key][0].kernels,
+            )
+        )
+    first = next(iter(timed))
+    cpu = measured[first][0].environment.get("cpu", "unknown")
+    console.table(
+        f"Latency in ms, batch 1, target {first[1]}: {cpu}; {plan.processes} processes each, "
+        f"{plan.seconds * plan.processes:g} s and {plan.runs * plan.processes} runs at least",
+        columns,
+        rows,
+        left=2,
+    )
+    for threads, rates in record.peaks.items():
+        if rates:
+            peak = ", ".join(f"{arithmetic} {rate / 1e9:,.0f}" for arithmetic, rate in rates.items())
+            console.say(f"peak of a matrix product, threads {threads}, in 1e9 MAC/s: {peak}")
+
+
+def show_profiles(profiles: Mapping[str, Mapping[str, float] | None]) -> None:
+    """A line a variant: its operators by the time they take."""
+    for name, spent in profiles.items():
+        if spent is None:
+            console.say(f"operators of {name}: its interpreter's Python API does not tell their times")
+            continue
+        total = sum(spent.values()) or 1.0
+        parts = ", ".join(f"{operator} {ns / total:.0%}" for operator, ns in spent.items())
+        console.say(f"operators of {name}: {parts} of {total / 1e6:.4g} ms, traced")
+
+
+def warnings(record: Record) -> list[str]:
+    """What disturbed, a line a cause, with the variants that it came up in."""
+    causes: dict[str, list[str]] = {}
+    variants: dict[str, dict[str, None]] = {}
+    for m in record.measurements:
+        for note in m.notes:
+            cause = note.partition(":")[0]
+            causes.setdefault(cause, []).append(note)
+            variants.setdefault(cause, {})[m.variant] = None
+    lines = []
+    every = {m.variant for m in record.measurements}
+    for cause, notes in causes.items():
+        where = "" if len(variants[cause]) == len(every) else f" in {', '.join(variants[cause])}"
+        lines.append(f"{gather(notes)[0]}{where}")
+    loads = [
+        m.environment["load_1min"] for m in record.measurements if m.environment.get("load_1min") is not None
+    ]
+    cores = record.environment.get("cores") or 1
+    if loads and max(loads) > cores:
+        lines.append(
+            f"the machine was busy: load up to {max(loads):.1f} on {cores} cores; "
+            "measure again when it is idle"
+        )
+    return lines
+
+
+def _name(key: Key) -> tuple[str, str]:
+    return key[0], str(key[2])
+
+
+def _value(found: Mapping[str, Figure], metric: str) -> str:
+    return f"{found[metric].estimate.value:.4g}" if metric in found else "-"
+
+
+def _counted(found: Mapping[str, Figure], metric: str) -> str:
+    value = found[metric].estimate.value if metric in found else None
+    return "-" if value is None else f"{value:,.0f}" if value == round(value) else f"{value:,.6g}"

@@ -1,0 +1,131 @@
+"""Two arm64 processors under QEMU's user mode: right answers and instructions, and no time at all."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edgewright.benchmarks.measure import environment, images
+from edgewright.benchmarks.record.measurement import Measurement, Plan
+from edgewright.benchmarks.targets.arm64 import machine
+from edgewright.benchmarks.targets.arm64.inference import Inference, infer
+from edgewright.benchmarks.targets.arm64.processors import PROCESSORS
+from edgewright.runtime.backends import Pixels, Scores
+from edgewright.runtime.bundle.manifest import Bundle, VariantEntry
+from edgewright.runtime.errors import InputError
+from edgewright.runtime.predictor import load
+from edgewright.runtime.verification import judge, read_golden
+
+
+class Arm64:
+    """Counts, each with the processor's name in front (`a53_instructions`):
+
+    `instructions`: of one inference of raw pixels through the runtime, one thread, a sample a golden image.
+    `golden_max_abs_error`: largest difference of any score from the exporting host's.
+    `ops_outside_xnnpack`: operators of a .tflite that XNNPACK did not take.
+    `accuracy`, `same_class_as_host`: shares of the test images, where there are any.
+    """
+
+    summary = (
+        "aarch64 interpreters under QEMU as Cortex-A53 and Cortex-A76: answers as on a device and "
+        "instructions per inference, which repeat; no cycles, milliseconds or memory: caches and pipelines "
+        "are not emulated"
+    )
+    repeats = False
+
+    def missing(self) -> str:
+        return machine.missing()
+
+    def check(self, bundle: Bundle, variant: str, plan: Plan) -> None:
+        if plan.threads != 1:
+            raise InputError(
+                f"expected 1 thread for target arm64, got {plan.threads}: it counts what one thread does"
+            )
+        if plan.images is not None:
+            images.read(Path(plan.images), bundle.manifest)
+
+    def run(self, bundle: Bundle, variant: str, plan: Plan) -> Measurement:
+        entry = bundle.variant(variant)
+        bundle.path(entry.file)
+        golden = read_golden(bundle)[variant]
+        emulated = machine.ready()
+        pixels = classes = None
+        if plan.images is not None:
+            pixels, classes = images.read(Path(plan.images), bundle.manifest)
+        with ThreadPoolExecutor(len(PROCESSORS)) as pool:
+            one = partial(infer, emulated, bundle=bundle, variant=variant, images=pixels)
+            found = dict(zip((p.name for p in PROCESSORS), pool.map(one, PROCESSORS), strict=True))
+        counts: dict[str, list[float]] = {}
+        notes = []
+        for processor, (name, inference) in zip(PROCESSORS, found.items(), strict=True):
+            if inference.instructions:
+                counts[f"{name}_instructions"] = [float(count) for count in inference.instructions]
+            verdict = judge(entry, inference.kernels, inference.golden, golden)
+            counts[f"{name}_golden_max_abs_error"] = [verdict.max_abs_error]
+            if verdict.reason:
+                notes.append(
+                    f"{variant} does not give what was recorded on {processor.title}: {verdict.reason}"
+                )
+            if inference.outside is not None:
+                counts[f"{name}_ops_outside_xnnpack"] = [float(len(inference.outside))]
+            if inference.kernels == "builtin":
+                notes.append(f"{variant} ran without XNNPACK, on plain kernels, on {processor.title}")
+        if not emulated.about["counts"]:
+            notes.append(
+                f"QEMU {emulated.about['qemu']} takes no plugins, so no instructions were counted; "
+                "Debian 12's does"
+            )
+        if pixels is not None:
+            host = _on_this_machine(bundle, entry, pixels)
+            for name, inference in found.items():
+                best = np.argmax(inference.images, axis=1)
+                counts[f"{name}_accuracy"] = [float(np.mean(best == classes))]
+                counts[f"{name}_same_class_as_host"] = [float(np.mean(best == host.argmax(1)))]
+        return Measurement(
+            variant=variant,
+            target="arm64",
+            threads=1,
+            kernels=_kernels(found),
+            samples_ns={},
+            peak_rss_bytes=0,
+            base_rss_bytes=0,
+            environment=_environment(emulated, 0 if pixels is None else len(pixels)),
+            counts=counts,
+            notes=notes,
+        )
+
+
+def _environment(emulated: machine.Machine, tested: int) -> dict[str, Any]:
+    """That of this machine, but for what the emulated one has of its own. Load changes no count."""
+    titles = " and ".join(processor.title for processor in PROCESSORS)
+    surroundings = environment.describe()
+    return {
+        **surroundings,
+        "cpu": f"{titles}, emulated by QEMU {emulated.about['qemu']}",
+        "host_cpu": surroundings["cpu"],
+        "machine": "aarch64",
+        "isa": {processor.name: processor.features.split() for processor in PROCESSORS},
+        "load_1min": None,
+        "emulation": dict(emulated.about),
+        "test_images": tested,
+    }
+
+
+def _on_this_machine(bundle: Bundle, entry: VariantEntry, pixels: Pixels) -> Scores:
+    with load(bundle.folder / entry.file.file) as predictor:
+        return np.concatenate([predictor.scores(image[np.newaxis]) for image in pixels])
+
+
+def _kernels(found: dict[str, Inference]) -> str:
+    """What computed; by processor where they differ."""
+    kernels = {name: inference.kernels for name, inference in found.items()}
+    if len(set(kernels.values())) == 1:
+        return next(iter(kernels.values()))
+    return ", ".join(f"{name} {kernel}" for name, kernel in kernels.items())
+
+
+TARGET = Arm64()

@@ -1,0 +1,147 @@
+"""`edgewright export`: a checkpoint or a model of one's own to a bundle of proven files."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from edgewright.export import howto
+from edgewright.export.source import options as model_options
+from edgewright.runtime import console
+from edgewright.runtime.errors import InputError
+
+HELP = "convert a Keras model to TFLite and ONNX files, each proven against it"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "model",
+        type=Path,
+        metavar="MODEL",
+        help="a checkpoint folder that train wrote, a .keras or .h5 file, or a SavedModel folder",
+    )
+    parser.add_argument("--out", type=Path, metavar="BUNDLE", help="the folder to write")
+    parser.add_argument(
+        "--how-to",
+        choices=howto.PLATFORMS,
+        help="write nothing: show how an app feeds a file of the bundle MODEL (--variants names which)",
+    )
+    parser.add_argument(
+        "--variants",
+        metavar="LIST",
+        help="comma-separated, such as tflite-int8,onnx-float32 or prune80+tflite-int8, with passes in front "
+        "(pruneNN, prune2x4, clusterNN, qat, finetune) or all variants without (default: the usual six)",
+    )
+    parser.add_argument(
+        "--max-drop",
+        type=float,
+        default=0.01,
+        metavar="SHARE",
+        help="largest accuracy drop that passes, held against the upper end of its 95%% interval; "
+        "0.01 is one point and takes at least 381 test images (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--calibration-size",
+        type=int,
+        default=256,
+        metavar="N",
+        help="how many images set the ranges of int8 files (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--seed", type=int, default=0, help="draws the calibration images (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--finetune-epochs",
+        type=int,
+        default=6,
+        metavar="N",
+        help="how long each pass trains at most (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--batch",
+        type=_batch,
+        default=1,
+        metavar="N|dynamic",
+        help="images that a file takes at once; dynamic: any number (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--io",
+        choices=("uint8", "float32"),
+        default="uint8",
+        help="dtype of the files' input: raw pixels 0-255 either way; float32 also gives the scores of "
+        "integer files as float32 (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--data",
+        metavar="NAME|PATH",
+        help="the checkpoint's data set, if it was moved; for a model of your own, a data set whose training "
+        "part calibrates and whose test part judges",
+    )
+    parser.add_argument("--data-dir", type=Path, metavar="DIR", help="where named data sets lie as .npz")
+    parser.add_argument("--overwrite", action="store_true", help="replace a bundle that is there")
+    model_options.add(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    if arguments.how_to:
+        return _how_to(arguments.how_to, arguments.model, arguments.variants)
+    if arguments.out is None:
+        raise InputError("expected a folder for the bundle, got none; add --out BUNDLE")
+    from edgewright.export import variants
+    from edgewright.export.exporter import Options, export
+    from edgewright.export.network.model import Edge
+    from edgewright.runtime.bundle.parity_table import print_parity
+
+    result = export(
+        arguments.model,
+        Options(
+            out=arguments.out,
+            variants=variants.parse(arguments.variants) if arguments.variants else variants.defaults(),
+            max_drop=arguments.max_drop,
+            calibration_size=arguments.calibration_size,
+            seed=arguments.seed,
+            overwrite=arguments.overwrite,
+            data=arguments.data,
+            data_dir=arguments.data_dir,
+            finetune_epochs=arguments.finetune_epochs,
+            edge=Edge(batch=arguments.batch, dtype=arguments.io),
+            given=model_options.given(arguments),
+        ),
+    )
+    rows = [(o.name, o.bytes, o.gzip_bytes, o.parity) for o in result.outcomes if o.parity is not None]
+    print_parity(f"Parity with the float Keras model of {arguments.model}", result.reference, rows)
+    for note in result.notes:
+        console.say(note)
+    written = [outcome.name for outcome in result.outcomes if outcome.passed]
+    if written:
+        console.say(f"wrote {arguments.out}: {', '.join(written)}")
+        console.say(
+            f"how an app feeds them: edgewright export {arguments.out} --how-to {'|'.join(howto.PLATFORMS)}"
+        )
+    left_out = [outcome for outcome in result.outcomes if not outcome.passed]
+    for outcome in left_out:
+        verdict = outcome.parity.verdict if outcome.parity else "failed"
+        console.complain(f"{outcome.name} left out, {verdict}: {outcome.reason}")
+    if not written:
+        console.complain(f"no variant passed; {arguments.out} was not written")
+    return 1 if left_out else 0
+
+
+def _how_to(platform: str, folder: Path, variant: str | None) -> int:
+    from edgewright.runtime.bundle.manifest import Bundle
+
+    bundle = Bundle.open(folder)
+    chosen = bundle.variant(variant) if variant else howto.for_platform(platform, bundle.manifest)
+    text = howto.facts(bundle.manifest, chosen) + "\n\n" + howto.snippet(platform, bundle.manifest, chosen)
+    for line in text.splitlines():
+        console.say(line)
+    return 0
+
+
+def _batch(text: str) -> int | None:
+    """A number of images; None for "dynamic"."""
+    if text == "dynamic":
+        return None
+    if not text.isdecimal() or not 1 <= int(text) <= 1024:
+        raise argparse.ArgumentTypeError(f"expected a number from 1 to 1024 or 'dynamic', got '{text}'")
+    return int(text)

@@ -1,0 +1,1 @@
+"""Chains of passes, each pass trained in a child process of its own."""

@@ -1,0 +1,190 @@
+"""What passes make of a checkpoint's model: from the cache, or by fine-tuning in a child a pass.
+
+Each pass of a chain starts from what the passes before it have left, so variants share what they have
+in common, and a killed export does not begin anew.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import shutil
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edgewright.export import passes
+from edgewright.export.network.model import Model
+from edgewright.export.variants import Variant
+from edgewright.export.work.cache import Cache
+from edgewright.export.work.protocol import Process
+from edgewright.runtime import console
+from edgewright.runtime.disk import jsonio
+from edgewright.runtime.errors import CheckpointError, ExportError, UnknownNameError
+from edgewright.train import recipe as recipes
+from edgewright.train.checkpoint import Checkpoint, split
+from edgewright.train.datasets import Dataset, Images, Labels
+from edgewright.train.stack import versions
+
+FILES = ("x", "y", "x_validation", "y_validation")
+TUNED, SAVED_MODEL = "model.keras", "fake-quantized"
+STEP = 0.01  # of a pass between two reports of it
+_RECORD = "record.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Training:
+    """What a checkpoint was trained on and how; `images` and `labels` are all that were not for testing."""
+
+    recipe: str
+    images: Images
+    labels: Labels
+    data_sha256: str
+    validation: float
+    split_seed: int
+    input_range: tuple[float, float]
+
+    @staticmethod
+    def of(checkpoint: Checkpoint, dataset: Dataset) -> Training:
+        """Raises `CheckpointError`: the recipe cannot be found, and with it loss and augmentation."""
+        try:
+            recipes.named(checkpoint.recipe)
+        except UnknownNameError as failure:
+            raise CheckpointError(
+                f"expected the checkpoint's recipe, whose loss and augmentation passes train with, got "
+                f"'{checkpoint.recipe}', which is none here; leave the passes out"
+            ) from failure
+        return Training(
+            recipe=checkpoint.recipe,
+            images=dataset.x_train,
+            labels=dataset.y_train,
+            data_sha256=checkpoint.data.sha256,
+            validation=checkpoint.validation,
+            split_seed=checkpoint.seed,
+            input_range=checkpoint.input_range,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tuned:
+    """What a chain of passes has left; `record` says of each pass how long it trained and how well it did."""
+
+    model: Model
+    record: tuple[Mapping[str, Any], ...]
+
+
+def run(
+    model: Model, training: Training, variants: Sequence[Variant], epochs: int, seed: int, scratch: Path
+) -> dict[str, Tuned]:
+    """The models of all chains of `variants`, by `Variant.chain`.
+
+    Args:
+        model: the checkpoint's.
+        epochs: of fine-tuning, for each pass.
+        scratch: a folder that outlives the models' use.
+
+    Raises:
+        ExportError: a network that a pass is not for or that tf_keras cannot be given (before anything is
+            trained), or a loss that is no number.
+    """
+    chains = dict.fromkeys(
+        variant.passes[: i + 1] for variant in variants for i in range(len(variant.passes))
+    )
+    asked = sorted({name for chain in chains for name in chain})
+    done: dict[tuple[str, ...], Tuned] = {(): Tuned(model=model, record=())}
+    with (
+        tempfile.TemporaryDirectory() as data,
+        console.progress("fine-tuning", total=len(chains)) as bar,
+    ):
+        for chain in chains:
+            title = passes.SEPARATOR.join(chain)
+            before = done[chain[:-1]]
+            parts = _parts(model, training, chain, epochs, seed)
+            out = scratch / f"tuned-{len(done)}"
+            found = Cache().find(parts)
+            if found is None:
+                task = {
+                    "model": str(before.model.path),
+                    "data": _written(training, Path(data)),
+                    "recipe": training.recipe,
+                    "input_range": training.input_range,
+                    "chain": chain,
+                    "asked": asked,
+                    "epochs": epochs,
+                    "seed": seed,
+                }
+                out.mkdir()
+                _tune({**task, "out": str(out)}, out, bar, title)
+                with Cache().add(parts) as folder:
+                    shutil.copytree(out, folder, dirs_exist_ok=True)
+            else:
+                shutil.copytree(found, out)
+                bar.advance(note=f"{title}: done before")
+            done[chain] = _opened(out, chain, before, model)
+    return {passes.SEPARATOR.join(chain): tuned for chain, tuned in done.items() if chain}
+
+
+def _tune(task: Mapping[str, Any], folder: Path, bar: console.Progress, title: str) -> None:
+    """Run one pass in a child that fills `folder`."""
+    share = 0.0
+    with Process("edgewright.export.finetuning.child") as child:
+        child.tell(dict(task))
+        record = None
+        for event in child.events():
+            if event.kind == "progress":
+                bar.advance(event.share - share, note=f"{title}: {event.note}")
+                share = event.share
+            else:
+                record = event.conversion
+        child.end()
+    if record is None:
+        raise ExportError(f"the process that fine-tunes for {title} ended without a word")
+    (folder / _RECORD).write_bytes(jsonio.dump(record))
+    bar.advance(1 - share, note=title)
+
+
+def _opened(folder: Path, chain: tuple[str, ...], before: Tuned, model: Model) -> Tuned:
+    record = jsonio.read(folder / _RECORD, ExportError).data
+    fake = passes.get(chain[-1]).fake_quantizes
+    path = folder / (SAVED_MODEL if fake else TUNED)
+    return Tuned(
+        model=Model.at(path, model.normalization, fake_quantized=fake),
+        record=(*before.record, {"pass": chain[-1], **record}),
+    )
+
+
+def _parts(model: Model, training: Training, chain: Sequence[str], epochs: int, seed: int) -> dict[str, Any]:
+    """All that the result of a chain depends on."""
+    recipe = recipes.named(training.recipe)
+    return {
+        "kind": "passes",
+        "chain": list(chain),
+        "model": model.sha256,
+        "data": [training.data_sha256, training.validation, training.split_seed],
+        "recipe": [recipe.loss, recipe.batch_size, _source(recipe.augment)],
+        "epochs": epochs,
+        "seed": seed,
+        "versions": versions("tensorflow", "keras", "tf-keras", "tensorflow-model-optimization", "numpy"),
+    }
+
+
+def _source(function: Any) -> str:
+    """SHA-256 of the file that a recipe's function is in: it may be a user's, who goes on writing it."""
+    module = sys.modules.get(getattr(function, "__module__", ""))
+    text = inspect.getsource(module) if module else ""
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _written(training: Training, folder: Path) -> str:
+    """The folder with training and held-out images, written when the first child needs them."""
+    if not (folder / f"{FILES[-1]}.npy").exists():
+        learnt, held_out = split(training.labels, training.validation, training.split_seed)
+        for (images, labels), chosen in zip((FILES[:2], FILES[2:]), (learnt, held_out), strict=True):
+            np.save(folder / f"{images}.npy", training.images[chosen])
+            np.save(folder / f"{labels}.npy", training.labels[chosen])
+    return str(folder)

@@ -1,0 +1,93 @@
+"""The child that runs one pass: the only process of an export that has TFMOT.
+
+TFMOT changes how `tf.keras` is imported, and its wrappers change the layers they wrap; so each pass
+starts from a file in a process of its own, and what it leaves is a file again: a Keras 3 model, or for
+qat a SavedModel with fake quantization, both of which the converting child reads without TFMOT.
+
+    python -P -m edgewright.export.finetuning.child      (see `edgewright.export.finetuning.chains`)
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edgewright.export import passes
+from edgewright.export.finetuning.chains import FILES, SAVED_MODEL, STEP, TUNED
+from edgewright.export.network.network import INPUT, OUTPUT
+from edgewright.export.network.trainer import Examples, Tuner
+from edgewright.export.work import protocol as job
+from edgewright.export.work.protocol import Event
+from edgewright.train import bridge, recipe
+from edgewright.train.checkpoint import scale
+from edgewright.train.fitting.fit import head_of
+from edgewright.train.stack import import_keras
+
+
+def main() -> int:
+    return job.serve(_work)
+
+
+def _work(next_task: Callable[[], dict[str, Any]], report: Callable[[Event], None]) -> None:
+    keras = import_keras()
+    task = next_task()
+    folder, out = Path(task["data"]), Path(task["out"])
+    model = keras.saving.load_model(task["model"], compile=False, safe_mode=True)
+    said = 0.0
+
+    def progress(share: float, note: str) -> None:
+        nonlocal said
+        if share - said >= STEP or share == 1:
+            said = share
+            report(Event(kind="progress", share=share, note=note))
+
+    *earlier, name = task["chain"]
+    chosen = passes.get(name)
+    tuner = Tuner(
+        model,
+        recipe=recipe.named(task["recipe"]),
+        head=head_of(model),
+        input_range=(task["input_range"][0], task["input_range"][1]),
+        examples=Examples(**{key: np.load(folder / f"{key}.npy") for key in FILES}),
+        epochs=task["epochs"],
+        seed=task["seed"],
+        earlier=earlier,
+        keep_augmentation=not chosen.fake_quantizes,  # TFMOT cannot quantize what is before such layers
+        report=progress,
+    )
+    plain = bridge.to_tf_keras(model).model
+    for asked in task["asked"]:  # all of them before the first is trained
+        passes.get(asked).check(plain)
+    tuned = chosen.apply(name, tuner)
+    if chosen.fake_quantizes:
+        _save(tuned, out / SAVED_MODEL)
+    else:
+        back = tuner.bridged.of(tuned)
+        back.copy_back()
+        few = scale(np.load(folder / "x.npy", mmap_mode="r")[:64], tuner.input_range)
+        bridge.compare(model, back, bridge.probe(few.shape[1:], few))
+        model.save(out / TUNED)
+    report(Event(kind="tuned", conversion=tuner.record))
+
+
+def _save(model: Any, folder: Path) -> None:
+    """Write what `model` computes as a SavedModel that needs neither tf_keras nor TFMOT."""
+    import tensorflow as tf
+
+    shape = model.input_shape[1:]
+
+    @tf.function(input_signature=[tf.TensorSpec((None, *shape), tf.float32, name=INPUT)])  # type: ignore[untyped-decorator]
+    def call(image: Any) -> dict[str, Any]:
+        return {OUTPUT: model(image, training=False)}
+
+    holder = tf.Module()
+    holder.variables_held, holder.call = model.variables, call
+    tf.saved_model.save(holder, str(folder), signatures=call)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

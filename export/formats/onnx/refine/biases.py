@@ -1,0 +1,242 @@
+"""Takes the mean error out of a QDQ graph's convolutions, as `biases` does of an int8 .tflite file.
+
+Where it brings little it is left out: a tenth less error on the calibration images was, for ResNet-8, more
+on others.
+
+    10,000 test images, onnx-int8  accuracy, float  as converted  corrected  agreement
+    mnist-mobilenetv2                        .9764         .9678      .9768  .9776 -> .9940
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgewright.export.network.network import INPUT, OUTPUT
+from edgewright.export.weights.biases import shift
+
+_CLEARLY = 0.8  # of the error that there was
+
+Values = NDArray[Any]
+Held = dict[str, list[Values]]  # the batches of each value
+
+
+def correct(quantized: Any, float32: Any, batches: Sequence[Values], images: int) -> str:
+    """Correct the biases of `quantized` if that brings its scores clearly closer.
+
+    Args:
+        quantized: an int8 QDQ model, changed in place.
+        float32: the model it was quantized from, with the same names.
+        batches: of images as both take them.
+        images: how many are in them; the last batch may be filled up.
+
+    Returns:
+        What was done; "" for nothing.
+    """
+    from onnx import numpy_helper
+
+    places = _places(quantized.graph, float32.graph)
+    if not places:
+        return ""
+    nodes = quantized.graph.node
+    constants = {constant.name: constant for constant in quantized.graph.initializer}
+    numbers = {name: numpy_helper.to_array(constant) for name, constant in constants.items()}
+    scores, wanted = _wanted(float32, places, batches)
+    error = _error(quantized, scores, batches)
+    held: Held = {INPUT: list(batches)}
+    start = 0
+    for place, (mean, share) in zip(places, wanted, strict=True):
+        # What is quantized is held in a quarter of the bytes. Of two convolutions side by side, the second
+        # stands before the first one's QuantizeLinear: both then start from the same place.
+        between = range(start, place.convolution)
+        cut = max((i + 1 for i in between if nodes[i].op_type == "QuantizeLinear"), default=start)
+        held, start = _advance(quantized, start, cut, held), cut
+        found = _advance(quantized, start, place.end, held, place.quantized)
+        scale, zero_point = (numbers[name] for name in place.step)
+        is_ = np.mean([_channels(batch) for batch in found[place.quantized]], axis=0)
+        off = mean - (is_ - float(zero_point)) * float(scale)
+        moved = numbers[place.bias] + np.round(shift(off, share) / numbers[place.bias_scale])
+        moved = np.clip(moved, -(2**31), 2**31 - 1).astype(np.int32)
+        constants[place.bias].CopyFrom(numpy_helper.from_array(moved, place.bias))
+    after = _error(quantized, scores, batches)
+    if not after <= _CLEARLY * error:  # nor if it is no number
+        for place in places:
+            constants[place.bias].CopyFrom(numpy_helper.from_array(numbers[place.bias], place.bias))
+        return ""
+    return f"corrected on {images} calibration images: mean error {error:.4f} -> {after:.4f}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Place:
+    """A convolution whose output is quantized: its bias, int32, with the bias's scales; what is quantized,
+    by its name in both graphs, and between which ends an activation function lets it through; what that
+    gives, with which scale and zero point; where it stands, and what is behind its quantization."""
+
+    bias: str
+    bias_scale: str
+    value: str
+    ends: tuple[float, float]
+    quantized: str
+    step: tuple[str, str]
+    convolution: int
+    end: int
+
+
+def _places(graph: Any, float32: Any) -> list[_Place]:
+    from onnx import TensorProto, numpy_helper
+
+    whole = {constant.name for constant in graph.initializer if constant.data_type == TensorProto.INT32}
+    made = {node.output[0]: node for node in graph.node if node.op_type == "DequantizeLinear"}
+    numbers = {c.name: numpy_helper.to_array(c) for c in float32.initializer if not c.dims or c.dims == [1]}
+    before = {node.output[0]: node for node in float32.node}
+    found = []
+    for place, node in enumerate(graph.node):
+        if node.op_type != "Conv" or len(node.input) < 3 or node.input[2] not in made:
+            continue
+        value = node.output[0]
+        readers = [(i, n) for i, n in enumerate(graph.node) if value in n.input]
+        if len(readers) == 1 and readers[0][1].op_type in ("Relu", "Clip"):
+            value = readers[0][1].output[0]
+            readers = [(i, n) for i, n in enumerate(graph.node) if value in n.input]
+        bias, bias_scale = made[node.input[2]].input[:2]
+        shared = (
+            sum(list(other.input).count(name) for other in graph.node for name in (bias, node.input[2])) > 2
+        )
+        if shared or bias not in whole or len(readers) != 1 or readers[0][1].op_type != "QuantizeLinear":
+            continue
+        ends, activation = (-np.inf, np.inf), before.get(value)
+        if activation is None:
+            continue
+        if activation.op_type == "Relu":
+            ends = (0.0, np.inf)
+        elif activation.op_type == "Clip":
+            if len(activation.input) < 3 or not numbers.keys() >= set(activation.input[1:3]):
+                continue
+            ends = (float(numbers[activation.input[1]]), float(numbers[activation.input[2]]))
+        position, quantize = readers[0]
+        found.append(
+            _Place(
+                bias=bias,
+                bias_scale=bias_scale,
+                value=value,
+                ends=ends,
+                quantized=quantize.output[0],
+                step=(quantize.input[1], quantize.input[2]),
+                convolution=place,
+                end=position + 1,
+            )
+        )
+    return found
+
+
+def _wanted(
+    model: Any, places: Sequence[_Place], batches: Iterable[Values]
+) -> tuple[list[Values], list[tuple[Values, Values]]]:
+    """The scores of each batch; and for each place the mean of each channel of its value, and the share of
+    them that its activation lets through."""
+    values = [place.value for place in places]
+    session = _session(_giving(model, [OUTPUT, *values]))
+    scores, seen = [], []
+    for batch in batches:
+        ours, *found = session.run([OUTPUT, *values], {INPUT: batch})
+        scores.append(ours)
+        seen.append(
+            [
+                (_channels(value), _channels((value > place.ends[0]) & (value < place.ends[1])))
+                for place, value in zip(places, found, strict=True)
+            ]
+        )
+    return scores, [
+        (np.mean([mean for mean, _ in one], axis=0), np.mean([share for _, share in one], axis=0))
+        for one in zip(*seen, strict=True)
+    ]
+
+
+def _channels(values: Values) -> Values:
+    mean: Values = values.mean(axis=(0, *range(2, values.ndim)), dtype=np.float64)
+    return mean
+
+
+def _advance(model: Any, start: int, end: int, held: Held, wanted: str = "") -> Held:
+    """What nodes behind `end` read, or the value `wanted` alone, from what is held in front of `start`."""
+    if start == end:
+        return held
+    nodes = model.graph.node
+    later = {wanted} if wanted else {value for node in nodes[end:] for value in node.input}
+    fixed = {constant.name for constant in model.graph.initializer}
+    made = [
+        value
+        for node in nodes[start:end]
+        for value in node.output
+        if value in later and not fixed.issuperset(node.input)  # weights dequantized in front of all else
+    ]
+    part = _part(model, start, end, held, made)
+    session, names = _session(part), [value.name for value in part.graph.input]
+    count = len(next(iter(held.values())))
+    found = [session.run(made, {name: held[name][i] for name in names}) for i in range(count)]
+    kept = {value: batches for value, batches in held.items() if value in later}
+    return kept | {
+        value: list(batches) for value, batches in zip(made, zip(*found, strict=True), strict=True)
+    }
+
+
+def _part(model: Any, start: int, end: int, held: Held, outputs: Sequence[str]) -> Any:
+    """A model of nodes `start` to `end` alone, with the constants they read.
+
+    Weights are dequantized by nodes that may stand anywhere before; those come along.
+    """
+    import onnx
+    from onnx import helper
+
+    part = onnx.ModelProto()
+    part.CopyFrom(model)
+    graph = part.graph
+    chosen = list(model.graph.node[start:end])
+    read = {value for node in chosen for value in node.input}
+    chosen = [n for n in model.graph.node[:start] if read & set(n.output) - set(held)] + chosen
+    read = {value for node in chosen for value in node.input}
+    del graph.node[:], graph.input[:], graph.output[:], graph.value_info[:]
+    graph.node.extend(chosen)
+    unused = [constant for constant in graph.initializer if constant.name not in read]
+    for constant in unused:
+        graph.initializer.remove(constant)
+    for value in read & set(held):
+        kind = helper.np_dtype_to_tensor_dtype(held[value][0].dtype)
+        graph.input.append(helper.make_tensor_value_info(value, kind, None))
+    graph.output.extend(helper.make_empty_tensor_value_info(value) for value in outputs)
+    return part
+
+
+def _giving(model: Any, values: Sequence[str]) -> Any:
+    import onnx
+    from onnx import helper
+
+    part = onnx.ModelProto()
+    part.CopyFrom(model)
+    del part.graph.output[:]
+    part.graph.output.extend(helper.make_empty_tensor_value_info(value) for value in values)
+    return part
+
+
+def _session(model: Any) -> Any:
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    return onnxruntime.InferenceSession(
+        model.SerializeToString(), options, providers=["CPUExecutionProvider"]
+    )
+
+
+def _error(model: Any, scores: Sequence[Values], batches: Sequence[Values]) -> float:
+    """Mean difference of a model's scores from those of each batch that are wanted."""
+    session = _session(model)
+    off = [
+        np.abs(session.run([OUTPUT], {INPUT: batch})[0] - wanted).mean()
+        for batch, wanted in zip(batches, scores, strict=True)
+    ]
+    return float(np.mean(off))

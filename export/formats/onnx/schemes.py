@@ -1,0 +1,272 @@
+"""ONNX by tf2onnx, slimmed by onnxslim, quantized by onnxruntime; values are named in graph order, so
+bytes repeat.
+
+IR version 8 and opset 17 suit the oldest runtimes still on phones, and opset 17 leaves the fewest
+Transposes; onnx 1.23's own defaults are newer than onnxruntime 1.31 loads.
+
+int8 takes unsigned activations (U8S8) for every network: its input then reads pixels as they are, and
+on x86 onnxruntime makes signed ones unsigned when it loads a file, fusing less. Told not to
+(`session.qdqisint8allowed`), it needs 953 microseconds for ResNet-8. Signed ones are for what takes
+nothing else. dynamic-int8 leaves convolutions alone: ConvInteger is 5 to 15 times slower than float.
+
+    microseconds an image    float32  float16  dynamic-int8  int8-u8s8  int8-s8s8
+    fashion-mlp                   19       21            14        7.6         14
+    mnist-cnn                     46       49            38         33         39
+    cifar10-cnn                  120      134           109         74         71
+    cifar10-resnet8              159      149           153        102        201
+    MobileNetV2 .35, 224        1727     2289          1627       1438       1752
+    MobileNetV2 1.0, 224        4521     5661          4359       2459       3751
+    EfficientNetB0, 224         6833     6921          6669       6618      20416
+
+Medians of a thread's CPU time, the files in turn, at least 149 rounds; random weights, batch 1, one
+thread, onnxruntime 1.31.1, x86_64 with AVX-512 VNNI. To measure again, export by these names and time
+`onnxruntime.InferenceSession.run`.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from edgewright.export.formats import SMALL_CLASSIFIER, WHY_FLOAT_CLASSIFIER, Conversion, Scheme
+from edgewright.export.formats.onnx import graph as onnx_graph
+from edgewright.export.formats.onnx.refine import biases as onnx_biases
+from edgewright.export.formats.onnx.refine import codebooks as onnx_codebooks
+from edgewright.export.formats.onnx.refine import pixels
+from edgewright.export.network.network import INPUT, Network
+from edgewright.export.weights import codebooks
+from edgewright.export.weights.biases import sample
+from edgewright.export.weights.summary import Weights
+from edgewright.runtime.contract import CONTRACT_KEY, ModelContract, stamp
+from edgewright.runtime.errors import ExportError
+from edgewright.train.datasets import Images
+from edgewright.train.stack import versions
+
+OPSET, IR_VERSION = 17, 8
+Converted: TypeAlias = tuple[Any, str, dict[str, Any]]  # model, what made it beside tf2onnx, what was chosen
+WHY_UNSIGNED = (
+    "activations unsigned: 0.3 to 1.04 times the time of signed ones on all networks measured, and a "
+    "pixel is uint8 already"
+)
+Convert: TypeAlias = Callable[[Network, Any, Images], Converted]
+
+_ASIDE: dict[str, Any] = {"repeats": "kernel", "default": False}
+
+
+class Onnx:
+    suffix = ".onnx"
+    modules = ("tf2onnx", "onnx", "onnxruntime", "onnxslim", "sympy")
+    schemes = {  # noqa: RUF012
+        "float32": Scheme(summary="32-bit floats"),
+        "float16": Scheme(summary="16-bit floats, computed so where a device can", **_ASIDE),
+        "dynamic-int8": Scheme(
+            summary="8-bit weights of dense layers, their activations quantized as they come", **_ASIDE
+        ),
+        "int8": Scheme(
+            summary="static, QDQ, 8-bit weights and activations", calibrated=True, repeats="kernel"
+        ),
+        "int8-u8s8": Scheme(summary="int8 with unsigned activations", calibrated=True, **_ASIDE),
+        "int8-s8s8": Scheme(summary="int8 with signed activations", calibrated=True, **_ASIDE),
+    }
+
+    def export(self, network: Network, scheme: str, calibration: Images, path: Path) -> Conversion:
+        import onnx
+
+        convert: Convert = {
+            "float32": _float32,
+            "float16": _float16,
+            "dynamic-int8": _dynamic_int8,
+            "int8": _int8,
+            "int8-u8s8": _u8s8,
+            "int8-s8s8": _s8s8,
+        }[scheme]
+        model = onnx.load_from_string(_float32_file(network))
+        model, tool, chosen = convert(network, model, calibration)
+        model.ir_version = IR_VERSION
+        _write(onnx_graph.normalized(model), path)
+        tools = ", ".join(f"{name} {version}" for name, version in versions("tf2onnx", "onnxslim").items())
+        return Conversion(
+            tool=tools + (f", onnxruntime {versions('onnxruntime')['onnxruntime']} {tool}" if tool else ""),
+            chosen={"opset": OPSET, "ir_version": IR_VERSION, **chosen},
+        )
+
+    def weights(self, path: Path) -> Weights:
+        import onnx
+
+        return onnx_graph.kernels(onnx.load(path).graph)
+
+    def attach(self, path: Path, contract: ModelContract) -> None:
+        import onnx
+
+        model = onnx.load(path)
+        kept = {p.key: p.value for p in model.metadata_props if p.key != CONTRACT_KEY}
+        onnx.helper.set_model_props(model, {**kept, CONTRACT_KEY: contract.to_bytes().decode()})
+        _write(model, path)
+        path.write_bytes(stamp(path.read_bytes()))
+
+
+@lru_cache(maxsize=1)  # every scheme starts from it
+def _float32_file(network: Network) -> bytes:
+    import onnxslim
+    import tf2onnx
+
+    function = network.on_pixels
+    model, _ = tf2onnx.convert.from_function(function, input_signature=function.input_signature, opset=OPSET)
+    onnx_graph.close_in(model.graph, function.get_concrete_function().graph.captures)
+    model = onnxslim.slim(model)
+    model.ir_version = IR_VERSION
+    raw: bytes = model.SerializeToString()
+    return raw
+
+
+def _float32(_: Network, model: Any, __: Images) -> Converted:
+    return model, "", {}
+
+
+def _float16(_: Network, model: Any, __: Images) -> Converted:
+    """By onnxruntime's function; onnxconverter-common's of the same name leaves Resize with mixed types."""
+    from onnxruntime.quantization.onnx_model import ONNXModel
+    from onnxruntime.transformers.float16 import convert_float_to_float16
+
+    scaled = [node.name for node in pixels.scaling(model.graph).nodes]
+    halved = ONNXModel(convert_float_to_float16(model, keep_io_types=True, node_block_list=scaled))
+    halved.topological_sort()  # casts stand at the end
+    return halved.model, "convert_float_to_float16", {"weights": "float16", "float32": "scaling of pixels"}
+
+
+def _dynamic_int8(network: Network, model: Any, _: Images) -> Converted:
+    import onnx
+    from onnxruntime import quantization
+
+    if network.edge.batch != 1:
+        raise ExportError(
+            "expected batch 1 for dynamic-int8, got another: onnxruntime takes one range for a whole batch, "
+            "so that an image's scores would depend on its neighbours; take int8"
+        )
+    dense = _dense_nodes(model.graph)
+    if not dense:
+        raise ExportError(
+            "expected a dense layer (MatMul or Gemm with constant weights), got none: dynamic-int8 would "
+            "quantize nothing; take int8"
+        )
+    small = _small_classifier(model.graph)
+    quantized = [node for node in dense if node.name not in small] or dense
+    with tempfile.TemporaryDirectory() as folder:
+        path = str(Path(folder, "int8.onnx"))
+        quantization.quantize_dynamic(
+            model,
+            path,
+            op_types_to_quantize=["MatMul"],  # onnxruntime splits a Gemm and calls its part so
+            nodes_to_quantize=[name for node in quantized for name in (node.name, f"{node.name}_MatMul")],
+            per_channel=True,
+            weight_type=quantization.QuantType.QInt8,
+        )
+        result = onnx.load(path)
+    sizes = onnx_graph.sizes(model.graph)
+    share = sum(sizes[node.input[1]] for node in quantized) / sum(sizes.values())
+    chosen = {
+        "weights": f"{share:.1%} of them int8 per channel",
+        "activations": "uint8 per tensor, ranges as they come",
+    }
+    if len(quantized) < len(dense):
+        chosen |= {"float32": "the last dense layer", "why": f"it {WHY_FLOAT_CLASSIFIER}"}
+    return result, "quantize_dynamic", chosen
+
+
+def _int8(network: Network, model: Any, calibration: Images) -> Converted:
+    converted, tool, chosen = _u8s8(network, model, calibration)
+    return converted, tool, chosen | {"rule": WHY_UNSIGNED}
+
+
+def _u8s8(network: Network, model: Any, calibration: Images) -> Converted:
+    return _static(network, model, calibration, signed=False)
+
+
+def _s8s8(network: Network, model: Any, calibration: Images) -> Converted:
+    return _static(network, model, calibration, signed=True)
+
+
+def _static(network: Network, model: Any, calibration: Images, *, signed: bool) -> Converted:
+    """QDQ by quantize_static. The pixels' own scaling is left to the input's quantization."""
+    import onnx
+    from onnxruntime import quantization
+    from onnxruntime.quantization.shape_inference import quant_pre_process
+
+    spanning = calibration.copy()
+    spanning[0, 0, 0], spanning[0, -1, -1] = 0, 255  # the input's scale comes from the values shown
+
+    class Reader(quantization.CalibrationDataReader):  # type: ignore[misc]
+        def __init__(self) -> None:
+            self._batches = network.batches(spanning)
+
+        def get_next(self) -> dict[str, Any] | None:
+            batch = next(self._batches, None)
+            return None if batch is None else {INPUT: batch}
+
+    with tempfile.TemporaryDirectory() as folder:
+        given, prepared, quantized = (
+            str(Path(folder, f"{name}.onnx")) for name in ("given", "prepared", "int8")
+        )
+        onnx.save(model, given)
+        quant_pre_process(given, prepared)
+        float32 = onnx.load(prepared)
+        graph = float32.graph
+        kept = {node.name: node.op_type for node in graph.node if node.op_type == "Softmax"}
+        kept |= _small_classifier(graph)
+        quantization.quantize_static(
+            prepared,
+            quantized,
+            Reader(),
+            quant_format=quantization.QuantFormat.QDQ,
+            per_channel=True,
+            activation_type=quantization.QuantType.QInt8 if signed else quantization.QuantType.QUInt8,
+            weight_type=quantization.QuantType.QInt8,
+            nodes_to_exclude=[*kept, *(node.name for node in pixels.scaling(graph).nodes)],
+        )
+        result = onnx.load(quantized)
+    layers = onnx_codebooks.share(result.graph, network.clustered)
+    images = sample(calibration, network.edge.batch or 1)
+    corrected = onnx_biases.correct(result, float32, list(network.batches(images)), len(images))
+    direct = pixels.read_raw_pixels(result.graph, network.edge.dtype)
+    return (
+        result,
+        "quantize_static",
+        {
+            "input": "pixels by the input's own quantization" if direct else "pixels, scaled in float32",
+            "weights": "int8 per channel",
+            "activations": f"{'int8' if signed else 'uint8'} per tensor, asymmetric, ranges from the "
+            "calibration images",
+            **({"codebooks": codebooks.note(layers)} if layers else {}),
+            **({"biases": corrected} if corrected else {}),
+            "float32": " and ".join(sorted(kept.values())),
+            "why": f"the dense layer {WHY_FLOAT_CLASSIFIER}",
+        },
+    )
+
+
+def _dense_nodes(graph: Any) -> list[Any]:
+    """MatMul and Gemm nodes with constant weights, in the graph's order."""
+    constants = onnx_graph.sizes(graph)
+    return [node for node in graph.node if node.op_type in ("Gemm", "MatMul") and node.input[1] in constants]
+
+
+def _small_classifier(graph: Any) -> dict[str, str]:
+    """Name and type of the last dense layer if few of the weights are in it; else nothing."""
+    sizes = onnx_graph.sizes(graph)
+    dense = _dense_nodes(graph)
+    if not dense or sizes[dense[-1].input[1]] > SMALL_CLASSIFIER * sum(sizes.values()):
+        return {}
+    return {dense[-1].name: dense[-1].op_type}
+
+
+def _write(model: Any, path: Path) -> None:
+    import onnx
+
+    onnx.checker.check_model(model, full_check=True)
+    path.write_bytes(model.SerializeToString(deterministic=True))
+
+
+FORMAT = Onnx()

@@ -1,0 +1,207 @@
+"""Fine-tunes the tf_keras model that a pass has wrapped. Lives in the child process that has TFMOT."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgewright.runtime.errors import TrainingError
+from edgewright.train.bridge import to_tf_keras
+from edgewright.train.checkpoint import scale
+from edgewright.train.datasets import Images, Labels
+from edgewright.train.evaluation import metrics
+from edgewright.train.fitting.batches import batches
+from edgewright.train.fitting.fit import loss_of, scorer
+from edgewright.train.recipe import Recipe
+from edgewright.train.stack import import_keras, import_tf_keras
+
+_LEARNING_RATE, _UNFROZEN_LEARNING_RATE = 1e-3, 1e-4  # Adam's
+_PATIENCE = 3  # epochs, or half of them: a cosine brings most towards its end
+_FROZEN_STEPS, _FROZEN_VALIDATION = 100, 1000
+_KEPT_FROZEN = "BatchNormalization"
+
+Report = Callable[[float, str], None]  # the share that is done, and a note
+
+
+@dataclass(frozen=True, kw_only=True)
+class Examples:
+    """Raw uint8 images `(n, height, width, channels)` with class numbers, and those held out."""
+
+    x: Images
+    y: Labels
+    x_validation: Images
+    y_validation: Labels
+
+
+class Tuner:
+    """One fine-tuning.
+
+    Adam at 1e-3 (TFMOT's passes need about that: at 1e-4 they end far below), or what the pass asks for,
+    falls to 0 on a cosine over all epochs. The weights of the epoch with the lowest validation loss are
+    kept, and three epochs (half of all, if that is more) that bring nothing are the last ones.
+
+    A network with a frozen base was trained without ever running that base backwards, which takes ten
+    times as long as the rest together. To change the base's weights all layers are unfrozen, but for
+    BatchNormalization: its moving statistics would not follow in so few steps. Adam begins at 1e-4 then: at
+    1e-3 its first step, of that size for every weight, took a MobileNetV2 on MNIST from a loss of .05 to
+    more than 9, and it ended at chance. An epoch is then at most 100 batches, another draw each time, and
+    1,000 held-out images judge.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        *,
+        recipe: Recipe,
+        head: str,
+        input_range: tuple[float, float],
+        examples: Examples,
+        epochs: int,
+        seed: int,
+        earlier: Sequence[str] = (),
+        keep_augmentation: bool = False,
+        report: Report = lambda share, note: None,
+    ) -> None:
+        """`model` is the Keras 3 model; `earlier` are the passes that have made it what it is;
+        `keep_augmentation` trains through its layers such as RandomFlip, which else are left out.
+
+        Raises:
+            BridgeError: tf_keras cannot be given it.
+        """
+        self.tf_keras, keras = import_tf_keras(), import_keras()
+        self.input_range = input_range
+        self.record: dict[str, Any] = {}
+        self._recipe, self._head, self._seed = recipe, head, seed
+        self._earlier, self._report, self.epochs = earlier, report, epochs
+        self.tf_keras.utils.set_random_seed(seed)
+        self._prepare = partial(scale, input_range=input_range)
+        self.bridged = to_tf_keras(
+            model, keep_augmentation=keep_augmentation, images=self._prepare(examples.x[:64])
+        )
+        self.model = self.bridged.model
+        count = len(examples.x_validation)
+        frozen = [layer for layer in self.model.layers if layer.weights and not layer.trainable]
+        self._given = batches(
+            keras, recipe, self._prepare, examples.x, examples.y, self.model.output_shape[-1], seed, 0
+        )
+        self._per_epoch = len(self._given)
+        self._highest_rate = _UNFROZEN_LEARNING_RATE if frozen else math.inf
+        if frozen:
+            self._per_epoch = min(self._per_epoch, _FROZEN_STEPS)
+            count = min(count, _FROZEN_VALIDATION)
+            for layer in frozen:
+                layer.trainable = type(layer).__name__ != _KEPT_FROZEN
+        judging = np.random.default_rng(seed).permutation(len(examples.x_validation))[:count]
+        self._x, self._y = examples.x_validation[judging], examples.y_validation[judging]
+
+    @property
+    def steps(self) -> int:
+        """Batches in all epochs."""
+        return self._per_epoch * self.epochs
+
+    def made_by(self, family: str) -> bool:
+        """Whether a pass of that family has been here before."""
+        return any(name.startswith(family) for name in self._earlier)
+
+    def batch(self, index: int) -> NDArray[np.float32]:
+        """The images of a training batch, as the model takes them."""
+        images: NDArray[np.float32] = self._given[index % len(self._given)][0]
+        return images
+
+    def fit(
+        self,
+        model: Any,
+        *,
+        callbacks: Sequence[Any] = (),
+        ready_at: int = 0,
+        learning_rate: float = _LEARNING_RATE,
+    ) -> None:
+        """Train `model` and leave it with its best weights; says in `record` what was done.
+
+        Args:
+            model: a tf_keras model of raw images to scores.
+            callbacks: the pass's own.
+            ready_at: the step from which on the model is what the pass makes of it; epochs that end before
+                are not kept.
+            learning_rate: at the start; 1e-4 at most where a base was frozen.
+
+        Raises:
+            TrainingError: the loss or a weight is no finite number, with the step.
+        """
+        rate = self.tf_keras.optimizers.schedules.CosineDecay(
+            min(learning_rate, self._highest_rate), self.steps
+        )
+        model.compile(self.tf_keras.optimizers.Adam(rate), loss_of(self.tf_keras, self._recipe, self._head))
+        judge = self._judge(model, ready_at)
+        model.fit(
+            self._batches(),
+            steps_per_epoch=self._per_epoch,
+            epochs=self.epochs,
+            callbacks=[*callbacks, judge],
+            verbose=0,
+        )
+        judge.keep_best()
+
+    def _batches(self) -> Iterator[Any]:
+        while True:
+            for index in range(self._per_epoch):
+                yield self._given[index]
+            self._given.on_epoch_end()
+
+    def _judge(self, model: Any, ready_at: int) -> Any:
+        tuner, scores_of = self, scorer(model, self._prepare)
+
+        class Judge(self.tf_keras.callbacks.Callback):  # type: ignore[misc,name-defined]
+            """Judges each epoch on the held-out images; comes after the pass's own callbacks."""
+
+            def on_train_begin(self, logs: Any = None) -> None:
+                self._history: list[dict[str, float]] = []
+                self._best = -1
+                self._kept: list[tuple[Any, Any]] = []
+
+            def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+                self._done = epoch * tuner._per_epoch
+
+            def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+                step, loss = self._done + batch + 1, logs["loss"]
+                if not math.isfinite(loss):
+                    raise self._failure(f"a finite loss while fine-tuning, got {loss}", step)
+                tuner._report(step / tuner.steps, f"step {step}, loss {loss:.4f}")
+
+            def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+                step = self._done + tuner._per_epoch
+                if not all(np.isfinite(variable.numpy()).all() for variable in model.weights):
+                    # TensorFlow's relu makes 0 of NaN on CPUs: the loss may never show it.
+                    raise self._failure("finite weights while fine-tuning, got NaN or infinity", step)
+                guessed = metrics.probabilities(scores_of(tuner._x), tuner._head)
+                self._history.append(metrics.summary(guessed, tuner._y))
+                if step < ready_at:
+                    return
+                if self._best < 0 or self._history[-1]["loss"] < self._history[self._best]["loss"]:
+                    self._best = epoch
+                    self._kept = [(variable, variable.numpy()) for variable in model.weights]
+                self.model.stop_training = epoch - self._best >= max(_PATIENCE, tuner.epochs // 2)
+
+            def _failure(self, what: str, step: int) -> TrainingError:
+                return TrainingError(f"expected {what} at step {step} of {tuner.steps}; look at the data")
+
+            def keep_best(self) -> None:
+                for variable, value in self._kept:
+                    variable.assign(value)
+                best = self._history[self._best]
+                tuner.record = {
+                    "epochs": len(self._history),
+                    "best_epoch": self._best + 1,
+                    "steps_per_epoch": tuner._per_epoch,
+                    "validation_images": len(tuner._y),
+                    "validation_accuracy": round(best["accuracy"], 6),
+                    "validation_loss": round(best["loss"], 6),
+                }
+
+        return Judge()

@@ -1,0 +1,1 @@
+"""What is exported, and what a user says of it: model, labels, calibration and test images."""

@@ -1,0 +1,1 @@
+"""What is done to weights whatever format they are stored in. Pure numpy."""

@@ -1,0 +1,1 @@
+"""The steps of an export, done in child processes and kept in a cache."""

@@ -1,0 +1,96 @@
+"""The converting child: the only process of an export that has TensorFlow.
+
+python -P -m edgewright.export.work.convert      (see `edgewright.export.work.protocol`)
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from edgewright.export import formats, variants
+from edgewright.export.network.model import Edge, Model
+from edgewright.export.weights import summary as weights
+from edgewright.export.work import protocol as job
+from edgewright.export.work.protocol import Event
+from edgewright.runtime.contract import ModelContract
+from edgewright.runtime.disk import jsonio
+from edgewright.runtime.errors import ExportError
+from edgewright.train.stack import import_keras
+
+if TYPE_CHECKING:
+    from edgewright.export.network.network import Network
+
+
+def main() -> int:
+    return job.serve(_work)
+
+
+def _work(next_task: Callable[[], dict[str, Any]], report: Callable[[Event], None]) -> None:
+    import_keras()  # while the parent still reads
+    from edgewright.export.network.network import Network
+
+    task = next_task()
+    edge = Edge(**task["edge"])
+    network = Network(Model.from_json(jsonio.JsonObject(task["model"], "the task", ExportError)), edge)
+    facts = network.facts()
+    _refuse_what_no_format_takes(network, task["formats"])
+    report(Event(kind="loaded", facts=facts.to_json()))
+    _convert(network, Path(next_task()["folder"]), report)
+
+
+def _refuse_what_no_format_takes(network: Network, names: Sequence[str]) -> None:
+    """Write the plain float file of each format, which others start from: what fails now would fail later."""
+    nothing = np.empty((0, *network.shape), np.uint8)
+    for name in names:
+        chosen = formats.get(name)
+        plain = [scheme for scheme, settings in chosen.schemes.items() if not settings.calibrated]
+        if plain:
+            with tempfile.TemporaryDirectory() as folder:
+                try:
+                    chosen.export(network, plain[0], nothing, Path(folder, f"plain{chosen.suffix}"))
+                except Exception as failure:  # a converter raises what it likes
+                    raise ExportError(
+                        f"{name} files cannot hold this network, {network.graph.blame(failure)}; "
+                        "change it, or name variants of another format with --variants"
+                    ) from failure
+
+
+def _convert(network: Network, folder: Path, report: Callable[[Event], None]) -> None:
+    asked = jsonio.read(folder / job.JOB, ExportError)
+    if asked.flag("reference"):
+        np.save(folder / job.REFERENCE, network.scores(np.load(folder / job.TEST)))
+        report(Event(kind="reference"))
+    calibration = np.load(folder / job.CALIBRATION)
+    contracts, tuned = asked.object("variants"), asked.object("tuned")
+
+    @lru_cache(maxsize=1)  # variants of the same passes mostly stand together
+    def network_of(chain: str) -> Network:
+        return type(network)(Model.from_json(tuned.object(chain)), network.edge)
+
+    for variant in variants.parse(",".join(contracts.data)) if contracts.data else ():
+        path = folder / variant.file
+        chosen = formats.get(variant.format)
+        try:
+            given = network_of(variant.chain) if variant.passes else network
+            conversion = dataclasses.asdict(chosen.export(given, variant.scheme, calibration, path))
+            if variant.passes:
+                conversion["weights"] = weights.summary(chosen.weights(path))
+            chosen.attach(path, ModelContract.from_json(contracts.object(variant.name)))
+        except Exception as failure:  # a converter raises what it likes; the other variants go on
+            path.unlink(missing_ok=True)
+            reason = " ".join(str(failure).split())[:300] or type(failure).__name__
+            report(Event(kind="failed", variant=variant.name, reason=f"cannot be converted: {reason}"))
+        else:
+            report(Event(kind="converted", variant=variant.name, conversion=conversion))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

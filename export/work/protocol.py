@@ -1,0 +1,193 @@
+"""What the exporting process and its converting child say to each other, JSON objects, a line each.
+
+The child is told a model; it loads it and answers what it found. It is then told a folder with
+`job.json`, `calibration.npy` and `test.npy`; it writes the files and `reference.npy` there, and says
+of each thing that it is done. So the model is loaded once, and looked at before any data is read.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import queue
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+
+from edgewright.export.network.model import ONE_IMAGE, Edge, Facts, Model
+from edgewright.export.variants import Variant
+from edgewright.runtime.contract import ModelContract
+from edgewright.runtime.disk import jsonio
+from edgewright.runtime.errors import EdgewrightError, ExportError
+from edgewright.train.datasets import Images
+
+JOB = "job.json"
+CALIBRATION, TEST, REFERENCE = "calibration.npy", "test.npy", "reference.npy"
+_FRAMES = 50_000  # Keras walks a network by recursion, some frames a layer; these are no C frames
+
+
+@dataclass(frozen=True, kw_only=True)
+class Event:
+    """`kind` is "loaded" (with `facts`), "reference", "converted" (with `variant` and `conversion`),
+    "failed" (with `variant` and `reason`), "error" (`reason`: nothing can be converted), "progress" (with
+    the `share` that is done and a `note`) or "tuned" (with `conversion`)."""
+
+    kind: str
+    variant: str = ""
+    reason: str = ""
+    conversion: dict[str, Any] | None = None
+    facts: dict[str, Any] | None = None
+    share: float = 0.0
+    note: str = ""
+
+    def line(self) -> str:
+        return json.dumps(vars(self)) + "\n"
+
+
+def prepare(
+    folder: Path,
+    variants: Sequence[Variant],
+    contracts: Sequence[ModelContract],
+    calibration: Images,
+    *,
+    reference: bool,
+    tuned: Mapping[str, Model] | None = None,
+) -> None:
+    """Write what the child needs into `folder`; `tuned` are models that passes made, by `Variant.chain`.
+
+    For the `reference`, the model's own scores, the test images have to lie there too, as an .npy
+    called `TEST`.
+    """
+    np.save(folder / CALIBRATION, calibration)
+    job = {
+        "reference": reference,
+        "variants": {v.name: c.to_json() for v, c in zip(variants, contracts, strict=True)},
+        "tuned": {chain: model.to_json() for chain, model in (tuned or {}).items()},
+    }
+    (folder / JOB).write_text(json.dumps(job), encoding="utf-8")
+
+
+def serve(work: Callable[[Callable[[], dict[str, Any]], Callable[[Event], None]], None]) -> int:
+    """The life of a child: `work(next_task, report)` in a process whose parent reads its standard output.
+
+    The parent's end is the child's end, whatever it does then.
+    """
+    events = os.fdopen(os.dup(1), "w", encoding="utf-8", buffering=1)
+    os.dup2(2, 1)  # converters print; only events may go to the pipe
+    tasks: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
+
+    def listen() -> None:
+        for line in sys.stdin:
+            tasks.put(json.loads(line))
+        os._exit(1)  # the parent is gone
+
+    def report(event: Event) -> None:
+        events.write(event.line())
+
+    threading.Thread(target=listen, daemon=True).start()
+    sys.setrecursionlimit(_FRAMES)
+    try:
+        work(tasks.get, report)
+    except EdgewrightError as failure:
+        report(Event(kind="error", reason=str(failure)))
+    except RecursionError:
+        report(Event(kind="error", reason="expected a network less deep: its layers are too many to follow"))
+    return 0
+
+
+class Process:
+    """A child that runs `module` by `serve`. Close it, or use it in `with`; it also ends when this process
+    does."""
+
+    def __init__(self, module: str) -> None:
+        self._log = tempfile.TemporaryFile()  # noqa: SIM115  (closed with the child)
+        # The child watches its standard input: it closes when this process is gone.
+        self._process = subprocess.Popen(
+            [sys.executable, "-P", "-m", module],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._log,
+            encoding="utf-8",
+        )
+
+    def tell(self, task: dict[str, Any]) -> None:
+        assert self._process.stdin is not None
+        with suppress(OSError):  # it is gone: what is read next says why
+            self._process.stdin.write(json.dumps(task) + "\n")
+            self._process.stdin.flush()
+
+    def events(self) -> Generator[Event]:
+        """What the child reports. Raises `ExportError`, the line it failed with."""
+        assert self._process.stdout is not None
+        while line := self._process.stdout.readline():
+            event = Event(**json.loads(line))
+            if event.kind == "error":
+                raise ExportError(event.reason)
+            yield event
+
+    def end(self) -> None:
+        """Wait for it. Raises `ExportError`: it did not end well."""
+        if self._process.wait() != 0:
+            raise self.ended()
+
+    def ended(self) -> ExportError:
+        """What became of a child that said nothing more."""
+        status = self._process.wait()
+        self._log.seek(0)
+        lines = self._log.read().decode("utf-8", "replace").strip().splitlines()
+        last = lines[-1] if lines else "no message"
+        return ExportError(f"the converting process ended with status {status}: {last}")
+
+    def close(self) -> None:
+        self._process.kill()
+        self._process.wait()
+        for pipe in (self._process.stdin, self._process.stdout, self._log):
+            if pipe is not None:
+                with suppress(OSError):  # what was not sent need not be
+                    pipe.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *unused: object) -> None:
+        self.close()
+
+
+class Child(Process):
+    """The converting process, for files of one `edge`."""
+
+    def __init__(self, edge: Edge = ONE_IMAGE) -> None:
+        super().__init__("edgewright.export.work.convert")
+        self._edge = edge
+
+    def load(self, model: Model, formats: Sequence[str] = ()) -> Facts:
+        """Have it load `model`, and see that the network can be written in `formats` at all.
+
+        Raises:
+            ExportError: it cannot be exported, with the layer that stands in the way.
+        """
+        edge = dataclasses.asdict(self._edge)
+        self.tell({"model": model.to_json(), "edge": edge, "formats": list(formats)})
+        event = next(self.events(), None)
+        if event is None or event.facts is None:
+            raise self.ended()
+        return Facts.from_json(jsonio.JsonObject(event.facts, "the child's answer", ExportError))
+
+    def convert(self, folder: Path) -> Generator[Event]:
+        """Have it do what lies in `folder` (see `prepare`) and yield what it reports.
+
+        Raises:
+            ExportError: the child failed, with the line it failed with.
+        """
+        self.tell({"folder": str(folder)})
+        yield from self.events()
+        self.end()

@@ -1,0 +1,186 @@
+"""The steps of an export - look into the model, convert, score - each done once.
+
+What an earlier export made from the same model, images, options and versions comes from the cache: a
+killed export goes on where it was, and TensorFlow is started only where something is missing.
+"""
+
+from __future__ import annotations
+
+import platform
+import shutil
+from collections.abc import Callable, Generator, Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgewright.export.network.model import Edge, Facts, Model
+from edgewright.export.variants import Variant
+from edgewright.export.work import protocol as job
+from edgewright.export.work.cache import Cache
+from edgewright.export.work.protocol import Event
+from edgewright.export.work.score import Scored, Scorer
+from edgewright.runtime.contract import ModelContract, TensorSpec
+from edgewright.runtime.disk import files, jsonio
+from edgewright.runtime.errors import ExportError
+from edgewright.train.datasets import Images, digest
+from edgewright.train.stack import versions
+
+_FACTS, _CONVERSION, _SPECS, _SCORES = "facts.json", "conversion.json", "specs.json", "scores.npy"
+_CONVERTERS = ("tensorflow", "keras", "tf2onnx", "onnx", "onnxslim", "onnxruntime", "ai-edge-quantizer")
+_INTERPRETERS = ("ai-edge-litert", "onnxruntime")
+
+
+class Steps:
+    """The steps of one export, for files of one `edge`. Close it, or use it in `with`."""
+
+    def __init__(self, edge: Edge) -> None:
+        self._edge, self._cache = edge, Cache()
+        self._child: job.Child | None = None
+
+    def load(self, model: Model, formats: Sequence[str] = ()) -> Facts:
+        """As `job.Child.load`."""
+        parts = {**self._parts("load", model), "formats": list(formats)}
+        if entry := self._cache.find(parts):
+            return Facts.from_json(jsonio.read(entry / _FACTS, ExportError))
+        facts = self._open(model, formats)
+        with self._cache.add(parts) as folder:
+            (folder / _FACTS).write_bytes(jsonio.dump(facts.to_json()))
+        return facts
+
+    def convert(
+        self,
+        folder: Path,
+        model: Model,
+        variants: Sequence[Variant],
+        contracts: Sequence[ModelContract],
+        calibration: Images,
+        test: str,
+        tuned: Mapping[str, Model],
+    ) -> Generator[Event]:
+        """Put the variants' files and the model's own scores into `folder`, and say so one by one.
+
+        Args:
+            folder: holds the test images, see `job.prepare`.
+            model: as it was loaded.
+            variants, contracts: what to convert to, and what each file is to say of itself.
+            calibration: uint8 `(n, height, width, channels)`.
+            test: SHA-256 of the test images.
+            tuned: models that passes made, by `Variant.chain`.
+
+        Raises:
+            ExportError: as `job.Child.convert`.
+        """
+        shown, made_from = digest(calibration), {}
+        for variant, contract in zip(variants, contracts, strict=True):
+            given = tuned[variant.chain] if variant.passes else model
+            parts = {**self._parts("convert", given), "contract": contract.to_json()}
+            made_from[variant.name] = parts | {"images": shown if variant.settings.calibrated else ""}
+        of_reference = {**self._parts("reference", model), "images": test}
+        kept_reference = self._cache.find(of_reference)
+        if kept_reference:
+            shutil.copyfile(kept_reference / job.REFERENCE, folder / job.REFERENCE)
+        missing = []
+        for variant, contract in zip(variants, contracts, strict=True):
+            entry = self._cache.find(made_from[variant.name])
+            if entry is None:
+                missing.append((variant, contract))
+                continue
+            shutil.copyfile(entry / variant.file, folder / variant.file)
+            conversion = jsonio.read(entry / _CONVERSION, ExportError).data
+            yield Event(kind="converted", variant=variant.name, conversion=conversion)
+        if kept_reference and not missing:
+            return
+        job.prepare(
+            folder,
+            [variant for variant, _ in missing],
+            [contract for _, contract in missing],
+            calibration,
+            reference=kept_reference is None,
+            tuned=tuned,
+        )
+        if self._child is None:
+            self._open(model)
+        assert self._child is not None
+        by_name = {variant.name: variant for variant, _ in missing}
+        for event in self._child.convert(folder):
+            if event.kind == "reference":
+                with self._cache.add(of_reference) as kept:
+                    shutil.copyfile(folder / job.REFERENCE, kept / job.REFERENCE)
+            elif event.kind == "converted":
+                file = by_name[event.variant].file
+                with self._cache.add(made_from[event.variant]) as kept:
+                    shutil.copyfile(folder / file, kept / file)
+                    (kept / _CONVERSION).write_bytes(jsonio.dump(event.conversion or {}))
+            yield event
+
+    def score(self, workers: Scorer, file: Path, test: str, places: NDArray[np.intp]) -> Callable[[], Scored]:
+        """Have `file` scored on the images at `places` of those whose SHA-256 is `test`.
+
+        Returns:
+            What waits for the scores; it raises as `scoring.Pending.result`.
+        """
+        parts = {
+            "step": "score",
+            "file": files.sha256_of(file),
+            "images": test,
+            "places": digest(places),
+            "machine": _machine(),
+            "versions": versions("edgewright", "numpy", *_INTERPRETERS),
+        }
+        if entry := self._cache.find(parts):
+            return lambda: _read(entry)
+        pending = workers.submit(file, places)
+
+        def result() -> Scored:
+            scored = pending.result()
+            with self._cache.add(parts) as folder:
+                np.save(folder / _SCORES, scored.scores, allow_pickle=False)
+                specs = {"input": scored.input.to_json(), "output": scored.output.to_json()}
+                (folder / _SPECS).write_bytes(jsonio.dump({"kernels": scored.kernels, **specs}))
+            return scored
+
+        return result
+
+    def _open(self, model: Model, formats: Sequence[str] = ()) -> Facts:
+        self._child = job.Child(self._edge)
+        return self._child.load(model, formats)
+
+    def _parts(self, step: str, model: Model) -> dict[str, Any]:
+        """What a step of the converting child depends on; where the model lies is not among it."""
+        asked = {key: value for key, value in model.to_json().items() if key != "path"}
+        used = versions("edgewright", "numpy", *_CONVERTERS)
+        return {"step": step, "model": asked, "edge": vars(self._edge), "versions": used}
+
+    def close(self) -> None:
+        if self._child is not None:
+            self._child.close()
+
+    def __enter__(self) -> Steps:
+        return self
+
+    def __exit__(self, *unused: object) -> None:
+        self.close()
+
+
+def _read(entry: Path) -> Scored:
+    specs = jsonio.read(entry / _SPECS, ExportError)
+    return Scored(
+        scores=np.load(entry / _SCORES, allow_pickle=False),
+        kernels=specs.text("kernels"),
+        input=TensorSpec.from_json(specs.object("input")),
+        output=TensorSpec.from_json(specs.object("output")),
+    )
+
+
+@cache
+def _machine() -> str:
+    """What decides which kernels run: the kind of processor and, where Linux lists them, its abilities."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        lines = []
+    abilities = next((line for line in lines if line.lower().startswith(("flags", "features"))), "")
+    return f"{platform.machine()} {platform.processor()} {abilities}"

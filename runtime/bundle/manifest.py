@@ -1,0 +1,326 @@
+"""The bundle's manifest: which files there are, what they promise, and how they were proven.
+
+A bundle is a folder with `manifest.json`, `golden.npz`, `evidence.npz` (older bundles have none),
+`labels.txt` and one file a variant. Unknown keys are ignored, a newer `schema_version` is refused, and
+a file name may not leave the folder.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from edgewright.runtime.contract import (
+    HEADS,
+    SCHEMA_VERSION,
+    ZERO_HASH,
+    InputContract,
+    ModelContract,
+    TensorSpec,
+    check_schema,
+    stamp,
+    stamp_is_right,
+)
+from edgewright.runtime.disk import digest, files, jsonio
+from edgewright.runtime.disk.jsonio import JsonObject
+from edgewright.runtime.errors import BundleError, UnknownNameError
+
+MANIFEST = "manifest.json"
+GOLDEN = "golden.npz"
+EVIDENCE = "evidence.npz"
+LABELS = "labels.txt"  # a label a line, for apps that read no manifest
+VERDICTS = ("passed", "refused", "not proven")
+
+
+@dataclass(frozen=True, kw_only=True)
+class FileEntry:
+    """A file of the bundle: its name in the folder, SHA-256, size in bytes."""
+
+    file: str
+    sha256: str
+    bytes: int
+
+    @staticmethod
+    def of(path: Path) -> FileEntry:
+        return FileEntry(file=path.name, sha256=files.sha256_of(path), bytes=path.stat().st_size)
+
+    @staticmethod
+    def from_json(obj: JsonObject) -> FileEntry:
+        name = obj.text("file")
+        if name in ("", ".", "..") or any(c in name for c in "/\\:\0") or name.startswith("."):
+            raise obj.fail("file", "the plain name of a file in the bundle's own folder")
+        return FileEntry(file=name, sha256=obj.text("sha256"), bytes=obj.integer("bytes"))
+
+    def check(self, folder: Path) -> Path:
+        """The file's path in `folder`, once its size and SHA-256 are right. Raises `BundleError`."""
+        path = self.place(folder)
+        try:
+            found_bytes, found = path.stat().st_size, files.sha256_of(path)
+        except OSError as failure:
+            raise BundleError(f"cannot read {path}, which {MANIFEST} lists: {failure.strerror}") from failure
+        self.compare(path, found_bytes, found)
+        return path
+
+    def place(self, folder: Path) -> Path:
+        """Where the file is, unread. Raises `BundleError` if that is a link out of the folder."""
+        path = folder / self.file
+        # os.path.realpath, unlike Path.resolve, takes a link that leads to itself
+        if Path(os.path.realpath(path)).parent != Path(os.path.realpath(folder)):
+            raise BundleError(f"expected {path} to be a file of the bundle, got a link that leaves it")
+        return path
+
+    def compare(self, path: Path, found_bytes: int, found: str) -> None:
+        """Raises `BundleError` unless that is the size and SHA-256 of the file."""
+        if (found_bytes, found) != (self.bytes, self.sha256):
+            raise BundleError(
+                f"{path} is damaged: expected {self.bytes} bytes with SHA-256 {self.sha256[:12]}…, "
+                f"got {found_bytes} with {found[:12]}…; copy or export it again"
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ParityReport:
+    """How far a variant is from its float Keras model, over `samples` test images.
+
+    `drop` is reference accuracy minus `accuracy`, `drop_low`..`drop_high` its 95 % interval;
+    `agreement` the share of images with the reference's top class, `tie_agreement` the same where a
+    tie that holds that class counts; `max_abs_error` the largest difference of any score. `verdict`
+    is one of `VERDICTS`, with `reason` when it is not "passed".
+    """
+
+    samples: int
+    accuracy: float
+    drop: float
+    drop_low: float
+    drop_high: float
+    agreement: float
+    tie_agreement: float
+    max_abs_error: float
+    verdict: str
+    reason: str = ""
+
+    @staticmethod
+    def from_json(obj: JsonObject) -> ParityReport:
+        return ParityReport(
+            samples=obj.integer("samples"),
+            accuracy=obj.number("accuracy"),
+            drop=obj.number("drop"),
+            drop_low=obj.number("drop_low"),
+            drop_high=obj.number("drop_high"),
+            agreement=obj.number("agreement"),
+            tie_agreement=obj.number("tie_agreement"),
+            max_abs_error=obj.number("max_abs_error"),
+            verdict=obj.choice("verdict", VERDICTS),
+            reason=obj.text("reason"),
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tolerance:
+    """How far a device's scores may be from the exporting host's, `max_abs` in units of score.
+
+    `kernels` is what computed there; where other kernels compute, `max_abs_elsewhere` holds, and
+    with it the top class.
+    """
+
+    kernels: str
+    max_abs: float
+    max_abs_elsewhere: float
+
+    @staticmethod
+    def from_json(obj: JsonObject) -> Tolerance:
+        return Tolerance(
+            kernels=obj.text("kernels"),
+            max_abs=obj.number("max_abs"),
+            max_abs_elsewhere=obj.number("max_abs_elsewhere"),
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class VariantEntry:
+    """One model file of the bundle. `conversion` says which tool made it, what was chosen, and why;
+    `peak_activation_bytes` what it holds between its layers at most, None if that is not known."""
+
+    name: str
+    file: FileEntry
+    gzip_bytes: int
+    input: TensorSpec
+    output: TensorSpec
+    tolerance: Tolerance
+    parity: ParityReport
+    passes: tuple[str, ...] = ()
+    peak_activation_bytes: int | None = None
+    conversion: Mapping[str, Any] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "name": self.name,
+            **dataclasses.asdict(self.file),
+            "gzip_bytes": self.gzip_bytes,
+            "input": self.input.to_json(),
+            "output": self.output.to_json(),
+            "passes": list(self.passes),
+            "peak_activation_bytes": self.peak_activation_bytes,
+            "conversion": dict(self.conversion),
+            "tolerance": dataclasses.asdict(self.tolerance),
+            "parity": dataclasses.asdict(self.parity),
+        }
+
+    @staticmethod
+    def from_json(obj: JsonObject) -> VariantEntry:
+        return VariantEntry(
+            name=obj.text("name"),
+            file=FileEntry.from_json(obj),
+            gzip_bytes=obj.integer("gzip_bytes"),
+            input=TensorSpec.from_json(obj.object("input")),
+            output=TensorSpec.from_json(obj.object("output")),
+            tolerance=Tolerance.from_json(obj.object("tolerance")),
+            parity=ParityReport.from_json(obj.object("parity")),
+            passes=obj.texts("passes"),
+            peak_activation_bytes=obj.integer("peak_activation_bytes")
+            if obj.data.get("peak_activation_bytes") is not None
+            else None,
+            conversion=obj.object("conversion").data,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Manifest:
+    """Everything a bundle says of itself. `reference` holds the float Keras model's own figures;
+    `refused` the variants that were left out; `evidence` is what a report shows of the judging;
+    `calibration`, `provenance` and `versions` are for people."""
+
+    name: str
+    input: InputContract
+    labels: tuple[str, ...]
+    head: str
+    golden: FileEntry
+    variants: tuple[VariantEntry, ...]
+    reference: Mapping[str, Any]
+    refused: tuple[Mapping[str, Any], ...] = ()
+    evidence: FileEntry | None = None
+    calibration: Mapping[str, Any] = field(default_factory=dict)
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+    versions: Mapping[str, str] = field(default_factory=dict)
+
+    def to_bytes(self) -> bytes:
+        """The manifest as it is written, stamped with its own SHA-256."""
+        data = {
+            "schema_version": SCHEMA_VERSION,
+            "sha256": ZERO_HASH,
+            "name": self.name,
+            "input": self.input.to_json(),
+            "labels": list(self.labels),
+            "head": self.head,
+            "reference": dict(self.reference),
+            "variants": [variant.to_json() for variant in self.variants],
+            "refused": [dict(entry) for entry in self.refused],
+            "golden": dataclasses.asdict(self.golden),
+            **({"evidence": dataclasses.asdict(self.evidence)} if self.evidence else {}),
+            "calibration": dict(self.calibration),
+            "provenance": dict(self.provenance),
+            "versions": dict(self.versions),
+        }
+        return stamp(jsonio.dump(data))
+
+    @staticmethod
+    def from_bytes(raw: bytes, where: str) -> Manifest:
+        """Parse and check a manifest. Raises `BundleError`."""
+        obj = jsonio.parse(raw, where, BundleError)
+        check_schema(obj, BundleError)
+        variants = tuple(VariantEntry.from_json(entry) for entry in obj.objects("variants"))
+        names = [variant.name for variant in variants]
+        if not variants or len(set(names)) < len(names):
+            raise obj.fail("variants", "a list of variants with different names")
+        reference = obj.object("reference")
+        for key in ("samples", "bytes", "gzip_bytes"):
+            reference.integer(key)
+        reference.number("accuracy")
+        manifest = Manifest(
+            name=obj.text("name"),
+            input=InputContract.from_json(obj.object("input")),
+            labels=obj.texts("labels"),
+            head=obj.choice("head", HEADS),
+            golden=FileEntry.from_json(obj.object("golden")),
+            variants=variants,
+            reference=reference.data,
+            refused=tuple(entry.data for entry in obj.objects("refused")),
+            evidence=FileEntry.from_json(obj.object("evidence")) if obj.has("evidence") else None,
+            calibration=obj.object("calibration").data,
+            provenance=obj.object("provenance").data,
+            versions=obj.object("versions").data,
+        )
+        if not stamp_is_right(raw, obj.text("sha256")):
+            raise BundleError(
+                f"{where} is damaged: its SHA-256 is not the one it carries; copy or export it again"
+            )
+        return manifest
+
+    def contract(self, variant: str) -> ModelContract:
+        return ModelContract(
+            name=self.name, variant=variant, input=self.input, labels=self.labels, head=self.head
+        )
+
+
+def labels_file(labels: tuple[str, ...]) -> bytes:
+    """The bytes of `LABELS`."""
+    return "".join(f"{label}\n" for label in labels).encode("utf-8")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bundle:
+    """An opened bundle folder. The manifest is checked; each file is when it is asked for."""
+
+    folder: Path
+    manifest: Manifest
+
+    @staticmethod
+    def open(folder: Path) -> Bundle:
+        """Read a bundle's manifest.
+
+        Raises:
+            BundleError: no manifest, a broken one, or one of a newer schema.
+        """
+        files.mend(folder)
+        path = folder / MANIFEST
+        if not path.is_file():
+            raise BundleError(
+                f"expected a bundle, got {folder} without {MANIFEST}; make one with edgewright export"
+            )
+        raw = path.read_bytes()
+        return Bundle(folder=folder, manifest=Manifest.from_bytes(raw, str(path)))
+
+    def variant(self, name: str) -> VariantEntry:
+        """Raises `UnknownNameError`."""
+        for variant in self.manifest.variants:
+            if variant.name == name:
+                return variant
+        raise UnknownNameError("variant", name, [v.name for v in self.manifest.variants])
+
+    def check_labels(self) -> None:
+        """See that `LABELS`, which apps read, says what the manifest says. Raises `BundleError`."""
+        path = self.folder / LABELS
+        try:
+            right = path.read_bytes() == labels_file(self.manifest.labels)
+        except OSError as failure:
+            raise BundleError(f"cannot read {path}: {failure.strerror}; copy or export it again") from failure
+        if not right:
+            raise BundleError(f"{path} does not hold the manifest's labels; copy or export it again")
+
+    def path(self, entry: FileEntry) -> Path:
+        """The path of a file whose SHA-256 was just checked. Raises `BundleError`."""
+        return entry.check(self.folder)
+
+    def read(self, entry: FileEntry) -> tuple[Path, bytes]:
+        """A file's path and its bytes, which are the ones that were checked. Raises `BundleError`."""
+        path = entry.place(self.folder)
+        try:
+            raw = path.read_bytes()
+        except OSError as failure:
+            raise BundleError(f"cannot read {path}, which {MANIFEST} lists: {failure.strerror}") from failure
+        entry.compare(path, len(raw), digest.sha256(raw))
+        return path, raw

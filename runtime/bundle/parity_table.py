@@ -1,0 +1,56 @@
+"""The table that shows how each variant compares with the float Keras model it came from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from edgewright.runtime import console
+from edgewright.runtime.bundle.manifest import ParityReport
+
+COLUMNS = (
+    "variant",
+    "bytes",
+    "gzip bytes",
+    "accuracy",
+    "drop",
+    "drop, 95 % interval",
+    "agreement",
+    "tie-aware",
+    "max abs error",
+    "verdict",
+)
+
+
+def print_parity(
+    title: str, reference: Mapping[str, Any], rows: Sequence[tuple[str, int, int, ParityReport]]
+) -> None:
+    """Print a row for the Keras model and one a variant.
+
+    `reference` holds its `samples`, `accuracy`, `bytes`, `gzip_bytes`; a row is a variant's name,
+    bytes, gzip bytes and report.
+    """
+    first = (
+        "keras float32",
+        f"{reference['bytes']:,}",
+        f"{reference['gzip_bytes']:,}",
+        f"{reference['accuracy']:.4f}",
+        *["-"] * 5,
+        "reference",
+    )
+    table = [first] + [
+        (
+            name,
+            f"{size:,}",
+            f"{gzip_bytes:,}",
+            f"{parity.accuracy:.4f}",
+            f"{parity.drop:+.4f}",
+            f"{parity.drop_low:+.4f} to {parity.drop_high:+.4f}",
+            f"{parity.agreement:.4f}",
+            f"{parity.tie_agreement:.4f}",
+            f"{parity.max_abs_error:.2g}",
+            parity.verdict,
+        )
+        for name, size, gzip_bytes, parity in rows
+    ]
+    console.table(f"{title}, {reference['samples']:,} test images", COLUMNS, table)

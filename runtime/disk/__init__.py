@@ -1,0 +1,1 @@
+"""What is read from and written to disk, with suspicion and without half-written files."""

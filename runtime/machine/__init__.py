@@ -1,0 +1,1 @@
+"""What this machine gives: processor features, cores and threads, child processes."""

@@ -1,0 +1,72 @@
+"""Ratios are those of a clock that the test moves; real time is never judged."""
+
+from __future__ import annotations
+
+import sys
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from edgewright.benchmarks.figures import interleaved
+from edgewright.runtime.errors import EdgewrightError
+
+
+class Clock:
+    """Time that passes when it is told to."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now, self.slowdown = 100.0, 1.0
+        told = SimpleNamespace(perf_counter=lambda: self.now, process_time=lambda: self.now)
+        monkeypatch.setattr(interleaved, "time", told)
+
+    def work(self, seconds: float) -> interleaved.Work:
+        def take() -> None:
+            self.now += seconds * self.slowdown
+
+        return take
+
+
+def test_a_ratio_is_that_of_ours_to_the_other_in_whichever_order_they_ran(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clock = Clock(monkeypatch)
+    found = interleaved.ratios(clock.work(0.003), clock.work(0.002), seconds=1)
+    assert len(found) > 10
+    assert found == pytest.approx([1.5] * len(found))
+
+
+def test_a_machine_that_slows_down_changes_no_median(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock(monkeypatch)
+    ours, bare = clock.work(0.003), clock.work(0.002)
+
+    def later() -> None:
+        clock.slowdown *= 1.01
+        ours()
+
+    estimate = interleaved.median(interleaved.ratios(later, bare, seconds=3))
+    assert estimate.value == pytest.approx(1.5, rel=0.02)
+    assert estimate.low <= estimate.value <= estimate.high
+
+
+def test_each_opening_is_made_anew_and_counts_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock, factors = Clock(monkeypatch), iter([1.0, 1.1, 1.2, 1.3, 1.4, 9.0])
+    found = interleaved.over_openings(
+        lambda: (clock.work(0.01 * next(factors)), clock.work(0.01)), seconds=0, openings=6
+    )
+    assert (found.value, found.low, found.high) == pytest.approx((1.25, 1.0, 9.0))
+
+
+def test_the_peak_of_a_process_is_its_own_however_much_the_one_that_started_it_holds() -> None:
+    held = np.ones(2**27, np.uint8)  # 128 MiB
+    python = [sys.executable, "-c"]
+    _, peak = interleaved.processes(
+        [*python, "a = b'x' * 2**26"], [*python, "pass"], pairs=6, environment={"ANY": "thing"}
+    )
+    assert held.size
+    assert peak.low > 3  # 64 MiB beside an interpreter's ten
+
+
+def test_a_process_that_fails_is_named() -> None:
+    with pytest.raises(EdgewrightError, match="ended with status 3"):
+        interleaved.processes([sys.executable, "-c", "exit(3)"], ["true"], pairs=1, environment={})

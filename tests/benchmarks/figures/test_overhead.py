@@ -1,0 +1,197 @@
+"""The ratios of the runtime to what is written by hand: that they compare like with like."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edgewright.benchmarks.figures import bare, overhead, soak
+from edgewright.benchmarks.figures import render as readme
+from edgewright.benchmarks.figures.photos import Camera
+from edgewright.benchmarks.record.stats import Estimate
+from edgewright.export.exporter import Result
+from edgewright.runtime import InputContract, load
+from edgewright.runtime.bundle.manifest import MANIFEST, Bundle
+from edgewright.runtime.errors import BundleError, InputError, UnknownNameError
+from edgewright.runtime.preprocess import to_pixels
+from edgewright.runtime.verification import GOLDEN_INPUTS, read_golden
+
+
+@pytest.fixture(scope="module")
+def folder(exported: tuple[Path, Result], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One small bundle under the three names that are asked for."""
+    out = tmp_path_factory.mktemp("bundles")
+    for name in (overhead.SMALL, overhead.LARGE, overhead.COLOUR):
+        shutil.copytree(exported[0], out / name)
+    return out
+
+
+@pytest.fixture(scope="module")
+def images() -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, (8, 32, 32, 3), np.uint8)
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {
+        "SECONDS": 0.0,
+        "PAIRS": 1,
+        "MANY": 40,
+        "PARTS": 2,
+        "PHONE": (1024, 768),
+    }.items():
+        monkeypatch.setattr(overhead, name, value)
+
+
+@pytest.mark.parametrize(
+    ("variant", "by_hand"),
+    [
+        ("tflite-int8", bare.litert),
+        ("tflite-float32", bare.litert),
+        ("onnx-int8", bare.onnx_run),
+        ("onnx-float32", bare.onnx_bound),
+    ],
+)
+def test_what_is_written_by_hand_gives_what_the_runtime_gives(
+    exported: tuple[Path, Result], variant: str, by_hand: object
+) -> None:
+    bundle = Bundle.open(exported[0])
+    path = bundle.path(bundle.variant(variant).file)
+    run = by_hand(path)  # type: ignore[operator]
+    with load(path) as predictor:
+        output = predictor.session.output
+        for image in read_golden(bundle)[GOLDEN_INPUTS][:4]:
+            found = np.array(run(image[np.newaxis]))
+            if output.scale:
+                found = (found.astype(np.float32) - output.zero_point) * np.float32(output.scale)
+            assert np.array_equal(found, predictor.scores(image[np.newaxis]))
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_pixels_by_hand_are_those_of_the_runtime(images: np.ndarray, channels: int) -> None:
+    raw = Camera((100, 80)).take(images[0])  # too small to be scaled while it is decoded
+    contract = InputContract(height=24, width=32, channels=channels)
+    assert np.array_equal(bare.pixels_of(raw, *contract.shape), to_pixels(raw, contract))
+
+
+def test_a_photo_is_noisier_where_it_is_brighter(images: np.ndarray) -> None:
+    flat = np.full((8, 8, 3), 10, np.uint8)
+    flat[:, 4:] = 200
+    pixels = to_pixels(
+        Camera((640, 480)).take(flat), InputContract(height=480, width=640, channels=1)
+    ).astype(float)[0, :, :, 0]
+    dark, bright = pixels[:, :200], pixels[:, 440:]
+    assert abs(dark.mean() - 10) < 1
+    assert abs(bright.mean() - 200) < 1
+    assert 1 < dark.std() < 3.5 < bright.std() < 7
+
+
+@pytest.mark.parametrize(
+    ("right", "count", "low", "high"), [(10, 10, 0.7225, 1.0), (0, 10, 0.0, 0.2775), (8, 10, 0.4902, 0.9433)]
+)
+def test_the_interval_of_a_share_is_wilsons(right: int, count: int, low: float, high: float) -> None:
+    found = overhead.wilson(right, count)  # the figures are those of binom.confint in R
+    assert (found.value, found.low, found.high) == pytest.approx((right / count, low, high), abs=1e-4)
+
+
+def test_a_limit_is_kept_in_its_own_sense() -> None:
+    found = overhead.wilson(8, 10)
+    common = {"name": "n", "against": "a", "found": found, "reason": "because"}
+    assert overhead.Row(**common, limit=0.8).met
+    assert not overhead.Row(**common, limit=0.79).met
+    assert overhead.Row(**common, limit=0.8, sense="at least").met
+    missed = overhead.Row(**common, limit=0.81, sense="at least")
+    assert not missed.met
+    assert missed.to_json()["reason"] == "because"
+    assert overhead.Row(**common, limit=0.8).to_json()["reason"] == ""
+
+
+@pytest.mark.parametrize(
+    ("sense", "ends", "why"),
+    [("at most", (1.0, 1.1), "not told apart"), ("at most", (1.05, 1.1), ""), ("at least", (1.0, 1.1), "")],
+)
+def test_a_missed_limit_within_the_interval_is_said_to_be_so(
+    sense: str, ends: tuple[float, float], why: str
+) -> None:
+    estimate = Estimate(value=1.06, low=ends[0], high=ends[1])
+    row = overhead.Row(
+        name="a", against="b", found=estimate, limit=1.02 if "most" in sense else 1.2, sense=sense
+    )
+    assert not row.met
+    assert row.to_json()["reason"].startswith(why)
+    assert bool(row.to_json()["reason"]) is bool(why)
+    assert dataclasses.replace(row, reason="rain").to_json()["reason"] == "rain"
+
+
+@pytest.mark.usefixtures("quick")
+def test_each_ratio_of_calls_is_taken(folder: Path, images: np.ndarray) -> None:
+    models = overhead.Models(folder, images)
+    rows = [*overhead.pictures(models), *overhead.many(models), *overhead.agreement(models, 4)]
+    assert [row.sense for row in rows] == ["at most"] * 5 + ["at least"] * 3
+    assert all(0 < row.found.low <= row.found.value <= row.found.high for row in rows)
+    assert rows[6].found.value == 1
+
+
+def test_where_a_variant_was_refused_another_stands_in(
+    folder: Path, images: np.ndarray, tmp_path: Path
+) -> None:
+    shutil.copytree(folder, tmp_path / "bundles")
+    bundle = tmp_path / "bundles" / overhead.LARGE
+    manifest = Bundle.open(bundle).manifest
+    kept = tuple(entry for entry in manifest.variants if entry.name != "tflite-int8")
+    (bundle / MANIFEST).write_bytes(dataclasses.replace(manifest, variants=kept).to_bytes())
+    models = overhead.Models(tmp_path / "bundles", images)
+    asked = ("tflite-int8", "tflite-float32")
+    assert models.file(overhead.SMALL, *asked).stem == "tflite-int8"
+    assert models.file(overhead.LARGE, *asked).stem == "tflite-float32"
+    for words in (("tflite-int8",), ("tflite-int8", "tflite-int4")):
+        with pytest.raises(UnknownNameError):
+            models.file(overhead.LARGE, *words)
+
+
+def test_memory_is_watched_from_within(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(soak, "PICTURES", 4)
+    soak.main(folder / overhead.SMALL, 0.02)
+    told = json.loads(capsys.readouterr().out)
+    assert told["pictures"] > 4
+    assert len(told["resident_bytes"]) > 10
+    assert min(told["resident_bytes"]) > 2**24
+
+
+def test_a_missing_bundle_or_data_set_is_named(folder: Path, tmp_path: Path) -> None:
+    data = tmp_path / "cifar10.npz"
+    words = [str(tmp_path), "--cifar10", str(data), "--out", str(tmp_path)]
+    with pytest.raises(InputError, match=r"cifar10\.npz"):
+        overhead.main(words)
+    np.savez(data, x_test=np.zeros((1, 32, 32, 3), np.uint8))
+    with pytest.raises(BundleError, match=overhead.SMALL):
+        overhead.main(words)
+
+
+@pytest.mark.slow
+def test_memory_stays_flat(folder: Path, images: np.ndarray) -> None:
+    """Twenty seconds of what was watched for ten minutes."""
+    (row,) = overhead.soak(overhead.Models(folder, images), 1 / 3)
+    assert row.met, row
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("quick")
+def test_every_ratio_is_written_and_rendered(folder: Path, images: np.ndarray, tmp_path: Path) -> None:
+    np.savez(tmp_path / "cifar10.npz", x_test=images)
+    words = [str(folder), "--cifar10", str(tmp_path / "cifar10.npz"), "--photos", "4"]
+    assert overhead.main([*words, "--soak-minutes", "0.02", "--out", str(tmp_path)]) == 0
+    found = json.loads((tmp_path / "runtime.json").read_text())
+    keys = ["name", "against", "ratio", "ratio_low", "ratio_high", "sense", "limit", "met", "reason"]
+    assert all(list(row) == keys for row in found["rows"])
+    table = readme.render("<!-- table: runtime -->\n<!-- end -->", tmp_path)
+    assert table.count("\n| ") == len(found["rows"]) + 2  # heads and a rule
+    limits = {row["limit"] for row in found["rows"]}
+    assert limits == {1.15, 1.02, 1.10, 1.03, 0.30, 0.995, 1.25, 1.8, 1.30}

@@ -1,0 +1,169 @@
+"""Published figures are rendered, never typed: the README says what the results files say."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from edgewright.benchmarks.figures import publish
+from edgewright.benchmarks.figures import render as readme
+from edgewright.benchmarks.record import measurement
+from edgewright.runtime.bundle.manifest import Bundle
+from edgewright.runtime.cli import main
+from edgewright.runtime.errors import InputError
+
+ROOT = Path(__file__).resolve().parents[3]
+
+ROW_KEYS = {
+    "train": "recipe data seed epochs best_epoch seconds parameters train_accuracy validation_accuracy "
+    "test_accuracy",
+    "export": "recipe data variant accuracy drop drop_low drop_high agreement tie_agreement max_abs_error "
+    "bytes gzip_bytes samples verdict reason seed",
+    "bench": "recipe variant target threads metric value low high unit",
+}
+
+
+def test_readme_shows_the_published_results() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert readme.render(text, ROOT / "benchmarks" / "figures" / "results") == text
+
+
+def test_results_come_from_what_the_commands_wrote(
+    trained: Path, bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(measurement, "PROCESSES", 1)
+    bench = tmp_path / "bench.json"
+    words = ["--variants", "tflite-int8", "--seconds", "0.06", "--out", str(bench)]
+    assert main(["bench", str(bundle), *words]) == 0
+    out = tmp_path / "results"
+    for kind, source in {"train": trained, "export": bundle, "bench": bench}.items():
+        assert publish.main([kind, str(source), "--out", str(out)]) == 0
+    for name, keys in ROW_KEYS.items():
+        found = json.loads((out / f"{name}.json").read_text())
+        assert found["schema_version"] == 1
+        assert found["environment"]["versions"]["edgewright"]
+        assert set(found["rows"][-1]) == set(keys.split())
+    (tmp_path / "README.md").write_text("<!-- table: demo -->\nold\n<!-- end -->\n")
+    assert readme.main(tmp_path / "README.md", out) == 0
+    rendered = (tmp_path / "README.md").read_text()
+    assert "old" not in rendered
+    manifest = json.loads((bundle / "manifest.json").read_text())
+    assert f"{manifest['variants'][3]['bytes']:,}" in rendered
+
+
+def test_unknown_table_and_missing_results_are_named(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="got 'sizes'"):
+        readme.render("<!-- table: sizes -->\n<!-- end -->", tmp_path)
+    with pytest.raises(InputError, match=r"export\.json"):
+        readme.render("<!-- table: export -->\n<!-- end -->", tmp_path)
+
+
+def test_results_of_different_versions_are_not_put_into_one_table(trained: Path, checkpoint: Path) -> None:
+    found = json.loads((checkpoint / "checkpoint.json").read_text())
+    found["versions"]["keras"] = "3.0.0"
+    (checkpoint / "checkpoint.json").write_text(json.dumps(found))
+    with pytest.raises(InputError, match="one set of versions"):
+        publish.main(["train", str(trained), str(checkpoint), "--out", str(checkpoint.parent / "out")])
+    assert not (checkpoint.parent / "out").exists()
+
+
+def row(recipe: str, variant: str, **figures: object) -> dict[str, object]:
+    """A published row of an export, as far as tables need it."""
+    parity = {"accuracy": 0.9, "drop": 0.01, "drop_low": 0.0, "drop_high": 0.02, "agreement": 0.99}
+    parity |= {"tie_agreement": 1.0, "max_abs_error": 0.1}
+    sizes = {"bytes": 1000, "gzip_bytes": 900}
+    if variant == "keras-float32":
+        parity = {"accuracy": 0.91}
+    common = {"recipe": recipe, "data": "mnist", "variant": variant, "seed": 0, "samples": 500}
+    return {**common, **sizes, **parity, "verdict": "passed", "reason": "", **figures}
+
+
+def shown(table: str, rows: list[dict[str, object]], folder: Path) -> str:
+    folder.mkdir(exist_ok=True)
+    publish.write(folder / "export.json", {"versions": {}}, rows)
+    return readme.render(f"<!-- table: {table} -->\n<!-- end -->", folder)
+
+
+def test_passes_are_shown_beside_the_plain_variant_of_their_scheme(tmp_path: Path) -> None:
+    rows = [row("a", "keras-float32"), row("a", "tflite-int8"), row("a", "tflite-float16")]
+    text = shown("passes", [*rows, row("a", "prune80+tflite-int8", gzip_bytes=300)], tmp_path)
+    assert "| `prune80+tflite-int8` | 0.9000 | +0.0100 [+0.0000, +0.0200] | 1,000 | 300 | 3.00x |" in text
+    assert "| `tflite-int8` |" in text
+    assert "float16" not in text
+
+
+def test_a_refused_variant_is_shown_as_such(tmp_path: Path) -> None:
+    refused = row("a", "tflite-int8", verdict="refused", reason="too far")
+    failed = {**row("a", "keras-float32"), "variant": "onnx-int8", "verdict": "failed", "reason": "no op"}
+    rows = [row("a", "keras-float32", bytes=4000), refused, failed]
+    assert "| 91.00 | - | - | - | refused | - | failed | 4.0x |" in shown("drops", rows, tmp_path)
+    assert "| no op |" in shown("export", rows, tmp_path)
+
+
+def test_the_demo_is_a_table_of_its_own(tmp_path: Path) -> None:
+    rows = [row("a", "keras-float32"), row("b", "keras-float32", data="fashion-mini", bytes=77)]
+    assert "| 77 |" in shown("demo", rows, tmp_path)
+    assert "77" not in shown("export", rows, tmp_path) + shown("drops", rows, tmp_path)
+
+
+def test_rows_of_other_recipes_stay_unless_versions_have_changed(bundle: Path, tmp_path: Path) -> None:
+    versions = Bundle.open(bundle).manifest.versions
+    out = tmp_path / "export.json"
+    for held, stay in ((dict(versions), True), ({**versions, "numpy": "0"}, False)):
+        publish.write(out, {"versions": held}, [row("other", "keras-float32")])
+        assert publish.main(["export", str(bundle), "--out", str(tmp_path)]) == 0
+        assert publish.main(["export", str(bundle), "--out", str(tmp_path)]) == 0
+        recipes = [found["recipe"] for found in json.loads(out.read_text())["rows"]]
+        assert ("other" in recipes) is stay
+        assert len(recipes) == len(Bundle.open(bundle).manifest.variants) + 1 + stay
+
+
+def test_one_target_leaves_the_others_rows_and_the_machine_they_are_of(
+    made: SimpleNamespace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Counts are the same under any load: times keep the circumstances they were taken in."""
+    busy = {**made.record([]).environment, "load_1min": 99.0}
+    timed = publish.bench_rows(made.record(made.timed()))
+    publish.write(tmp_path / "bench.json", made.record([]).environment, timed)
+    counted = publish.bench_rows(made.record(made.counted()))
+    monkeypatch.setattr(publish, "_rows", lambda kind, path: (busy, counted))
+    for _ in range(2):
+        assert publish.main(["bench", "counted.json", "--out", str(tmp_path)]) == 0
+        found = json.loads((tmp_path / "bench.json").read_text())
+        assert found["environment"]["load_1min"] == 0.5
+        assert [row for row in found["rows"] if row["target"] == "local"] == json.loads(json.dumps(timed))
+        assert len([row for row in found["rows"] if row["target"] == "arm64"]) == len(counted)
+
+
+def test_two_bundles_that_disagree_are_refused(bundle: Path, tmp_path: Path) -> None:
+    assert publish.main(["export", str(bundle), str(bundle), "--out", str(tmp_path)]) == 0
+    manifest = Bundle.open(bundle).manifest
+    rows = publish.export_rows(manifest)
+    with pytest.raises(InputError, match="got two that differ"):
+        publish.each_once([*rows, {**rows[1], "accuracy": 0.1}])
+
+
+def test_times_and_counts_get_a_table_each(made: SimpleNamespace, tmp_path: Path) -> None:
+    record = made.record([*made.timed(), *made.timed("onnx-int8"), *made.counted()])
+    rows = publish.bench_rows(record)
+    assert {tuple(row) for row in rows} == {tuple(ROW_KEYS["bench"].split())}
+    assert all(row["low"] <= row["value"] <= row["high"] for row in rows)
+    publish.write(tmp_path / "bench.json", record.environment, rows)
+    shown = readme.render("<!-- table: bench -->\n<!-- end -->", tmp_path)
+    lines = [line for line in shown.splitlines() if line.startswith("| `")]
+    assert [line.split(" | ")[0] for line in lines] == ["| `tflite-int8`", "| `onnx-int8`", "| `tflite-int8`"]
+    assert "1,000 | 203,264 | 5.1 % | 50.0 MiB |" in lines[0]
+    assert "`arm64` | 203,264 | 458,292 | 0 |" in lines[2]
+    assert "Milliseconds, one thread, load 0.5 at the start: A CPU, 2 cores (virtual machine)" in shown
+    assert shown.count("<details") == shown.count("</details>") == 1
+
+
+def test_counts_alone_are_a_table(made: SimpleNamespace, tmp_path: Path) -> None:
+    record = made.record(made.counted())
+    publish.write(tmp_path / "bench.json", record.environment, publish.bench_rows(record))
+    shown = readme.render("<!-- table: bench -->\n<!-- end -->", tmp_path)
+    assert "a76 instructions" in shown
+    assert "Milliseconds" not in shown

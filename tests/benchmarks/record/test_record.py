@@ -1,0 +1,123 @@
+"""Figures are derived from raw samples, in one place, and from what was written as from what was measured."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from edgewright.benchmarks.record import record as figures
+from edgewright.runtime.errors import BundleError
+
+KEY = ("tflite-int8", "local", 1)
+
+
+def test_every_stage_becomes_a_figure_in_milliseconds(made: SimpleNamespace) -> None:
+    found = made.record(made.timed()).figures(KEY)
+    assert found["p50"].unit == "ms"
+    assert found["p50"].estimate.value == pytest.approx(0.01, rel=0.02)
+    assert found["load"].estimate.value == pytest.approx(1, rel=0.05)
+    assert {*figures.TIMES, "peak_rss", "bytes", "macs", "peak_share", "inferences_per_second"} == set(found)
+    for figure in found.values():
+        assert figure.estimate.low <= figure.estimate.value <= figure.estimate.high
+
+
+def test_the_distance_to_the_peak_is_by_what_the_variant_computes_with(made: SimpleNamespace) -> None:
+    """203,264 of 400e9 a second are 0.508 us, which is 5.08 % of 10 us; of 100e9 20.3 %."""
+    assert made.record(made.timed()).figures(KEY)["peak_share"].estimate.value == pytest.approx(
+        5.08, rel=0.02
+    )
+    floats = made.record(made.timed("onnx-float32")).figures(("onnx-float32", "local", 1))
+    assert floats["peak_share"].estimate.value == pytest.approx(20.3, rel=0.02)
+    other = made.record(made.timed(threads=2)).figures(("tflite-int8", "local", 2))
+    assert "peak_share" not in other  # the peak of two threads was not measured
+
+
+@pytest.mark.parametrize(
+    ("variant", "arithmetic"),
+    [
+        ("tflite-int8", "int8"),
+        ("tflite-dynamic-int8", "int8"),
+        ("onnx-int8-u8s8", "int8"),
+        ("tflite-int16x8", "int8"),
+        ("prune80+cluster16+qat+tflite-int8", "int8"),
+        ("tflite-weight-int8", "float32"),
+        ("onnx-float16", "float32"),
+        ("prune80+tflite-float32", "float32"),
+    ],
+)
+def test_arithmetic_of_a_variant(variant: str, arithmetic: str) -> None:
+    assert figures.arithmetic(variant) == arithmetic
+
+
+def test_a_target_that_takes_no_time_has_counts(made: SimpleNamespace) -> None:
+    found = made.record(made.counted()).figures(("tflite-int8", "arm64", 1))
+    assert set(found) == {"a76_instructions", "a76_golden_max_abs_error", "bytes", "macs"}
+    assert found["a76_instructions"].estimate.value == 458_292
+    assert found["a76_instructions"].unit == "instructions"
+
+
+def test_speed_is_time_and_without_it_instructions(made: SimpleNamespace) -> None:
+    assert list(figures.speeds(made.timed())) == ["p50"]
+    assert len(figures.speeds(made.timed())["p50"]) == 6
+    assert figures.speeds(made.counted()) == {"a76_instructions": [458_292.0] * 16}
+    assert figures.speeds([]) == {}
+
+
+def written(made: SimpleNamespace, path: Path, **changes: object) -> Path:
+    data = {
+        "schema_version": 1,
+        **dataclasses.asdict(made.record([*made.timed(), *made.counted()])),
+        **changes,
+    }
+    path.write_text(json.dumps(data))
+    return path
+
+
+def test_what_was_written_is_read_again(made: SimpleNamespace, tmp_path: Path) -> None:
+    found = figures.read(written(made, tmp_path / "bench.json"))
+    assert found == made.record([*made.timed(), *made.counted()])
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"schema_version": 2}, "newer edgewright"),
+        ({"environment": {}}, "expected 'cpu' to be a string"),
+        ({"measurements": [{}]}, "expected 'samples_ns' to be"),
+        ({"measurements": 7}, "expected 'measurements' to be"),
+        ({"bundle": None}, "expected 'bundle' to be a string"),
+        ({"peaks": {"one": {}}}, "expected 'peaks' to be"),
+        ({"peaks": {"1": {"int8": "fast"}}}, "expected 'int8' to be"),
+    ],
+)
+def test_a_broken_file_is_named(
+    made: SimpleNamespace, tmp_path: Path, changes: dict[str, object], says: str
+) -> None:
+    with pytest.raises(BundleError, match=says):
+        figures.read(written(made, tmp_path / "bench.json", **changes))
+
+
+def test_a_file_of_an_older_version_has_figures_too(made: SimpleNamespace, tmp_path: Path) -> None:
+    old = [dataclasses.asdict(m) for m in made.timed()]
+    for measured in old:
+        for key in ("counts", "notes", "calls_per_sample", "queries"):
+            del measured[key]
+        for part in ("decode", "preprocess", "invoke", "postprocess"):
+            del measured["samples_ns"][part]
+    data = {"schema_version": 1, "bundle": "fashion-mlp", "environment": made.MACHINE, "measurements": old}
+    (tmp_path / "old.json").write_text(json.dumps(data))
+    found = figures.read(tmp_path / "old.json").figures(KEY)
+    assert set(found) == {
+        "load",
+        "first_run",
+        "p50",
+        "p90",
+        "p99",
+        "jpeg_to_label",
+        "png_to_label",
+        "peak_rss",
+    }

@@ -1,0 +1,133 @@
+"""The target arm64: a bundle's files run on two emulated processors and give what they gave here."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import statistics
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edgewright.benchmarks.record.measurement import Plan
+from edgewright.benchmarks.targets.arm64 import machine
+from edgewright.benchmarks.targets.arm64.machine import Machine
+from edgewright.benchmarks.targets.arm64.target import TARGET
+from edgewright.export.exporter import Result
+from edgewright.runtime import Bundle
+from edgewright.runtime.errors import BundleError, DataError, InputError, UnknownNameError
+from edgewright.train.datasets import Dataset
+
+Run = Callable[..., tuple[int, str, str]]
+FILES = ("tflite-int8", "tflite-float32", "onnx-float32")
+LSB = 1 / 256
+
+
+@pytest.fixture(scope="session")
+def thousand(fashion_mini: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    file = tmp_path_factory.mktemp("images") / "test.npz"
+    x, y = np.asarray(fashion_mini.x_test), np.asarray(fashion_mini.y_test)
+    np.savez(file, x=x[:1000], y=y[:1000])
+    return file
+
+
+def test_one_thread_is_counted_so_more_are_refused(exported: tuple[Path, Result]) -> None:
+    with pytest.raises(InputError, match="expected 1 thread for target arm64, got 2"):
+        TARGET.check(Bundle.open(exported[0]), "tflite-int8", Plan(threads=2))
+
+
+def test_images_that_cannot_be_used_are_refused_before_anything_is_set_up(
+    exported: tuple[Path, Result], tmp_path: Path
+) -> None:
+    with pytest.raises(DataError, match="cannot read"):
+        TARGET.check(Bundle.open(exported[0]), "tflite-int8", Plan(images=str(tmp_path / "none.npz")))
+
+
+def test_a_wrong_name_and_a_damaged_file_are_told_before_anything_is_set_up(bundle: Path) -> None:
+    opened = Bundle.open(bundle)
+    with pytest.raises(UnknownNameError, match="did you mean 'tflite-int8'"):
+        TARGET.run(opened, "tflite-int88", Plan())
+    raw = bytearray((bundle / "tflite-int8.tflite").read_bytes())
+    raw[len(raw) // 2] ^= 1
+    (bundle / "tflite-int8.tflite").write_bytes(raw)
+    with pytest.raises(BundleError, match=r"tflite-int8\.tflite is damaged"):
+        TARGET.run(opened, "tflite-int8", Plan())
+
+
+@pytest.mark.slow
+def test_two_processors_three_files_and_a_thousand_images(
+    run: Run, exported: tuple[Path, Result], thousand: Path, emulated: Machine, tmp_path: Path
+) -> None:
+    start = time.monotonic()
+    words = ("--target", "arm64", "--variants", ",".join(FILES), "--images", thousand)
+    status, said, complaints = run("bench", exported[0], *words, "--out", tmp_path / "out.json")
+    assert (status, complaints) == (0, "")
+    assert time.monotonic() - start < 600
+    assert "no cycles, milliseconds or memory" in said
+    found = {m["variant"]: m for m in json.loads((tmp_path / "out.json").read_bytes())["measurements"]}
+    assert set(found) == set(FILES)
+    for variant, measured in found.items():
+        assert measured["samples_ns"] == {}
+        assert measured["notes"] == []
+        assert measured["kernels"] == ("xnnpack" if variant.startswith("tflite") else "onnxruntime-cpu")
+        assert measured["environment"]["test_images"] == 1000
+        expected = Bundle.open(exported[0]).variant(variant).parity.accuracy
+        for processor in ("a53", "a76"):
+            counts = {name: measured["counts"][f"{processor}_{name}"] for name in _NAMES}
+            limit = LSB * 1.001 if variant == "tflite-int8" else 1e-5
+            assert counts["golden_max_abs_error"][0] <= limit
+            assert abs(counts["accuracy"][0] - expected) < 0.03
+            assert counts["same_class_as_host"][0] >= 0.998
+            middle = statistics.median(counts["instructions"])
+            assert len(counts["instructions"]) == 16
+            close = [count for count in counts["instructions"] if abs(count / middle - 1) < 0.005]
+            assert len(close) >= 12
+    # Its dot-product instructions are used: the interpreter knows the processor.
+    int8 = found["tflite-int8"]["counts"]
+    assert statistics.median(int8["a76_instructions"]) < 0.9 * statistics.median(int8["a53_instructions"])
+
+
+_NAMES = ("instructions", "golden_max_abs_error", "accuracy", "same_class_as_host")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("variant", FILES)
+def test_another_run_counts_the_same_within_half_a_per_cent(
+    exported: tuple[Path, Result], emulated: Machine, variant: str
+) -> None:
+    first, second = (TARGET.run(Bundle.open(exported[0]), variant, Plan()) for _ in range(2))
+    for name in ("a53_instructions", "a76_instructions"):
+        one, two = (statistics.median(m.counts[name]) for m in (first, second))
+        assert abs(one / two - 1) < 0.005
+    assert json.loads(json.dumps(dataclasses.asdict(first))) == dataclasses.asdict(first)
+
+
+@pytest.mark.slow
+def test_scores_that_differ_are_noted(bundle: Path, emulated: Machine) -> None:
+    """The manifest of this copy allows nothing."""
+    opened = Bundle.open(bundle)
+    entry = opened.variant("tflite-float32")
+    strict = dataclasses.replace(
+        entry, tolerance=dataclasses.replace(entry.tolerance, max_abs=-1.0, max_abs_elsewhere=-1.0)
+    )
+    others = tuple(v for v in opened.manifest.variants if v.name != entry.name)
+    changed = dataclasses.replace(opened.manifest, variants=(strict, *others))
+    measured = TARGET.run(dataclasses.replace(opened, manifest=changed), entry.name, Plan())
+    assert len(measured.notes) == 2
+    expected = "tflite-float32 does not give what was recorded on Arm Cortex-A53: scores differ by "
+    assert measured.notes[0].startswith(expected)
+
+
+@pytest.mark.slow
+def test_a_qemu_without_plugins_leaves_the_instructions_out(
+    exported: tuple[Path, Result], emulated: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = dataclasses.replace(emulated, about={**emulated.about, "counts": False})
+    monkeypatch.setattr(machine, "ready", lambda: plain)
+    measured = TARGET.run(Bundle.open(exported[0]), "tflite-int8", Plan())
+    assert not any("instructions" in name for name in measured.counts)
+    assert measured.counts["a53_golden_max_abs_error"][0] <= LSB * 1.001
+    assert any("takes no plugins, so no instructions were counted" in note for note in measured.notes)

@@ -1,0 +1,252 @@
+"""A model of one's own: what must be said of it, what is refused, and which image gets which label."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from edgewright.export import variants
+from edgewright.export.network.model import Facts, Model
+from edgewright.export.source.source import DataOptions, Given, Source, open_source
+from edgewright.runtime.contract import FITS
+from edgewright.runtime.errors import DataError, EdgewrightError, ExportError, InputError
+from edgewright.runtime.preprocess import to_pixels
+from edgewright.train.checkpoint import CHECKPOINT
+from edgewright.train.normalization import Normalization
+
+FLOAT = variants.parse("tflite-float32,onnx-float32")
+INT8 = variants.parse("tflite-float32,tflite-int8")
+UNIT = Normalization.of_range(0.0, 1.0)
+SIZE = (6, 8, 3)
+COLOURS = {"ant": (0, 250, 0), "bee": (250, 0, 0), "cow": (0, 0, 250)}
+Open = Callable[..., Source]
+
+
+@pytest.fixture
+def opened(tmp_path: Path) -> Open:
+    """Open a file whose model is said to have three classes, without loading it."""
+    path = tmp_path / "net.keras"
+    path.write_bytes(b"looked into by the child alone")
+
+    def call(chosen: Any = FLOAT, *, classes: int = 3, data: str | None = None, **said: Any) -> Source:
+        def load(model: Model, formats: Sequence[str]) -> Facts:
+            assert model.path == path.resolve()
+            return Facts(shape=SIZE, classes=classes, head="softmax", input="in", output="out")
+
+        options = DataOptions(calibration_size=4, seed=0, data=data)
+        return open_source(path, Given(**{"normalization": UNIT, **said}), options, chosen, load)
+
+    return call
+
+
+def pictures(folder: Path, colours: dict[str, tuple[int, int, int]] = COLOURS, *, start: int = 0) -> Path:
+    """Five pictures a class; no two the same, whatever `start`."""
+    for label, colour in colours.items():
+        (folder / label).mkdir(parents=True)
+        for i in range(start, start + 5):
+            picture = Image.new("RGB", (16, 12), colour)
+            picture.paste((90, 10 * i, 90), (0, 0, 8, 6))
+            picture.save(folder / label / f"{i}.png")
+    return folder
+
+
+def arrays(path: Path, count: int, *, seed: int = 0, **more: Any) -> Path:
+    x = np.random.default_rng(seed).integers(0, 256, (count, *SIZE)).astype(np.uint8)
+    np.savez(path, x=x, **more)
+    return path
+
+
+def test_class_folders_judge_in_the_order_of_their_names_and_give_the_labels(
+    opened: Open, tmp_path: Path
+) -> None:
+    source = opened(test=pictures(tmp_path / "test"))
+    assert (source.name, source.labels, source.head) == ("net", ("ant", "bee", "cow"), "softmax")
+    assert source.test_labels.tolist() == [0] * 5 + [1] * 5 + [2] * 5
+    brightest = source.test.reshape(15, -1, 3)[:, -1].argmax(axis=1)
+    assert brightest.tolist() == [1] * 5 + [0] * 5 + [2] * 5  # green, red, blue
+    assert source.calibration.shape == (0, *SIZE)
+    assert source.notes == ()
+
+
+def test_labels_of_a_file_settle_which_folder_is_which_score(opened: Open, tmp_path: Path) -> None:
+    file = tmp_path / "labels.txt"
+    file.write_text("cow\r\nfly\r\nbee\r\nant\r\n", encoding="utf-8")
+    source = opened(test=pictures(tmp_path / "test"), labels=file, classes=4)
+    assert source.labels == ("cow", "fly", "bee", "ant")
+    assert source.test_labels.tolist() == [3] * 5 + [2] * 5 + [0] * 5
+
+
+def test_fewer_folders_than_scores_may_be_called_by_number(opened: Open, tmp_path: Path) -> None:
+    some = {"7": (250, 0, 0), "12": (0, 250, 0)}
+    source = opened(test=pictures(tmp_path / "test", some), classes=20)
+    assert sorted(set(source.test_labels.tolist())) == [7, 12]
+    assert source.notes == ("no --labels were given: classes are called 0 to 19",)
+
+
+def test_an_npz_judges_and_one_without_labels_calibrates(opened: Open, tmp_path: Path) -> None:
+    test = arrays(tmp_path / "test.npz", 9, y=np.arange(9).reshape(9, 1) % 3)
+    source = opened(INT8, test=test, calibration=arrays(tmp_path / "c.npz", 7, seed=1))
+    assert (len(source.test), len(source.calibration)) == (9, 4)
+    assert source.test_labels.tolist() == [0, 1, 2] * 3
+    assert source.labels == ("0", "1", "2")
+    again = opened(INT8, test=test, calibration=tmp_path / "c.npz")
+    np.testing.assert_array_equal(source.calibration, again.calibration)
+
+
+def test_a_flat_folder_of_pictures_calibrates(opened: Open, tmp_path: Path) -> None:
+    flat = tmp_path / "flat"
+    flat.mkdir()
+    for i in range(6):
+        Image.new("RGB", (30, 20), (i, 2 * i, 99)).save(flat / f"{i}.png")
+    source = opened(INT8, test=pictures(tmp_path / "test"), calibration=flat)
+    assert source.calibration.shape == (4, *SIZE)
+    assert source.calibration_split == "flat"
+
+
+def test_labelled_calibration_images_are_drawn_from_all_classes(opened: Open, tmp_path: Path) -> None:
+    source = opened(INT8, test=pictures(tmp_path / "test"), calibration=pictures(tmp_path / "more", start=5))
+    brightest = source.calibration.reshape(4, -1, 3)[:, -1].argmax(axis=1)
+    assert set(brightest.tolist()) == {0, 1, 2}
+
+
+@pytest.mark.parametrize("fit", FITS)
+def test_pictures_are_fitted_as_asked_and_the_contract_says_so(
+    opened: Open, tmp_path: Path, fit: str
+) -> None:
+    folder = pictures(tmp_path / "test")
+    wide = tmp_path / "test" / "ant" / "0.png"
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (9, 40, 3)).astype(np.uint8)).save(wide)
+    source = opened(test=folder, fit=fit)
+    assert source.input.fit == fit
+    np.testing.assert_array_equal(source.test[:1], to_pixels(wide, source.input))
+    black = not source.test[0, 0].any()
+    assert black == (fit == "letterbox")
+
+
+def test_a_named_data_set_gives_both_parts(opened: Open) -> None:
+    with pytest.raises(DataError, match=r"expected images \(6, 8, 3\).*got \(28, 28, 1\) in fashion-mini"):
+        opened(INT8, data="fashion-mini", classes=10)
+
+
+def test_a_data_set_gives_both_parts(opened: Open, tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    parts = {f"x_{part}": random.integers(0, 256, (9, *SIZE)).astype(np.uint8) for part in ("train", "test")}
+    numbers = np.arange(9) % 3
+    np.savez(tmp_path / "d.npz", **parts, y_train=numbers, y_test=numbers, labels=np.array(["a", "b", "c"]))
+    source = opened(INT8, data=str(tmp_path / "d.npz"))
+    assert source.labels == ("a", "b", "c")
+    np.testing.assert_array_equal(source.test, parts["x_test"])
+    known = {image.tobytes() for image in parts["x_train"]}
+    assert len(source.calibration) == 4
+    assert {image.tobytes() for image in source.calibration} <= known
+
+
+def test_what_is_missing_is_refused_before_the_model_is_looked_at(tmp_path: Path) -> None:
+    path = tmp_path / "net.h5"
+    path.write_bytes(b"")
+
+    def refusal(chosen: Any, data: str | None = None, **said: Any) -> str:
+        options = DataOptions(calibration_size=4, seed=0, data=data)
+        with pytest.raises(InputError) as refused:
+            open_source(path, Given(**said), options, chosen, lambda *unused: pytest.fail("loaded"))
+        assert "\n" not in str(refused.value)
+        return str(refused.value)
+
+    test = tmp_path
+    assert "add --input-range" in refusal(FLOAT, test=test)
+    assert "nothing can be proven, got none; add --test" in refusal(FLOAT, normalization=UNIT)
+    message = refusal(INT8, normalization=UNIT, test=test)
+    assert "calibration images for tflite-int8, got none" in message
+    assert "--variants tflite-float32" in message
+    assert "either --data" in refusal(FLOAT, data="mnist", normalization=UNIT, test=test)
+    assert "labels.txt" in refusal(FLOAT, normalization=UNIT, test=test, labels=tmp_path / "labels.txt")
+
+
+def test_what_is_no_model_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "net.pt").write_bytes(b"")
+    for name in ("net.pt", "nowhere.keras", "."):
+        with pytest.raises(InputError, match=r"expected a checkpoint folder .* or a SavedModel folder, got"):
+            open_source(
+                tmp_path / name,
+                Given(),
+                DataOptions(calibration_size=4, seed=0),
+                FLOAT,
+                lambda *unused: pytest.fail("loaded"),
+            )
+
+
+@pytest.mark.parametrize(
+    ("said", "says"),
+    [
+        ({"labels": Path("labels.txt")}, "--labels"),
+        ({"normalization": UNIT}, "--input-range"),
+        ({"fit": "crop"}, "--fit"),
+        ({"head": "logits"}, "--head"),
+        ({"calibration": Path("here")}, "--calibration"),
+        ({"test": Path("here")}, "--test"),
+        ({"size": (6, 8)}, "--size"),
+        ({"unsafe_load": True}, "--unsafe-load"),
+    ],
+)
+def test_a_checkpoint_says_itself_what_the_flags_say(tmp_path: Path, said: dict[str, Any], says: str) -> None:
+    (tmp_path / CHECKPOINT).touch()
+    options = DataOptions(calibration_size=256, seed=0)
+    with pytest.raises(InputError, match=f"expected {says}.* got it with .* a checkpoint"):
+        open_source(tmp_path, Given(**said), options, FLOAT, lambda *unused: pytest.fail("loaded"))
+
+
+def test_labels_and_images_that_do_not_fit_the_model_get_one_line(opened: Open, tmp_path: Path) -> None:
+    test, labels = pictures(tmp_path / "test"), tmp_path / "labels.txt"
+
+    def refusal(kind: type[EdgewrightError], *words: Any, **said: Any) -> str:
+        with pytest.raises(kind) as refused:
+            opened(*words, **said)
+        assert "\n" not in str(refused.value)
+        return str(refused.value)
+
+    labels.write_text("ant\nbee\n")
+    assert "expected 3 labels, one a score, got 2" in refusal(InputError, test=test, labels=labels)
+    labels.write_text("ant\n\nbee\n")
+    assert "an empty line 2" in refusal(InputError, test=test, labels=labels)
+    labels.write_text("ant\nbee\ncat\n")
+    assert "one of 3 labels, got 'cow'" in refusal(DataError, test=test, labels=labels)
+    labels.write_text("ant\nant\nbee\ncow\n")
+    assert "got 'ant'" in refusal(DataError, test=test, labels=labels, classes=4)
+    assert "a number from 0 to 4, got 'ant'; add --labels" in refusal(DataError, test=test, classes=5)
+    numbers = arrays(tmp_path / "n.npz", 4, y=np.array([0, 1, 2, 3]))
+    assert "class numbers from 0 to 2" in refusal(DataError, test=numbers)
+    assert "expected arrays x and y" in refusal(DataError, test=arrays(tmp_path / "u.npz", 4))
+    np.savez(tmp_path / "f.npz", x=np.zeros((4, *SIZE), np.float32), y=np.zeros(4, int))
+    assert "raw pixels 0-255" in refusal(DataError, test=tmp_path / "f.npz")
+    assert "does not exist" in refusal(DataError, test=tmp_path / "nowhere")
+    (tmp_path / "empty").mkdir()
+    assert "expected pictures" in refusal(DataError, INT8, test=test, calibration=tmp_path / "empty")
+    (test / "cow" / "0.png").write_bytes(b"no picture")
+    assert "0.png" in refusal(DataError, test=test)
+
+
+def test_test_images_that_also_calibrate_are_refused(opened: Open, tmp_path: Path) -> None:
+    folder = pictures(tmp_path / "test")
+    with pytest.raises(DataError, match="expected test images that do not occur in calibration, got 4 of 15"):
+        opened(INT8, test=folder, calibration=folder)
+
+
+def test_scores_that_cannot_be_compared_with_get_one_line(opened: Open, tmp_path: Path) -> None:
+    test = pictures(tmp_path / "test")
+    source, by_logits = opened(test=test), opened(test=test, head="logits")
+    good = np.random.default_rng(0).dirichlet(np.ones(3), 15).astype(np.float32)
+    source.check(good)
+    by_logits.check(good * 5)
+    for scores, says, judge in (
+        (good * np.nan, "NaN", source),
+        (np.repeat(good[:1], 15, axis=0), "got the same for all 15 test images", source),
+        (good * 5, "add --head logits", source),
+        (good, "add --head softmax", by_logits),
+    ):
+        with pytest.raises(ExportError, match=says):
+            judge.check(scores)

@@ -1,0 +1,121 @@
+"""The converting child: what it reports arrives, and its death is one clear line."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+
+from edgewright.export import variants
+from edgewright.export.network.model import Model
+from edgewright.export.network.network import Network
+from edgewright.export.work import protocol as job
+from edgewright.export.work.protocol import Child, Event
+from edgewright.runtime.contract import ModelContract
+from edgewright.runtime.errors import ExportError
+from edgewright.train.checkpoint import MODEL, Checkpoint
+from edgewright.train.datasets import Dataset
+from edgewright.train.normalization import Normalization
+
+NetworkOf = Callable[[Path], Network]
+Prepare = Callable[..., Path]
+
+
+def children() -> list[psutil.Process]:
+    """The converting processes this one has started."""
+    return [
+        process
+        for process in psutil.Process().children()
+        if process.status() != psutil.STATUS_ZOMBIE and "edgewright.export.work.convert" in process.cmdline()
+    ]
+
+
+@pytest.fixture
+def prepare(tmp_path: Path, fashion_mini: Dataset) -> Prepare:
+    def call(checkpoint: Path, names: str = "tflite-float32") -> Path:
+        opened = Checkpoint.open(checkpoint)
+        chosen = variants.parse(names)
+        contracts = [
+            ModelContract(name="x", variant=variant.name, input=opened.input, labels=opened.labels)
+            for variant in chosen
+        ]
+        folder = tmp_path / "job"
+        folder.mkdir()
+        calibration, test = fashion_mini.x_train[:20], fashion_mini.x_test[:20]
+        np.save(folder / job.TEST, test)
+        job.prepare(folder, chosen, contracts, calibration, reference=True)
+        return folder
+
+    return call
+
+
+@pytest.fixture
+def child() -> Iterator[Child]:
+    with Child() as process:
+        yield process
+
+
+def model_of(checkpoint: Path) -> Model:
+    return Model.at(checkpoint / MODEL, Normalization.of_range(0.0, 1.0))
+
+
+def test_events_come_in_order_and_the_files_are_there(
+    network_of: NetworkOf, child: Child, prepare: Prepare, trained: Path, fashion_mini: Dataset
+) -> None:
+    folder = prepare(trained)
+    facts = child.load(model_of(trained))
+    assert (facts.shape, facts.classes, facts.head) == ((28, 28, 1), 10, "softmax")
+    events = list(child.convert(folder))
+    assert [(event.kind, event.variant) for event in events] == [
+        ("reference", ""),
+        ("converted", "tflite-float32"),
+    ]
+    assert events[1].conversion is not None
+    assert events[1].conversion["tool"].startswith("tf.lite.TFLiteConverter ")
+    expected = network_of(trained).scores(fashion_mini.x_test[:20])
+    np.testing.assert_allclose(np.load(folder / job.REFERENCE), expected, atol=1e-6)
+    assert (folder / "tflite-float32.tflite").stat().st_size > 4 * 203_530
+    assert children() == []
+
+
+def test_a_model_that_changed_meanwhile_is_told_in_one_line(child: Child, checkpoint: Path) -> None:
+    model = model_of(checkpoint)
+    model.path.write_bytes(b"no model")
+    with pytest.raises(ExportError, match=r"model\.keras is not the model it was"):
+        child.load(model)
+
+
+def test_a_child_that_fails_is_told_with_its_last_line(child: Child, prepare: Prepare, trained: Path) -> None:
+    folder = prepare(trained)
+    (folder / job.TEST).unlink()
+    child.load(model_of(trained))
+    with pytest.raises(ExportError, match=r"ended with status 1: FileNotFoundError.*test\.npy") as failed:
+        list(child.convert(folder))
+    assert "\n" not in str(failed.value)
+
+
+def test_a_child_that_is_killed_is_told_with_its_status(child: Child, trained: Path) -> None:
+    children()[0].kill()
+    with pytest.raises(ExportError, match="ended with status -9"):
+        child.load(model_of(trained))
+
+
+def test_a_job_that_is_given_up_takes_its_child_with_it(prepare: Prepare, trained: Path) -> None:
+    folder = prepare(trained, "tflite-float32,tflite-int8,onnx-float32,onnx-int8")
+    with Child() as child:
+        child.load(model_of(trained))
+        assert next(child.convert(folder)) == Event(kind="reference")
+        assert len(children()) == 1
+    assert children() == []
+    assert not (folder / "onnx-int8.onnx").exists()
+
+
+def test_an_event_survives_the_pipe() -> None:
+    event = Event(kind="failed", variant="a", reason="two\nlines, “quoted”", conversion={"a": [1, None]})
+    line = event.line()
+    assert line.count("\n") == 1
+    assert Event(**json.loads(line)) == event

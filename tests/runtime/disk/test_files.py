@@ -1,0 +1,270 @@
+"""Writing leaves the old, nothing or the new whole, loses nothing foreign, and cleans up after the dead."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import signal
+import stat
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from edgewright.runtime.disk import files
+from edgewright.runtime.errors import OutputError
+
+OURS = ("manifest.json", "*.onnx")
+
+HOLDER = """
+import sys
+from pathlib import Path
+from edgewright.runtime.disk import files
+with files.new_folder(Path(sys.argv[1]), overwrite=True, ours=("manifest.json", "*.onnx")) as (new, scratch):
+    (new / "manifest.json").write_text("half")
+    print(new.parent, flush=True)
+    sys.stdin.read()
+"""
+
+
+def write(path: Path, text: str = "new", *, overwrite: bool = True) -> None:
+    with files.new_folder(path, overwrite=overwrite, ours=OURS) as (new, scratch):
+        (scratch / "work").write_text("thrown away")
+        (new / "manifest.json").write_text(text)
+
+
+def content(path: Path) -> dict[str, str]:
+    return {file.name: file.read_text() for file in path.iterdir()}
+
+
+@pytest.fixture
+def out(tmp_path: Path) -> Path:
+    return tmp_path / "out"
+
+
+@pytest.fixture
+def old(out: Path) -> Path:
+    """An output folder that an earlier run has written."""
+    write(out, "old")
+    return out
+
+
+@pytest.fixture
+def holder(out: Path) -> Iterator[tuple[subprocess.Popen[str], Path]]:
+    """Another process in the middle of writing `out`, and the folder it writes aside."""
+    child = subprocess.Popen(
+        [sys.executable, "-c", HOLDER, str(out)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert child.stdin is not None
+    assert child.stdout is not None
+    with child:
+        yield child, Path(child.stdout.readline().strip())
+        child.kill()
+
+
+def test_the_hash_of_a_file_is_its_sha256(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"x" * 100_000)
+    assert files.sha256_of(tmp_path / "a") == hashlib.sha256(b"x" * 100_000).hexdigest()
+
+
+def test_a_file_is_written_whole_with_the_users_permissions(tmp_path: Path) -> None:
+    path = tmp_path / "deep" / "down" / "a.json"
+    before = os.umask(0o027)
+    try:
+        files.write_file(path, b"1")
+        files.write_file(path, b"22")
+    finally:
+        os.umask(before)
+    assert path.read_bytes() == b"22"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o640
+    assert [p.name for p in path.parent.iterdir()] == ["a.json"]
+
+
+def test_a_file_that_cannot_be_put_in_place_leaves_nothing_behind(tmp_path: Path) -> None:
+    (tmp_path / "taken").mkdir()
+    with pytest.raises(OSError, match="directory"):
+        files.write_file(tmp_path / "taken", b"1")
+    assert [p.name for p in tmp_path.iterdir()] == ["taken"]
+
+
+def test_a_folder_appears_whole_and_alone(tmp_path: Path, out: Path) -> None:
+    with files.new_folder(out, overwrite=False, ours=OURS) as (new, _):
+        (new / "manifest.json").write_text("new")
+        assert not out.exists()
+    assert content(out) == {"manifest.json": "new"}
+    assert list(tmp_path.iterdir()) == [out]
+
+
+def test_a_missing_parent_and_an_empty_folder_are_fine(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    for path in (tmp_path / "a" / "b" / "out", tmp_path / "empty"):
+        write(path, overwrite=False)
+        assert content(path) == {"manifest.json": "new"}
+
+
+def test_a_relative_path_is_taken_from_where_the_writing_began(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with files.new_folder(Path("out"), overwrite=False, ours=OURS) as (new, _):
+        (new / "manifest.json").write_text("new")
+        os.chdir("/")
+    assert content(tmp_path / "out") == {"manifest.json": "new"}
+
+
+def test_overwriting_replaces_the_whole_folder(tmp_path: Path, old: Path) -> None:
+    (old / "gone.onnx").write_text("old")
+    write(old)
+    assert content(old) == {"manifest.json": "new"}
+    assert list(tmp_path.iterdir()) == [old]
+
+
+def test_a_folder_with_files_needs_overwrite(old: Path) -> None:
+    with pytest.raises(OutputError, match=r"already holds manifest\.json; .* add --overwrite"):
+        write(old, overwrite=False)
+    assert content(old) == {"manifest.json": "old"}
+
+
+@pytest.mark.parametrize("foreign", ["thesis.txt", "manifest.json.bak", ".hidden"])
+def test_overwrite_never_takes_a_file_that_is_not_ours(old: Path, foreign: str) -> None:
+    (old / foreign).write_text("mine")
+    with pytest.raises(OutputError, match=foreign):
+        write(old)
+    assert content(old) == {"manifest.json": "old", foreign: "mine"}
+
+
+def test_overwrite_never_takes_a_folder_that_is_named_like_our_files(old: Path) -> None:
+    (old / "study.onnx").mkdir()
+    (old / "study.onnx" / "thesis.txt").write_text("mine")
+    with pytest.raises(OutputError, match=r"study\.onnx"):
+        write(old)
+    assert (old / "study.onnx" / "thesis.txt").read_text() == "mine"
+
+
+def test_a_foreign_file_that_comes_while_we_write_is_kept(old: Path) -> None:
+    with (
+        pytest.raises(OutputError, match=r"thesis\.txt"),
+        files.new_folder(old, overwrite=True, ours=OURS) as (new, _),
+    ):
+        (new / "manifest.json").write_text("new")
+        (old / "thesis.txt").write_text("mine")
+    assert content(old) == {"manifest.json": "old", "thesis.txt": "mine"}
+
+
+def test_what_cannot_be_an_output_folder_is_refused_at_once(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("mine")
+    for bad in (tmp_path / "file", tmp_path / "file" / "out", Path("/")):
+        with pytest.raises(OutputError):
+            files.check_output(bad, overwrite=True, ours=("*",))
+
+
+@pytest.mark.parametrize("failure", [ValueError, KeyboardInterrupt, SystemExit])
+def test_an_exception_leaves_the_old_folder_and_nothing_beside_it(
+    tmp_path: Path, old: Path, failure: type[BaseException]
+) -> None:
+    with pytest.raises(failure), files.new_folder(old, overwrite=True, ours=OURS) as (new, _):
+        (new / "manifest.json").write_text("new")
+        raise failure
+    assert content(old) == {"manifest.json": "old"}
+    assert list(tmp_path.iterdir()) == [old]
+
+
+def test_a_block_that_writes_nothing_leaves_the_old_folder(tmp_path: Path, old: Path) -> None:
+    with files.new_folder(old, overwrite=True, ours=OURS) as (_, scratch):
+        (scratch / "work").write_text("x")
+    assert content(old) == {"manifest.json": "old"}
+    assert list(tmp_path.iterdir()) == [old]
+
+
+def test_a_swap_cut_off_half_way_is_mended(tmp_path: Path, old: Path) -> None:
+    old.rename(tmp_path / ".out.old")
+    files.mend(old)
+    assert content(old) == {"manifest.json": "old"}
+    assert list(tmp_path.iterdir()) == [old]
+
+
+def test_a_swap_cut_off_half_way_is_mended_before_the_folder_is_judged(tmp_path: Path, old: Path) -> None:
+    old.rename(tmp_path / ".out.old")
+    with pytest.raises(OutputError, match=r"already holds manifest\.json"):
+        files.check_output(old, overwrite=False, ours=OURS)
+
+
+def test_mending_leaves_a_folder_that_is_there_alone(tmp_path: Path, old: Path) -> None:
+    (tmp_path / ".out.old").mkdir()
+    files.mend(old)
+    assert content(old) == {"manifest.json": "old"}
+
+
+def test_an_old_folder_that_was_not_deleted_in_time_goes_with_the_next_writing(
+    tmp_path: Path, old: Path
+) -> None:
+    (tmp_path / ".out.old").mkdir()
+    (tmp_path / ".out.old" / "manifest.json").write_text("older")
+    write(old)
+    assert content(old) == {"manifest.json": "new"}
+    assert list(tmp_path.iterdir()) == [old]
+
+
+@pytest.mark.parametrize("failing", [1, 2])
+def test_a_rename_that_fails_leaves_the_old_folder(
+    tmp_path: Path, old: Path, failing: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rename, calls = Path.rename, []
+
+    def fails(self: Path, target: Path) -> Path:
+        calls.append(target)
+        if len(calls) == failing:
+            raise OSError(28, "No space left on device")
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", fails)
+    with pytest.raises(OSError, match="No space left"):
+        write(old)
+    assert content(old) == {"manifest.json": "old"}
+    assert list(tmp_path.iterdir()) == [old]
+
+
+def test_a_link_can_be_overwritten_again_and_again(tmp_path: Path, old: Path) -> None:
+    link = tmp_path / "latest"
+    link.symlink_to("out")
+    for text in ("first", "second"):
+        write(link, text)
+        assert content(link) == {"manifest.json": text}
+    assert {p.name for p in tmp_path.iterdir()} <= {"latest", "out"}
+
+
+def test_a_link_that_leads_nowhere_is_refused_at_once_or_written_through(tmp_path: Path) -> None:
+    link = tmp_path / "latest"
+    link.symlink_to("nowhere")
+    with contextlib.suppress(OutputError):
+        files.check_output(link, overwrite=True, ours=OURS)
+        write(link)
+        assert content(link) == {"manifest.json": "new"}
+
+
+@pytest.mark.parametrize("name", ["out", "run [1]*?", "ou"])
+def test_staging_folders_of_dead_processes_are_removed_and_only_those(tmp_path: Path, name: str) -> None:
+    dead, other = tmp_path / f".{name}.new-abc", tmp_path / ".another.new-abc"
+    for folder in (dead, other):
+        (folder / "new").mkdir(parents=True)
+    write(tmp_path / name)
+    assert not dead.exists()
+    assert other.exists()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="folders cannot be locked there")
+def test_a_live_staging_folder_is_left_alone_until_its_process_is_killed(
+    tmp_path: Path, out: Path, holder: tuple[subprocess.Popen[str], Path]
+) -> None:
+    child, staging = holder
+    write(out)
+    assert content(staging / "new") == {"manifest.json": "half"}
+    child.send_signal(signal.SIGKILL)
+    child.wait()
+    assert content(out) == {"manifest.json": "new"}
+    write(out, "newer")
+    assert content(out) == {"manifest.json": "newer"}
+    assert list(tmp_path.iterdir()) == [out]

@@ -1,0 +1,107 @@
+"""`edgewright train`: a recipe to a checkpoint folder."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from edgewright.runtime import console
+from edgewright.train import recipe as recipes
+from edgewright.train.commands import data_options
+
+HELP = "train a recipe and write a checkpoint that export takes"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("recipe", metavar="RECIPE", nargs="?", help="one of: " + ", ".join(recipes.names()))
+    parser.add_argument(
+        "--model",
+        metavar="PACKAGE.MODULE:NAME",
+        help="your own instead: a function build(keras, shape, classes), or a Recipe; the working folder is "
+        "searched too",
+    )
+    parser.add_argument(
+        "--data", metavar="NAME|PATH", help="a data set as `edgewright data` takes it (default: the recipe's)"
+    )
+    data_options.add(parser)
+    parser.add_argument("--out", type=Path, required=True, metavar="CHECKPOINT", help="the folder to write")
+    parser.add_argument("--epochs", type=int, help="at most so many (default: the recipe's)")
+    parser.add_argument(
+        "--seed", type=int, default=0, help="for weights, order and split (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--weights",
+        metavar="imagenet|PATH|none",
+        help="what a recipe with a pretrained base starts from: ImageNet weights (downloaded by Keras), a "
+        "Keras weights file of the base, or random ones (default: the recipe's)",
+    )
+    parser.add_argument(
+        "--no-features",
+        dest="features",
+        action="store_false",
+        help="run a frozen base in every epoch, not once for all of them",
+    )
+    parser.add_argument(
+        "--strategy",
+        choices=("mirrored", "multiworker"),
+        help="train by tf.distribute on all devices of this machine, or as one of the workers that "
+        "TF_CONFIG names, of which the chief writes the checkpoint; each device takes its share of a batch; "
+        "such a run cannot be resumed",
+    )
+    parser.add_argument("--resume", action="store_true", help="go on where a cut-off run of the same was")
+    parser.add_argument("--overwrite", action="store_true", help="replace a checkpoint that is there")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    from edgewright.runtime.disk.files import check_output
+    from edgewright.runtime.errors import InputError
+    from edgewright.train.checkpoint import OURS
+    from edgewright.train.fitting.fit import Options, train
+
+    if (arguments.recipe is None) == (arguments.model is None):
+        raise InputError(
+            "expected a recipe or --model, one of the two; edgewright train --help lists recipes"
+        )
+    name = arguments.recipe or arguments.model
+    recipe = recipes.of_model(name) if arguments.model else recipes.get(name)
+    source = arguments.data or recipe.data
+    if source is None:
+        raise InputError(f"expected data for {name}, got none; add --data NAME|PATH")
+    if arguments.epochs is not None and arguments.epochs < 1:
+        raise InputError(f"expected --epochs of at least 1, got {arguments.epochs}")
+    if not 0 <= arguments.seed < 2**32:
+        raise InputError(f"expected --seed from 0 to {2**32 - 1}, got {arguments.seed}")
+    check_output(arguments.out, overwrite=arguments.overwrite or arguments.resume, ours=OURS)
+    dataset = data_options.load(arguments, source, recipe.shape, arguments.seed)
+    console.say(
+        f"{name} ({recipe.summary}) on {dataset.name}: {len(dataset.x_train):,} training and "
+        f"{len(dataset.x_test):,} test images, {len(dataset.labels)} classes"
+    )
+    checkpoint = train(
+        name,
+        recipe,
+        dataset,
+        Options(
+            out=arguments.out,
+            seed=arguments.seed,
+            epochs=arguments.epochs,
+            weights=arguments.weights,
+            features=arguments.features,
+            strategy=arguments.strategy,
+            overwrite=arguments.overwrite,
+            resume=arguments.resume,
+        ),
+    )
+    if checkpoint is None:
+        console.say("done; the chief writes the checkpoint")
+        return 0
+    done = checkpoint.training
+    kept = f"epoch {done['best_epoch']} of {done['epochs']} kept"
+    console.say(
+        f"test accuracy {checkpoint.metrics['test_accuracy']:.4f} "
+        f"({done['parameters']:,} parameters, {kept}, {done['seconds']:.1f} s); wrote {arguments.out}"
+    )
+    if not done["finished"]:
+        console.complain("interrupted" if arguments.strategy else "interrupted; --resume goes on from here")
+        return 130
+    return 0

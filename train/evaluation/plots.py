@@ -1,0 +1,98 @@
+"""Pictures of a training run and its data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from edgewright.train.datasets import Dataset, Images
+    from edgewright.train.evaluation.metrics import Mistake
+
+
+def curves(history: Sequence[Mapping[str, float]], best_epoch: int, folder: Path) -> None:
+    """Write `accuracy.png`, `loss.png` (training and validation) and `f1.png` (macro, validation)."""
+    lines = {
+        "accuracy": {"training": "accuracy", "validation": "val_accuracy"},
+        "loss": {"training": "loss", "validation": "val_loss"},
+        "f1": {"F1": "val_f1", "precision": "val_precision", "recall": "val_recall"},
+    }
+    titles = {"f1": "macro F1, precision and recall on validation, by epoch"}
+    epochs = range(1, len(history) + 1)
+    for name, series in lines.items():
+        figure, axes = _figure(7, 4.2)
+        for (label, key), marker in zip(series.items(), "os^", strict=False):
+            axes.plot(epochs, [row[key] for row in history], marker + "-", markersize=4, label=label)
+        axes.axvline(best_epoch, color="0.6", linestyle=":", label=f"kept: epoch {best_epoch}")
+        axes.set_xlabel("epoch")
+        axes.set_ylabel(name if name in ("accuracy", "loss") else "")
+        axes.set_title(titles.get(name, f"{name} by epoch"))
+        _whole_numbers(axes.xaxis)
+        axes.grid(alpha=0.3)
+        axes.legend()
+        figure.savefig(folder / f"{name}.png", dpi=120)
+
+
+def confusion(matrix: NDArray[np.int64], labels: Sequence[str], path: Path) -> None:
+    """The confusion matrix, truth down and guess across, shaded by the share of the true class."""
+    count = len(labels)
+    side = 3 + 0.55 * min(count, 40)
+    figure, axes = _figure(side + 1, side)
+    share = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
+    axes.imshow(share, cmap="Blues", vmin=0, vmax=1)
+    axes.set_xticks(range(count), labels, rotation=45, ha="right")
+    axes.set_yticks(range(count), labels)
+    axes.set_xlabel("guess")
+    axes.set_ylabel("truth")
+    axes.set_title("confusion matrix, test images")
+    if count <= 40:
+        for (row, column), number in np.ndenumerate(matrix):
+            color = "white" if share[row, column] > 0.5 else "black"
+            axes.text(column, row, str(number), ha="center", va="center", color=color, fontsize=8)
+    figure.savefig(path, dpi=120)
+
+
+def mistakes(found: Sequence[Mistake], dataset: Dataset, path: Path) -> None:
+    """The error sheet: each picture with its true label, the guess and the guess' probability."""
+    titles = [f"{dataset.labels[m.truth]}\n→ {dataset.labels[m.guess]} {m.probability:.2f}" for m in found]
+    title = "most confident mistakes: truth → guess, probability" if found else "no mistakes"
+    _sheet(dataset.x_test[[m.index for m in found]], titles, title, path)
+
+
+def samples(images: Images, titles: Sequence[str], title: str, path: Path) -> None:
+    """A grid of pictures `(n, height, width, channels)` with a title each."""
+    _sheet(images, titles, title, path)
+
+
+def _sheet(images: Images, titles: Sequence[str], title: str, path: Path) -> None:
+    columns = 8
+    rows = max(1, -(-len(images) // columns))
+    figure, _ = _figure(columns * 1.5, rows * 1.75 + 0.5, axes=False)
+    figure.suptitle(title)
+    for place, (image, text) in enumerate(zip(images, titles, strict=True), start=1):
+        axes = figure.add_subplot(rows, columns, place)
+        grey = image.shape[2] == 1
+        axes.imshow(image[:, :, 0] if grey else image, cmap="gray" if grey else None, vmin=0, vmax=255)
+        axes.set_title(text, fontsize=7)
+        axes.axis("off")
+    figure.savefig(path, dpi=120)
+
+
+def _figure(width: float, height: float, *, axes: bool = True) -> tuple[Any, Any]:
+    """A figure of its own, which no global state of matplotlib knows of."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure, figure.add_subplot() if axes else None
+
+
+def _whole_numbers(axis: Any) -> None:
+    from matplotlib.ticker import MaxNLocator
+
+    axis.set_major_locator(MaxNLocator(integer=True))

@@ -1,0 +1,64 @@
+"""What a training run leaves to look at: curves, per-class figures, confusion matrix, error sheet."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from edgewright.runtime.backends import Scores
+from edgewright.runtime.disk import jsonio
+from edgewright.train.datasets import Dataset
+from edgewright.train.evaluation import metrics, plots
+
+CURVES = ("accuracy.png", "loss.png", "f1.png")
+OTHERS = ("evaluation.json", "classes.csv", "confusion.csv", "confusion.png", "mistakes.png")
+FILES = CURVES + OTHERS
+_SHOWN = 40  # mistakes on the sheet
+
+
+def write(
+    folder: Path, history: Sequence[dict[str, float]], best_epoch: int, dataset: Dataset, scores: Scores
+) -> None:
+    """Write `FILES` into `folder`.
+
+    Args:
+        history: figures an epoch, as `edgewright.train.fitting.fit` notes them.
+        best_epoch: the epoch that was kept, from 1.
+        dataset: its test images are judged.
+        scores: the kept model's probabilities of the test images, `(n, classes)`.
+    """
+    labels = dataset.y_test
+    classes = metrics.per_class(scores, labels, dataset.labels)
+    matrix = metrics.confusion(scores, labels)
+    mistakes = metrics.worst_mistakes(scores, labels, _SHOWN)
+    plots.curves(history, best_epoch, folder)
+    plots.confusion(matrix, dataset.labels, folder / "confusion.png")
+    plots.mistakes(mistakes, dataset, folder / "mistakes.png")
+    named = [
+        {
+            "test_image": m.index,
+            "truth": dataset.labels[m.truth],
+            "guess": dataset.labels[m.guess],
+            "probability": m.probability,
+        }
+        for m in mistakes
+    ]
+    found: dict[str, Any] = {
+        "test": metrics.summary(scores, labels),
+        "classes": classes,
+        "confusion": matrix.tolist(),
+        "most_confident_mistakes": named,
+    }
+    (folder / "evaluation.json").write_bytes(jsonio.dump(found))
+    _csv(folder / "classes.csv", list(classes[0]), [list(row.values()) for row in classes])
+    rows = [[label, *row] for label, row in zip(dataset.labels, matrix.tolist(), strict=True)]
+    _csv(folder / "confusion.csv", ["truth \\ guess", *dataset.labels], rows)
+
+
+def _csv(path: Path, header: list[str], rows: Sequence[Sequence[Any]]) -> None:
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(header)
+        writer.writerows(rows)

@@ -1,0 +1,1 @@
+"""How a recipe is trained: batches, schedules, progress on disk, several devices."""

@@ -1,0 +1,124 @@
+"""What a training run needs to go on after it was killed: weights, optimizer, random states, history.
+
+Kept beside the checkpoint that is being made, in `.NAME.training`, one whole folder an epoch. Keras'
+BackupAndRestore keeps neither the best weights so far nor the random states of dropout and
+augmentation layers, so a run resumed from it ends elsewhere.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edgewright.runtime.disk import jsonio
+from edgewright.runtime.errors import InputError, OutputError
+
+_STATE, _LAST, _BEST, _RANDOM = "state.json", "last.weights.h5", "best.weights.h5", "random.npz"
+
+
+@dataclass(frozen=True, kw_only=True)
+class State:
+    """How far a run is: `history` has a dict of figures an epoch, `best_epoch` counts from 1.
+
+    `identity` names what was asked for; a run with another one does not go on from here.
+    """
+
+    identity: str
+    history: list[dict[str, float]]
+    best_epoch: int
+    seconds: float
+
+
+class Progress:
+    """The folder beside `out` that holds the last whole epoch of a run."""
+
+    def __init__(self, out: Path, identity: str) -> None:
+        self.folder = out.absolute().with_name(f".{out.absolute().name}.training")
+        self.identity = identity
+
+    def save(self, model: Any, state: State, *, is_best: bool) -> None:
+        """Keep this epoch; the one before is removed once this one is whole."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        before = self._latest()
+        new = self.folder / "writing"
+        shutil.rmtree(new, ignore_errors=True)
+        new.mkdir()
+        try:
+            model.save_weights(new / _LAST)
+            if is_best or before is None:
+                shutil.copyfile(new / _LAST, new / _BEST)
+            else:
+                (new / _BEST).hardlink_to(before / _BEST)
+            np.savez(new / _RANDOM, *[v.numpy() for v in _random_states(model)])
+            (new / _STATE).write_bytes(jsonio.dump(dataclasses.asdict(state)))
+            new.rename(self.folder / f"epoch-{len(state.history):05}")
+        except OSError as failure:
+            shutil.rmtree(new, ignore_errors=True)
+            if before is None:
+                self.remove()
+            raise OutputError(
+                f"cannot keep epoch {len(state.history)} in {self.folder} "
+                f"({failure.strerror or 'HDF5 cannot write'}); is the disk full? Make room and add --resume"
+            ) from failure
+        if before is not None:
+            shutil.rmtree(before)
+
+    def restore(self, model: Any) -> State:
+        """Bring a freshly built and compiled model to where the run was.
+
+        Raises:
+            InputError: there is nothing to resume, or it was another run.
+        """
+        latest, state = self._latest(), self.state()
+        if latest is None or state is None:
+            raise InputError(
+                f"expected a cut-off run in {self.folder} to resume, got none; leave out --resume"
+            )
+        if state.identity != self.identity:
+            raise InputError(
+                "expected --resume with the recipe, data, seed and epochs of the run that was cut off, "
+                "got others; leave out --resume to start anew"
+            )
+        model.optimizer.build(model.trainable_variables)
+        model.load_weights(latest / _LAST)
+        with np.load(latest / _RANDOM, allow_pickle=False) as kept:
+            for variable, name in zip(_random_states(model), kept.files, strict=True):
+                variable.assign(kept[name])
+        return state
+
+    def state(self) -> State | None:
+        """How far the run on disk is; None if there is none."""
+        latest = self._latest()
+        if latest is None:
+            return None
+        obj = jsonio.read(latest / _STATE, InputError)
+        return State(
+            identity=obj.text("identity"),
+            history=[entry.data for entry in obj.objects("history")],
+            best_epoch=obj.integer("best_epoch"),
+            seconds=obj.number("seconds"),
+        )
+
+    def load_best(self, model: Any) -> None:
+        """Put the best epoch's weights into a model of the same network."""
+        latest = self._latest()
+        assert latest is not None  # called after at least one epoch was saved
+        model.load_weights(latest / _BEST)
+
+    def remove(self) -> None:
+        """Forget the run; it is finished or starts anew."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _latest(self) -> Path | None:
+        return max(self.folder.glob("epoch-*"), default=None)
+
+
+def _random_states(model: Any) -> list[Any]:
+    """The variables of the model's random generators, which Keras does not save with the weights."""
+    weights = {id(variable) for variable in model.weights}
+    return [variable for variable in model.variables if id(variable) not in weights]
