@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from edgewright.runtime import backends
 from edgewright.runtime.backends import ModelFile
+from edgewright.runtime.backends.ort.session import EXACT_PRODUCTS
 
 RUNS = 200
 
@@ -45,6 +46,7 @@ def _onnxruntime(file: ModelFile, images: NDArray[np.uint8], threads: int) -> di
     with tempfile.TemporaryDirectory() as folder:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads, options.log_severity_level = threads, 4
+        options.add_session_config_entry(*EXACT_PRODUCTS)
         options.enable_profiling = True
         options.profile_file_prefix = str(Path(folder, "profile"))
         session = onnxruntime.InferenceSession(file.raw, options, providers=["CPUExecutionProvider"])

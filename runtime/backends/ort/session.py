@@ -9,6 +9,11 @@ import numpy as np
 from edgewright.runtime.backends import ModelFile, Pixels, Scores, check_scores, wrong_pixels
 from edgewright.runtime.errors import MissingExtraError, ModelFileError
 
+# On x86 without VNNI, sums of two products of unsigned and signed 8-bit numbers saturate at 16 bits, unless
+# onnxruntime is told to make all of them unsigned when it loads a file. It has no effect elsewhere.
+# https://onnxruntime.ai/docs/performance/model-optimizations/quantization.html#when-and-why-do-i-need-to-try-u8u8
+EXACT_PRODUCTS = ("session.x64quantprecision", "1")
+
 
 class OnnxSession:
     kernels = "onnxruntime-cpu"
@@ -22,6 +27,7 @@ class OnnxSession:
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
         options.log_severity_level = 4  # errors come as exceptions; nothing is printed
+        options.add_session_config_entry(*EXACT_PRODUCTS)
         try:
             self._session = onnxruntime.InferenceSession(
                 file.raw, options, providers=["CPUExecutionProvider"]

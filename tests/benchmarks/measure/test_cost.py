@@ -12,6 +12,7 @@ import pytest
 from edgewright.benchmarks.measure import cost
 from edgewright.export.exporter import Result
 from edgewright.runtime import Bundle
+from edgewright.runtime.backends.ort.session import EXACT_PRODUCTS
 
 
 @pytest.mark.parametrize("arithmetic", ["float32", "int8"])
@@ -22,7 +23,9 @@ def test_the_file_is_an_onnx_model_that_multiplies(arithmetic: str) -> None:
     b = random.integers(-100, 100, (300, 300)).astype(right)
     raw = cost.matrix_product(operator, left, b, product)
     onnx.checker.check_model(onnx.load_from_string(raw), full_check=True)
-    session = onnxruntime.InferenceSession(raw, providers=["CPUExecutionProvider"])
+    options = onnxruntime.SessionOptions()
+    options.add_session_config_entry(*EXACT_PRODUCTS)
+    session = onnxruntime.InferenceSession(raw, options, providers=["CPUExecutionProvider"])
     (found,) = session.run(None, {"a": a})
     assert found.dtype == product
     np.testing.assert_array_equal(found, (a.astype(np.int64) @ b.astype(np.int64)).astype(product))

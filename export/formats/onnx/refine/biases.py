@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from edgewright.export.network.network import INPUT, OUTPUT
 from edgewright.export.weights.biases import shift
+from edgewright.runtime.backends.ort.session import EXACT_PRODUCTS
 
 _CLEARLY = 0.8  # of the error that there was
 
@@ -227,6 +228,7 @@ def _session(model: Any) -> Any:
 
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
+    options.add_session_config_entry(*EXACT_PRODUCTS)
     return onnxruntime.InferenceSession(
         model.SerializeToString(), options, providers=["CPUExecutionProvider"]
     )
