@@ -298,6 +298,10 @@ class _Export:
             self.entries.append(
                 VariantEntry(
                     name=variant.name,
+                    format=variant.format,
+                    scheme=variant.scheme,
+                    arithmetic=variant.settings.arithmetic,
+                    rank=variant.settings.rank,
                     file=FileEntry.of(kept),
                     gzip_bytes=outcome.gzip_bytes,
                     input=scored.input,

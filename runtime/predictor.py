@@ -25,10 +25,6 @@ if TYPE_CHECKING:
 
 Threads: TypeAlias = int | Literal["auto"]
 
-# Of a bundle's schemes the first in this list is recommended, then whatever is smallest. int8 is the
-# fastest with every kind of layer; int16x8 and 4-bit weights are small but up to fifty times slower.
-RECOMMENDED = ("int8", "dynamic-int8", "float16", "float32", "weight-int8")
-
 
 @dataclass(frozen=True, kw_only=True)
 class Prediction:
@@ -277,13 +273,13 @@ def load(
 
 
 def recommended(bundle: Bundle, backend: str | None = None) -> VariantEntry:
-    """The variant that `load` takes here: the best scheme (`RECOMMENDED`), and of that the smallest file.
+    """The variant that `load` takes here: that of the best rank, and of such the smallest file.
 
     Raises:
         MissingExtraError: no interpreter for any variant.
     """
     missing: MissingExtraError | None = None
-    for entry in sorted(bundle.manifest.variants, key=_rank):
+    for entry in sorted(bundle.manifest.variants, key=lambda entry: (entry.rank, entry.file.bytes)):
         reader = backends.for_path(Path(entry.file.file))
         if backend is not None and reader is not backends.get(backend):
             continue
@@ -291,12 +287,6 @@ def recommended(bundle: Bundle, backend: str | None = None) -> VariantEntry:
             return entry
         missing = MissingExtraError(f"an interpreter for {entry.file.file}", reader.extra)
     raise missing or InputError(f"expected a variant that '{backend}' runs in {bundle.folder}, got none")
-
-
-def _rank(entry: VariantEntry) -> tuple[int, int]:
-    scheme = entry.name.rpartition("+")[2].partition("-")[2]  # passes+format-scheme
-    rank = RECOMMENDED.index(scheme) if scheme in RECOMMENDED else len(RECOMMENDED)
-    return rank, entry.file.bytes
 
 
 def _opener(

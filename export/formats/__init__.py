@@ -33,13 +33,18 @@ WHY_FLOAT_CLASSIFIER = (
 class Scheme:
     """How numbers are stored and computed.
 
-    `calibrated` schemes need sample images. `repeats` says how closely another machine with the
-    same kernels repeats the scores: to 1e-5 ("float"), to one step of the 8-bit output ("step"), or
-    only about as closely as the scheme keeps to the float model ("kernel": rounding inside). Of a slow
-    scheme the gate sees `most_samples` test images, drawn at random; None: all of them.
+    `arithmetic` is what it mostly computes with, `int8` or `float32`; of a bundle's variants that of the
+    lowest `rank` is recommended, and of those the smallest: int8 is the fastest with every kind of layer,
+    while int16x8 and 4-bit weights are small but up to fifty times slower. `calibrated` schemes need sample
+    images. `repeats` says how closely another machine with the same kernels repeats the scores: to 1e-5
+    ("float"), to one step of the 8-bit output ("step"), or only about as closely as the scheme keeps to the
+    float model ("kernel": rounding inside). Of a slow scheme the gate sees `most_samples` test images, drawn
+    at random; None: all of them.
     """
 
     summary: str
+    arithmetic: str
+    rank: int = 5
     calibrated: bool = False
     repeats: str = "float"
     default: bool = True

@@ -34,6 +34,7 @@ GOLDEN = "golden.npz"
 EVIDENCE = "evidence.npz"
 LABELS = "labels.txt"  # a label a line, for apps that read no manifest
 VERDICTS = ("passed", "refused", "not proven")
+ARITHMETICS = ("int8", "float32")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -142,10 +143,19 @@ class Tolerance:
 
 @dataclass(frozen=True, kw_only=True)
 class VariantEntry:
-    """One model file of the bundle. `conversion` says which tool made it, what was chosen, and why;
-    `peak_activation_bytes` what it holds between its layers at most, None if that is not known."""
+    """One model file of the bundle.
+
+    `format` and `scheme` are what `name` is made of, behind the `passes`; `arithmetic` is what it mostly
+    computes with, `int8` or `float32`; of the variants that can run, the one of the lowest `rank` is
+    recommended. `conversion` says which tool made it, what was chosen, and why; `peak_activation_bytes`
+    what it holds between its layers at most, None if that is not known.
+    """
 
     name: str
+    format: str
+    scheme: str
+    arithmetic: str
+    rank: int
     file: FileEntry
     gzip_bytes: int
     input: TensorSpec
@@ -159,6 +169,10 @@ class VariantEntry:
     def to_json(self) -> dict[str, Any]:
         return {
             "name": self.name,
+            "format": self.format,
+            "scheme": self.scheme,
+            "arithmetic": self.arithmetic,
+            "rank": self.rank,
             **dataclasses.asdict(self.file),
             "gzip_bytes": self.gzip_bytes,
             "input": self.input.to_json(),
@@ -174,6 +188,7 @@ class VariantEntry:
     def from_json(obj: JsonObject) -> VariantEntry:
         return VariantEntry(
             name=obj.text("name"),
+            **(_declared(obj) if obj.has("scheme") else _implied(obj.text("name"))),
             file=FileEntry.from_json(obj),
             gzip_bytes=obj.integer("gzip_bytes"),
             input=TensorSpec.from_json(obj.object("input")),
@@ -186,6 +201,27 @@ class VariantEntry:
             else None,
             conversion=obj.object("conversion").data,
         )
+
+
+def _declared(obj: JsonObject) -> dict[str, Any]:
+    return {
+        "format": obj.text("format"),
+        "scheme": obj.text("scheme"),
+        "arithmetic": obj.choice("arithmetic", ARITHMETICS),
+        "rank": obj.integer("rank"),
+    }
+
+
+def _implied(name: str) -> dict[str, Any]:
+    """The same of a bundle written before variants said so: by the name, `PASSES+FORMAT-SCHEME`."""
+    format_, _, scheme = name.rpartition("+")[2].partition("-")
+    ranked = ("int8", "dynamic-int8", "float16", "float32", "weight-int8")
+    return {
+        "format": format_,
+        "scheme": scheme,
+        "arithmetic": "int8" if scheme.startswith(("int8", "dynamic-int8", "int16x8")) else "float32",
+        "rank": ranked.index(scheme) if scheme in ranked else len(ranked),
+    }
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -60,16 +60,29 @@ class Onnx:
     suffix = ".onnx"
     modules = ("tf2onnx", "onnx", "onnxruntime", "onnxslim", "sympy")
     schemes = {  # noqa: RUF012
-        "float32": Scheme(summary="32-bit floats"),
-        "float16": Scheme(summary="16-bit floats, computed so where a device can", **_ASIDE),
+        "float32": Scheme(arithmetic="float32", rank=3, summary="32-bit floats"),
+        "float16": Scheme(
+            arithmetic="float32", rank=2, summary="16-bit floats, computed so where a device can", **_ASIDE
+        ),
         "dynamic-int8": Scheme(
-            summary="8-bit weights of dense layers, their activations quantized as they come", **_ASIDE
+            arithmetic="int8",
+            rank=1,
+            summary="8-bit weights of dense layers, their activations quantized as they come",
+            **_ASIDE,
         ),
         "int8": Scheme(
-            summary="static, QDQ, 8-bit weights and activations", calibrated=True, repeats="kernel"
+            arithmetic="int8",
+            rank=0,
+            summary="static, QDQ, 8-bit weights and activations",
+            calibrated=True,
+            repeats="kernel",
         ),
-        "int8-u8s8": Scheme(summary="int8 with unsigned activations", calibrated=True, **_ASIDE),
-        "int8-s8s8": Scheme(summary="int8 with signed activations", calibrated=True, **_ASIDE),
+        "int8-u8s8": Scheme(
+            arithmetic="int8", summary="int8 with unsigned activations", calibrated=True, **_ASIDE
+        ),
+        "int8-s8s8": Scheme(
+            arithmetic="int8", summary="int8 with signed activations", calibrated=True, **_ASIDE
+        ),
     }
 
     def export(self, network: Network, scheme: str, calibration: Images, path: Path) -> Conversion:

@@ -45,21 +45,37 @@ class TFLite:
     suffix = ".tflite"
     modules = ("ai_edge_litert", "ai_edge_quantizer", "flatbuffers")
     schemes = {  # noqa: RUF012
-        "float32": Scheme(summary="32-bit floats"),
-        "float16": Scheme(summary="weights as 16-bit floats, computed in 32 bits"),
-        "dynamic-int8": Scheme(summary="8-bit weights, activations quantized as they come", repeats="kernel"),
+        "float32": Scheme(arithmetic="float32", rank=3, summary="32-bit floats"),
+        "float16": Scheme(
+            arithmetic="float32", rank=2, summary="weights as 16-bit floats, computed in 32 bits"
+        ),
+        "dynamic-int8": Scheme(
+            arithmetic="int8",
+            rank=1,
+            summary="8-bit weights, activations quantized as they come",
+            repeats="kernel",
+        ),
         "int8": Scheme(
-            summary="all integer, for NPUs and the fastest kernels", calibrated=True, repeats="step"
+            arithmetic="int8",
+            rank=0,
+            summary="all integer, for NPUs and the fastest kernels",
+            calibrated=True,
+            repeats="step",
         ),
         "int16x8": Scheme(
+            arithmetic="int8",
             summary="8-bit weights, 16-bit activations: for accuracy, 10 to 50 times slower than int8",
             calibrated=True,
             repeats="kernel",
             default=False,
             most_samples=2000,
         ),
-        "weight-int8": Scheme(summary="8-bit weights, computed in 32-bit floats", default=False),
-        "weight-int4": Scheme(summary="4-bit weights, computed in 32-bit floats", default=False),
+        "weight-int8": Scheme(
+            arithmetic="float32", rank=4, summary="8-bit weights, computed in 32-bit floats", default=False
+        ),
+        "weight-int4": Scheme(
+            arithmetic="float32", summary="4-bit weights, computed in 32-bit floats", default=False
+        ),
     }
 
     def export(self, network: Network, scheme: str, calibration: Images, path: Path) -> Conversion:

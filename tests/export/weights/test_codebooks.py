@@ -10,13 +10,14 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from edgewright.export.formats.onnx import graph as onnx_graph
+from edgewright.export.formats.onnx.refine import codebooks as onnx_codebooks
 from edgewright.export.formats.onnx.schemes import FORMAT as ONNX
 from edgewright.export.formats.tflite import run as tflite_run
 from edgewright.export.formats.tflite import tree as tflite_tree
 from edgewright.export.formats.tflite.refine import codebooks
 from edgewright.export.formats.tflite.schemes import FORMAT as TFLITE
 from edgewright.export.network.network import Network
+from edgewright.export.weights.codebooks import clustered
 from edgewright.train.datasets import Dataset, Images
 
 VALUES = 8
@@ -171,7 +172,7 @@ def test_one_value_or_none_is_no_codebook() -> None:
     """A kernel that was never trained, or that is broken."""
     fine = np.resize(np.float32([1, 2]), (8, 8))
     zeros, broken = np.zeros((8, 8), np.float32), np.where(np.eye(8), np.nan, fine)
-    (found,) = codebooks.clustered([zeros, fine, broken])
+    (found,) = clustered([zeros, fine, broken])
     np.testing.assert_array_equal(found, fine.T)
 
 
@@ -186,8 +187,8 @@ def test_weights_that_are_not_clustered_are_left_alone(
     quantized, _ = converted(made, colour.x_train[:40])
     assert shared(made, quantized) is None
     others = [np.round(v.numpy(), 1) for v in made.holder.variables]  # clustered, but other weights
-    assert codebooks.clustered(others)
-    assert codebooks.share(quantized, codebooks.clustered(others)) is None
+    assert clustered(others)
+    assert codebooks.share(quantized, clustered(others)) is None
 
 
 @pytest.mark.parametrize("scheme", ["int8", "int8-s8s8"])
@@ -203,7 +204,7 @@ def test_an_onnx_file_has_them_too(
     shared, apart = tmp_path / "shared.onnx", tmp_path / "apart.onnx"
     chosen = ONNX.export(made, scheme, colour.x_train[:100], shared).chosen
     assert chosen["codebooks"] == "2 layers, one for all channels of each"
-    monkeypatch.setattr(onnx_graph, "share_codebooks", lambda *_: 0)
+    monkeypatch.setattr(onnx_codebooks, "share", lambda *_: 0)
     assert "codebooks" not in ONNX.export(made, scheme, colour.x_train[:100], apart).chosen
     before, after = ({a.shape: a for a in ONNX.weights(path).values()} for path in (apart, shared))
     convolution, dense, classifier = (8, 3, 3, 3), (64, 288), (10, 64)
