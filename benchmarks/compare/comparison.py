@@ -16,12 +16,11 @@ import contextlib
 import json
 import os
 import random
-import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -30,6 +29,7 @@ from edgewright.benchmarks.record.notes import gather
 from edgewright.benchmarks.record.stats import Estimate, paired_ratio
 from edgewright.runtime.bundle.manifest import Bundle
 from edgewright.runtime.errors import EdgewrightError, InputError
+from edgewright.runtime.machine.child import ChildProcess
 
 CONFIDENCE = 0.99
 
@@ -158,46 +158,25 @@ def compare(
     return summarise(found, notes)
 
 
-class _Worker:
-    def __init__(self, process: subprocess.Popen[str], name: str) -> None:
-        assert process.stdin is not None and process.stdout is not None  # both are pipes
-        self.process, self.name = process, name
-        self.questions: IO[str] = process.stdin
-        self.answers: IO[str] = process.stdout
-
-
-@contextlib.contextmanager
-def _worker(one: Side, plan: Plan, core: int | None) -> Iterator[_Worker]:
+def _worker(side: Side, plan: Plan, core: int | None) -> ChildProcess:
     job = {
-        "path": str(one.path),
-        "bundle": str(one.bundle) if one.bundle else None,
+        "path": str(side.path),
+        "bundle": str(side.bundle) if side.bundle else None,
         "threads": plan.threads,
         "core": core,
-        "slow_down": one.slow_down,
+        "slow_down": side.slow_down,
         "block_seconds": plan.block_seconds,
         "warmup_seconds": plan.warmup_seconds,
     }
     command = [sys.executable, "-P", "-m", "edgewright.benchmarks.compare.worker", json.dumps(job)]
-    pipe = subprocess.PIPE
-    with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True) as process:
-        worker = _Worker(process, one.name)
-        try:
-            yield worker
-        finally:
-            with contextlib.suppress(OSError):  # it may have ended
-                worker.questions.close()
-            if process.poll() is None and sys.exc_info()[0] is not None:
-                process.kill()
+    return ChildProcess(command, log=True)
 
 
-def _ask(worker: _Worker, question: str) -> Any:
+def _ask(worker: ChildProcess, question: str) -> Any:
     """The worker's answer; `EdgewrightError` with its last words if it has ended."""
-    with contextlib.suppress(OSError):
-        worker.questions.write(f"{question}\n")
-        worker.questions.flush()
-    answer = worker.answers.readline()
-    if not answer:
-        lines = worker.process.stderr.read().strip().splitlines() if worker.process.stderr else []
-        last = lines[-1] if lines else f"measuring {worker.name} ended with status {worker.process.wait()}"
+    answer = worker.ask({"do": question})
+    if answer is None:
+        status = worker.status()
+        last = worker.last_line() or f"measuring ended with status {status}"
         raise EdgewrightError(last.removeprefix("edgewright: "))
-    return json.loads(answer)
+    return answer[0]["answer"]

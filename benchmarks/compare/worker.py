@@ -2,8 +2,8 @@
 
     python -m edgewright.benchmarks.compare.worker JOB      (JOB is JSON; see `comparison.py`)
 
-Answers a line of JSON to each line: `warm` when its runs are steady, `block` with the median nanoseconds
-of a block's runs, `notes` with what disturbed. Ends with standard input.
+Answers when it is told what to do (see `edgewright.runtime.machine.child`): `warm` when its runs are steady,
+`block` with the median nanoseconds of a block's runs, `notes` with what disturbed. Ends with standard input.
 """
 
 from __future__ import annotations
@@ -22,11 +22,13 @@ from typing import Any
 from edgewright.benchmarks.measure import sampling
 from edgewright.runtime import console
 from edgewright.runtime.errors import EdgewrightError
+from edgewright.runtime.machine.child import receive, send, standard_pipes
 
 _FEWEST = 5  # runs in a block
 
 
 def main(job: dict[str, Any]) -> None:
+    questions, answers = standard_pipes()
     run, pixels, disturbed = _open(job)
     if job["core"] is not None:  # from now on: opening is faster on all cores
         with contextlib.suppress(OSError):  # then the system chooses
@@ -35,19 +37,20 @@ def main(job: dict[str, Any]) -> None:
         run = _slowed(run, job["slow_down"])
     calls, turns = 1, itertools.cycle(pixels)
     with sampling.Watch() as watch:
-        for question in map(str.strip, sys.stdin):
+        while (message := receive(questions)) is not None:
+            question = message[0]["do"]
             if question == "warm":
                 warm = sampling.warm_up(run, pixels, job["warmup_seconds"])
                 calls = sampling.calls_per_sample(
                     statistics.median(warm.samples_ns), sampling.clock_step_ns()
                 )
                 disturbed += [warm.note()] if warm.note() else []
-                _answer(True)
+                send(answers, {"answer": True})
             elif question == "block":
                 runs = sampling.until([None], _FEWEST, job["block_seconds"], float("inf"))
-                _answer(statistics.median(_block(run, turns, calls, runs)))
+                send(answers, {"answer": statistics.median(_block(run, turns, calls, runs))})
             else:
-                _answer(disturbed + watch.until_now())
+                send(answers, {"answer": disturbed + watch.until_now()})
 
 
 def _open(job: dict[str, Any]) -> tuple[Callable[[Any], object], list[Any], list[str]]:
@@ -95,11 +98,6 @@ def _block(run: Callable[[Any], object], turns: Any, calls: int, runs: Any) -> l
             run(pixels)
         taken.append((clock() - start) / calls)
     return taken
-
-
-def _answer(value: Any) -> None:
-    sys.stdout.write(json.dumps(value) + "\n")
-    sys.stdout.flush()
 
 
 if __name__ == "__main__":

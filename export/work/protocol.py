@@ -11,15 +11,12 @@ import dataclasses
 import json
 import os
 import queue
-import subprocess
 import sys
-import tempfile
 import threading
 from collections.abc import Callable, Generator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 
@@ -28,6 +25,7 @@ from edgewright.export.variants import Variant
 from edgewright.runtime.contract import ModelContract
 from edgewright.runtime.disk import jsonio
 from edgewright.runtime.errors import EdgewrightError, ExportError
+from edgewright.runtime.machine.child import ChildProcess, receive, send, standard_pipes
 from edgewright.train.datasets import Images
 
 JOB = "job.json"
@@ -48,9 +46,6 @@ class Event:
     facts: dict[str, Any] | None = None
     share: float = 0.0
     note: str = ""
-
-    def line(self) -> str:
-        return json.dumps(vars(self)) + "\n"
 
 
 def prepare(
@@ -81,17 +76,16 @@ def serve(work: Callable[[Callable[[], dict[str, Any]], Callable[[Event], None]]
 
     The parent's end is the child's end, whatever it does then.
     """
-    events = os.fdopen(os.dup(1), "w", encoding="utf-8", buffering=1)
-    os.dup2(2, 1)  # converters print; only events may go to the pipe
+    questions, events = standard_pipes()
     tasks: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
 
     def listen() -> None:
-        for line in sys.stdin:
-            tasks.put(json.loads(line))
+        while (task := receive(questions)) is not None:
+            tasks.put(task[0])
         os._exit(1)  # the parent is gone
 
     def report(event: Event) -> None:
-        events.write(event.line())
+        send(events, vars(event))
 
     threading.Thread(target=listen, daemon=True).start()
     sys.setrecursionlimit(_FRAMES)
@@ -104,62 +98,32 @@ def serve(work: Callable[[Callable[[], dict[str, Any]], Callable[[Event], None]]
     return 0
 
 
-class Process:
+class Process(ChildProcess):
     """A child that runs `module` by `serve`. Close it, or use it in `with`; it also ends when this process
     does."""
 
     def __init__(self, module: str) -> None:
-        self._log = tempfile.TemporaryFile()  # noqa: SIM115  (closed with the child)
-        # The child watches its standard input: it closes when this process is gone.
-        self._process = subprocess.Popen(
-            [sys.executable, "-P", "-m", module],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self._log,
-            encoding="utf-8",
-        )
-
-    def tell(self, task: dict[str, Any]) -> None:
-        assert self._process.stdin is not None
-        with suppress(OSError):  # it is gone: what is read next says why
-            self._process.stdin.write(json.dumps(task) + "\n")
-            self._process.stdin.flush()
+        super().__init__([sys.executable, "-P", "-m", module], log=True)
 
     def events(self) -> Generator[Event]:
         """What the child reports. Raises `ExportError`, the line it failed with."""
-        assert self._process.stdout is not None
-        while line := self._process.stdout.readline():
-            event = Event(**json.loads(line))
+        while (message := self.hear()) is not None:
+            event = Event(**message[0])
             if event.kind == "error":
                 raise ExportError(event.reason)
             yield event
 
     def end(self) -> None:
         """Wait for it. Raises `ExportError`: it did not end well."""
-        if self._process.wait() != 0:
+        if self.status() != 0:
             raise self.ended()
 
     def ended(self) -> ExportError:
         """What became of a child that said nothing more."""
-        status = self._process.wait()
-        self._log.seek(0)
-        lines = self._log.read().decode("utf-8", "replace").strip().splitlines()
-        last = lines[-1] if lines else "no message"
-        return ExportError(f"the converting process ended with status {status}: {last}")
-
-    def close(self) -> None:
-        self._process.kill()
-        self._process.wait()
-        for pipe in (self._process.stdin, self._process.stdout, self._log):
-            if pipe is not None:
-                with suppress(OSError):  # what was not sent need not be
-                    pipe.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *unused: object) -> None:
-        self.close()
+        status = self.status()
+        return ExportError(
+            f"the converting process ended with status {status}: {self.last_line() or 'no message'}"
+        )
 
 
 class Child(Process):

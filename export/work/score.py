@@ -2,23 +2,16 @@
 
 The images are split over worker processes that hold numpy and an interpreter and no TensorFlow:
 
-    python -P -m edgewright.export.work.score   (tasks come and answers go as JSON, a line each)
-
-They are plain subprocesses: a ProcessPoolExecutor can hang for ever when one of its workers is killed,
-and it runs the caller's own script again in each of them.
+    python -P -m edgewright.export.work.score   (see `edgewright.runtime.machine.child`)
 """
 
 from __future__ import annotations
 
-import json
-import os
 import queue
-import signal
-import subprocess
 import sys
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,9 +22,10 @@ from numpy.typing import NDArray
 from edgewright.runtime import backends
 from edgewright.runtime.backends import Scores
 from edgewright.runtime.contract import TensorSpec
-from edgewright.runtime.disk import jsonio
 from edgewright.runtime.disk.jsonio import JsonObject
 from edgewright.runtime.errors import EdgewrightError, ExportError, ModelFileError
+from edgewright.runtime.machine.child import ChildProcess, receive, send, standard_pipes
+from edgewright.runtime.machine.threads import cores
 
 _FREE_BATCH = 32  # images at once for files that take any number
 
@@ -107,65 +101,41 @@ class Scorer:
 @contextmanager
 def scorer(images: Path) -> Iterator[Scorer]:
     """Workers on all cores for as long as the block lasts."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    found = Scorer(images, cores)
+    found = Scorer(images, cores())
     try:
         yield found
     finally:
         found.close()
 
 
-class _Worker:
-    """One process that scores. It ends when its standard input does, so it does not outlive this one."""
+class _Worker(ChildProcess):
+    """One process that scores."""
 
     def __init__(self) -> None:
-        command = [sys.executable, "-P", "-m", "edgewright.export.work.score"]
-        self._process = subprocess.Popen(
-            command,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            encoding="utf-8",
-        )
+        super().__init__([sys.executable, "-P", "-m", "edgewright.export.work.score"])
 
     def do(self, task: dict[str, Any]) -> JsonObject:
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        line = ""
-        with suppress(OSError, ValueError):  # it is gone, or was closed
-            self._process.stdin.write(json.dumps(task) + "\n")
-            self._process.stdin.flush()
-            line = self._process.stdout.readline()
-        if not line.endswith("\n"):
+        message = self.ask(task)
+        if message is None:
             raise ExportError(
                 "a scoring process was ended from outside; is there enough memory? Export again"
             )
-        answer = jsonio.parse(line.encode("utf-8"), "a worker's answer", ExportError)
+        answer = JsonObject(message[0], "a worker's answer", ExportError)
         if answer.has("error"):
             raise ModelFileError(answer.text("error"))
         return answer
 
-    def close(self) -> None:
-        self._process.kill()
-        self._process.wait()
-        for pipe in (self._process.stdin, self._process.stdout):
-            if pipe is not None:
-                with suppress(OSError):  # what was not sent need not be
-                    pipe.close()
-
 
 def main() -> None:
     """The worker: score what comes until nothing more does."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all; the parent is the one to answer it
-    answers = os.fdopen(os.dup(1), "w", encoding="utf-8", buffering=1)
-    os.dup2(2, 1)  # interpreters print; only answers may go to the pipe
-    for line in sys.stdin:
-        task = json.loads(line)
+    questions, answers = standard_pipes()
+    while (message := receive(questions)) is not None:
+        task, _ = message
         try:
             answer = _score(Path(task["model"]), Path(task["images"]), task["places"])
         except EdgewrightError as failure:
             answer = {"error": str(failure)}
-        answers.write(json.dumps(answer) + "\n")
+        send(answers, answer)
 
 
 def _score(model: Path, images: Path, places: list[int]) -> dict[str, Any]:

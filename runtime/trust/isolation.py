@@ -9,16 +9,12 @@ input ends then. Both sides send a line of JSON, then the bytes that it announce
 from __future__ import annotations
 
 import contextlib
-import json
-import os
 import signal
-import subprocess
 import sys
-import threading
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 
@@ -27,11 +23,11 @@ from edgewright.runtime.backends import ModelFile, Pixels, Scores, Session, wron
 from edgewright.runtime.contract import TensorSpec
 from edgewright.runtime.disk import jsonio
 from edgewright.runtime.errors import EdgewrightError, InputError, ModelFileError
+from edgewright.runtime.machine.child import ChildProcess, receive, send, standard_pipes
 
 SECONDS = 10.0  # to open a file and run it once, or for a later run; a second more for each 10 MB
 _LEAST_SECONDS = 1.0  # for the first run after an opening that took nearly all
-MAX_LINE_BYTES = 2**20  # whoever took the process over could fill this one's memory
-MAX_ANSWER_BYTES = 2**28
+MAX_ANSWER_BYTES = 2**28  # whoever took the process over could fill this one's memory
 _COMMAND = ("-P", "-m", "edgewright.runtime.trust.isolation")
 
 
@@ -53,7 +49,9 @@ class IsolatedSession:
         self._left = self._patience
         start = time.monotonic()
         try:
-            self._process = self._start()
+            # BLAS would start a thread a core, each of which counts as memory.
+            environment = {"OPENBLAS_NUM_THREADS": "1"}
+            self._child = ChildProcess([sys.executable, *_COMMAND], environment=environment)
         except (OSError, TypeError, ValueError) as failure:
             raise ModelFileError(
                 f"cannot start a process to open {file.path} in ({failure}); if you trust the file, "
@@ -70,16 +68,6 @@ class IsolatedSession:
             self.close()
             raise
 
-    def _start(self) -> subprocess.Popen[bytes]:
-        return subprocess.Popen(
-            [sys.executable, *_COMMAND],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            # BLAS would start a thread a core, each of which counts as memory.
-            env=os.environ | {"OPENBLAS_NUM_THREADS": "1"},
-        )
-
     def run(self, pixels: Pixels) -> Scores:
         if not isinstance(pixels, np.ndarray):
             raise wrong_pixels(pixels, self.input)
@@ -91,83 +79,37 @@ class IsolatedSession:
         return scores.reshape(len(pixels), -1)
 
     def _ask(self, question: Mapping[str, Any], raw: bytes) -> tuple[dict[str, Any], bytes]:
-        process = self._process
-        assert process.stdin is not None
-        assert process.stdout is not None
-        late = threading.Event()
-
-        def end() -> None:
-            late.set()
-            process.kill()
-
-        timer = threading.Timer(self._left, end)
-        timer.start()
-        answer = None
-        try:
-            with contextlib.suppress(OSError, ValueError):  # it is gone
-                _send(process.stdin, question, raw)
-                answer = _receive(process.stdout, MAX_ANSWER_BYTES)
-        except BaseException:  # the answer would be taken for that of the next question
-            self.close()
-            raise
-        finally:
-            timer.cancel()
+        answer = self._child.ask(question, raw, seconds=self._left, most=MAX_ANSWER_BYTES)
         if answer is None:
-            raise ModelFileError(f"{self._path} {self._death(late.is_set())}; it was not opened here")
+            self._child.close()
+            raise ModelFileError(f"{self._path} {self._death()}; it was not opened here")
         told, body = answer
         if "error" in told:
             kind = InputError if told.get("kind") == "InputError" else ModelFileError
             raise kind(str(told["error"])[:1000])
         return told, body
 
-    def _death(self, late: bool) -> str:
-        self._process.kill()
-        status = self._process.wait()
-        if late:
+    def _death(self) -> str:
+        if self._child.late:
             return f"keeps its interpreter busy for more than {self._patience:.0f} s"
+        status = self._child.status()
         with contextlib.suppress(ValueError):
             return f"crashes its interpreter ({signal.Signals(-status).name})"
         return f"ends its interpreter (status {status})"
 
     def close(self) -> None:
-        self._process.kill()
-        self._process.wait()
-        for pipe in (self._process.stdin, self._process.stdout):
-            if pipe is not None:
-                with contextlib.suppress(OSError):  # what was not sent need not be
-                    pipe.close()
+        self._child.close()
 
     def __del__(self) -> None:
-        if hasattr(self, "_process"):
+        if hasattr(self, "_child"):
             self.close()
-
-
-def _send(pipe: BinaryIO | Any, told: Mapping[str, Any], raw: bytes) -> None:
-    pipe.write(json.dumps({**told, "bytes": len(raw)}).encode() + b"\n")
-    pipe.write(raw)
-    pipe.flush()
-
-
-def _receive(pipe: BinaryIO | Any, most: int | None = None) -> tuple[dict[str, Any], bytes] | None:
-    """What the other side says, None once it is gone, or says what it would not in its right mind."""
-    line = pipe.readline(MAX_LINE_BYTES)
-    if not line.endswith(b"\n"):
-        return None
-    told = json.loads(line)
-    size = told.get("bytes") if isinstance(told, dict) else None
-    if not isinstance(size, int) or size < 0 or (most is not None and size > most):
-        return None
-    raw = pipe.read(size)
-    return (told, raw) if len(raw) == size else None
 
 
 def main() -> None:
     """The process: open a file and run what comes, until another file comes or nothing more."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all; the parent is the one to answer it
-    questions, answers = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # interpreters print; only answers may go to the pipe
+    questions, answers = standard_pipes()
     session: Session | None = None
-    while (question := _receive(questions)) is not None:
+    while (question := receive(questions)) is not None:
         told, raw = question
         body = b""
         try:
@@ -180,7 +122,7 @@ def main() -> None:
                     "kernels": session.kernels,
                 }
             elif session is not None:
-                pixels = np.frombuffer(raw, np.dtype(told["dtype"])).reshape(told["shape"])
+                pixels: Any = np.frombuffer(raw, np.dtype(told["dtype"])).reshape(told["shape"])
                 scores = session.run(pixels)
                 answer, body = {}, scores.tobytes()
             else:
@@ -193,7 +135,7 @@ def main() -> None:
             answer = {
                 "error": f"{told.get('path', 'the model')} takes too much memory; it was not opened here"
             }
-        _send(answers, answer, body)
+        send(answers, answer, body)
 
 
 def _open(told: Mapping[str, Any], raw: bytes) -> Session:

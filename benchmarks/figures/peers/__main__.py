@@ -16,10 +16,8 @@ import json
 import math
 import os
 import signal
-import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -36,6 +34,7 @@ from edgewright.runtime import console, plugins
 from edgewright.runtime.bundle.manifest import Bundle
 from edgewright.runtime.disk import files, jsonio
 from edgewright.runtime.errors import CheckpointError, InputError
+from edgewright.runtime.machine.child import ChildProcess, Message
 from edgewright.runtime.predictor import load
 from edgewright.runtime.verification import GOLDEN_INPUTS, read_golden
 
@@ -64,52 +63,32 @@ class Running:
         self.against = VARIANTS[0] if variant == KERAS_FLOAT32 else variant
         self.failed = ""
         self.rounds_ns: list[float] = []
-        self._process = subprocess.Popen(
-            [
-                python,
-                "-P",
-                str(_HERE / "_runner.py"),
-                str(_HERE / f"{peer.replace('-', '_')}.py"),
-                json.dumps(job),
-            ],
-            env=os.environ | _ONE_THREAD,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-        )
-        ready = self._answer()
+        runner, peer_file = _HERE / "_runner.py", _HERE / f"{peer.replace('-', '_')}.py"
+        command = [python, "-P", str(runner), str(peer_file), json.dumps(job)]
+        self._child = ChildProcess(command, environment=_ONE_THREAD)
+        ready = self._answered(self._child.hear(seconds=LIMIT_SECONDS))
         self.labels: list[int] = ready.get("labels", [])
         self.version: str = ready.get("version", "")
 
     def round(self) -> float:
         """The median over the pictures of nanoseconds from JPEG to label; not a number where it failed."""
-        assert self._process.stdin is not None
-        with contextlib.suppress(BrokenPipeError):
-            self._process.stdin.write("\n")
-            self._process.stdin.flush()
-        samples = self._answer().get("samples_ns")
+        samples = self._answered(self._child.ask({}, seconds=LIMIT_SECONDS)).get("samples_ns")
         return float(np.median(samples)) if samples else math.nan
 
-    def _answer(self) -> Mapping[str, Any]:
-        """The next line it says; empty, with `failed` set, if that is that it cannot, or none comes."""
-        assert self._process.stdout is not None
-        timer = threading.Timer(LIMIT_SECONDS, self._process.kill)
-        timer.start()
-        line = self._process.stdout.readline()
-        timer.cancel()
-        answer: dict[str, Any] = json.loads(line) if line else {}
-        if not line:
-            status = self._process.wait()
+    def _answered(self, message: Message | None) -> Mapping[str, Any]:
+        """What it said; empty, with `failed` set, if that is that it cannot, or nothing."""
+        if message is None:
+            status = self._child.status()
             how = signal.Signals(-status).name if status < 0 else f"status {status}"
             self.failed = f"the process ended with {how}"
-        elif "failed" in answer:
+            return {}
+        answer, _ = message
+        if "failed" in answer:
             self.failed = " ".join(answer.pop("failed").split())[:MOST_OF_A_REASON]
         return answer
 
     def close(self) -> None:
-        self._process.kill()
-        self._process.communicate()
+        self._child.close()
 
 
 def python_of(peer: Peer) -> str | None:

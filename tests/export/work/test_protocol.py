@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import io
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from edgewright.export.work import protocol as job
 from edgewright.export.work.protocol import Child, Event
 from edgewright.runtime.contract import ModelContract
 from edgewright.runtime.errors import ExportError
+from edgewright.runtime.machine.child import receive, send
 from edgewright.train.checkpoint import MODEL, Checkpoint
 from edgewright.train.datasets import Dataset
 from edgewright.train.normalization import Normalization
@@ -116,6 +117,10 @@ def test_a_job_that_is_given_up_takes_its_child_with_it(prepare: Prepare, traine
 
 def test_an_event_survives_the_pipe() -> None:
     event = Event(kind="failed", variant="a", reason="two\nlines, “quoted”", conversion={"a": [1, None]})
-    line = event.line()
-    assert line.count("\n") == 1
-    assert Event(**json.loads(line)) == event
+    pipe = io.BytesIO()
+    send(pipe, vars(event))
+    assert pipe.getvalue().count(b"\n") == 1
+    pipe.seek(0)
+    message = receive(pipe)
+    assert message is not None
+    assert Event(**message[0]) == event

@@ -20,6 +20,7 @@ from edgewright.export.exporter import Result
 from edgewright.runtime import backends, load, verify
 from edgewright.runtime.disk.files import sha256_of
 from edgewright.runtime.errors import InputError, ModelFileError
+from edgewright.runtime.machine import child
 from edgewright.runtime.trust import isolation
 from edgewright.runtime.trust import known as trust
 from edgewright.runtime.trust.isolation import IsolatedSession
@@ -146,7 +147,7 @@ def test_an_isolated_predictor_gives_the_same(
             there.scores(np.zeros((1, 2, 2, 1), np.uint8))
         assert there.predict(picture) == here.predict(picture)
         (worker, *_) = there._workers
-        process = there.session._process  # type: ignore[attr-defined]
+        process = there.session._child._process  # type: ignore[attr-defined]
     assert process.poll() is not None
     with pytest.raises(InputError, match="is closed"):
         worker.run(np.zeros((1, 28, 28, 1), np.uint8))
@@ -236,7 +237,7 @@ def test_an_interrupted_run_does_not_answer_the_next_one(
         pixels = np.zeros((1, 28, 28, 1), np.uint8)
         predictor.scores(pixels)
         with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-            patch.setattr(isolation, "_receive", interrupt)
+            patch.setattr(child, "receive", interrupt)
             predictor.scores(pixels)
         with pytest.raises(ModelFileError, match=r"(ends|crashes) its interpreter"):
             predictor.scores(pixels)
@@ -256,7 +257,7 @@ def test_where_no_process_can_be_started_it_says_what_to_do(
 def test_the_process_ends_with_the_one_that_started_it(exported: tuple[Path, Result]) -> None:
     path = exported[0] / "onnx-int8.onnx"
     session = IsolatedSession(backends.for_path(path).read(path), threads=1)
-    process = session._process
+    process = session._child._process
     assert process.stdin is not None
     process.stdin.close()
     assert process.wait(timeout=20) == 0
