@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any, Protocol
 
 from edgewright.runtime import plugins
@@ -85,13 +85,37 @@ def _rich_table(
 
 
 class Progress(Protocol):
+    """Is told by the library that `done` of `total` steps of a stage are done; `note` says which was last."""
+
+    def __call__(self, stage: str, done: float, total: float, note: str = "") -> None: ...
+
+
+def silent(stage: str, done: float, total: float, note: str = "") -> None:
+    """The `Progress` of those who do not ask."""
+
+
+class Bars(ExitStack):
+    """The `Progress` of commands: a bar for each stage, one after the other. Used in `with`."""
+
+    _stage, _done = "", 0.0
+
+    def __call__(self, stage: str, done: float, total: float, note: str = "") -> None:
+        if stage != self._stage:
+            self.close()
+            self._bar = self.enter_context(progress(stage, total))
+            self._stage, self._done = stage, 0.0
+        self._bar.advance(done - self._done, note)
+        self._done = done
+
+
+class Bar(Protocol):
     """A bar that is moved on by `advance`; `note` is what stands behind it."""
 
     def advance(self, steps: float = 1, note: str = "") -> None: ...
 
 
 @contextmanager
-def progress(title: str, total: float) -> Iterator[Progress]:
+def progress(title: str, total: float) -> Iterator[Bar]:
     """A progress bar with the time left, on standard error; nothing where that is no terminal.
 
     What is printed meanwhile goes to standard output as ever. A `total` of 0 is not worth a bar.
@@ -116,11 +140,11 @@ def progress(title: str, total: float) -> Iterator[Progress]:
     ) as bars:
         task = bars.add_task(title, total=total, note="")
 
-        class Bar:
+        class RichBar:
             def advance(self, steps: float = 1, note: str = "") -> None:
                 bars.update(task, advance=steps, note=note)
 
-        yield Bar()
+        yield RichBar()
 
 
 class _Silent:

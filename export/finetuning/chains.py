@@ -129,7 +129,7 @@ def run(
     return {passes.SEPARATOR.join(chain): tuned for chain, tuned in done.items() if chain}
 
 
-def _tune(task: Mapping[str, Any], folder: Path, bar: console.Progress, title: str) -> None:
+def _tune(task: Mapping[str, Any], folder: Path, bar: console.Bar, title: str) -> None:
     """Run one pass in a child that fills `folder`."""
     share = 0.0
     with Process("edgewright.export.finetuning.child") as child:

@@ -46,6 +46,20 @@ def can_list() -> bool:
     return os.access(_folder() if _folder().exists() else place, os.W_OK | os.X_OK)
 
 
+def introduce(path: str | os.PathLike[str]) -> None:
+    """See that a file is known here before it is timed, or a process is started that opens it: the first
+    sight of a file is tried out in another process.
+
+    Raises:
+        ModelFileError, MissingExtraError: as `ensure`.
+    """
+    from edgewright.runtime import backends
+
+    path = Path(path)
+    backend = backends.for_path(path)
+    ensure(backend, backend.read(path))
+
+
 def ensure(backend: Backend, file: ModelFile, name: str | None = None) -> None:
     """See that a file can be opened here: known, or lived through in another process, and then known.
 

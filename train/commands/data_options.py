@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from edgewright.runtime import console
 from edgewright.runtime.contract import InputContract
 from edgewright.runtime.errors import InputError
 
@@ -39,9 +40,17 @@ def load(
 
     shape = _size(arguments.size) if arguments.size else shape
     contract = InputContract(height=shape[0], width=shape[1], channels=shape[2]) if shape else None
-    found = datasets.load(
-        source, arguments.data_dir, contract=contract, seed=seed, skip_bad=arguments.skip_bad
-    )
+    with console.Bars() as bars:
+        found = datasets.load(
+            source,
+            arguments.data_dir,
+            contract=contract,
+            seed=seed,
+            skip_bad=arguments.skip_bad,
+            progress=bars,
+        )
+    for line in found.left_out:
+        console.complain(f"left out: {line}")
     if arguments.size and found.x_train.shape[1:] != shape:
         raise InputError(
             f"expected --size with pictures in class folders, got it with {found.name}, "

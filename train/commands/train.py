@@ -77,21 +77,18 @@ def run(arguments: argparse.Namespace) -> int:
         f"{name} ({recipe.summary}) on {dataset.name}: {len(dataset.x_train):,} training and "
         f"{len(dataset.x_test):,} test images, {len(dataset.labels)} classes"
     )
-    checkpoint = train(
-        name,
-        recipe,
-        dataset,
-        Options(
-            out=arguments.out,
-            seed=arguments.seed,
-            epochs=arguments.epochs,
-            weights=arguments.weights,
-            features=arguments.features,
-            strategy=arguments.strategy,
-            overwrite=arguments.overwrite,
-            resume=arguments.resume,
-        ),
+    options = Options(
+        out=arguments.out,
+        seed=arguments.seed,
+        epochs=arguments.epochs,
+        weights=arguments.weights,
+        features=arguments.features,
+        strategy=arguments.strategy,
+        overwrite=arguments.overwrite,
+        resume=arguments.resume,
     )
+    with console.Bars() as bars:
+        checkpoint = train(name, recipe, dataset, options, progress=bars, say=console.say)
     if checkpoint is None:
         console.say("done; the chief writes the checkpoint")
         return 0

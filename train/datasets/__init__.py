@@ -21,6 +21,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from edgewright.runtime.console import Progress, silent
 from edgewright.runtime.contract import InputContract
 from edgewright.runtime.disk import files
 from edgewright.runtime.errors import DataError, UnknownNameError
@@ -52,7 +53,8 @@ class Dataset:
     """Images uint8 `(n, height, width, channels)` and their class numbers `(n,)`, trained and tested apart.
 
     `sha256` covers the four arrays and names this very data in checkpoints and manifests; `source`
-    and `skip_bad` are what `load` was given, the path made absolute.
+    and `skip_bad` are what `load` was given, the path made absolute; `left_out` says of each damaged picture
+    what is wrong with it.
     """
 
     name: str
@@ -65,6 +67,7 @@ class Dataset:
     licence: str = "unknown"
     citation: str = "unknown"
     skip_bad: bool = False
+    left_out: tuple[str, ...] = ()
     sha256: str = dataclasses.field(init=False)
 
     def __post_init__(self) -> None:
@@ -124,6 +127,7 @@ def load(
     contract: InputContract | None = None,
     seed: int = 0,
     skip_bad: bool = False,
+    progress: Progress = silent,
 ) -> Dataset:
     """Load a data set.
 
@@ -134,6 +138,7 @@ def load(
         contract: what pictures in class folders are brought to; only those need it.
         seed: splits class folders that have no `train` and `test`.
         skip_bad: leave damaged pictures of class folders out instead of refusing them.
+        progress: is told how far the reading of pictures is.
 
     Raises:
         UnknownNameError: neither a known name nor a file.
@@ -154,9 +159,9 @@ def load(
             raise DataError(
                 f"expected a size for the pictures in {path}, got none; add --size such as 96x96x3"
             )
-        pictures = folder.read(path, contract, seed=seed, skip_bad=skip_bad)
+        pictures = folder.read(path, contract, progress, seed=seed, skip_bad=skip_bad)
         found = _from_arrays(pictures.arrays, np.array(pictures.labels), name=name, source=absolute)
-        return dataclasses.replace(found, skip_bad=skip_bad)
+        return dataclasses.replace(found, skip_bad=skip_bad, left_out=pictures.left_out)
     known = _NAMED[source]
     if source == "fashion-mini":
         with resources.as_file(resources.files(__name__) / known.file) as path:

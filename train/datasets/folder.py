@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgewright.runtime import console
+from edgewright.runtime.console import Progress
 from edgewright.runtime.contract import InputContract
 from edgewright.runtime.errors import DataError, ImageError, MissingExtraError
 from edgewright.runtime.preprocess import to_pixels
@@ -28,20 +28,23 @@ SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp")
 
 @dataclass(frozen=True, kw_only=True)
 class Pictures:
-    """The arrays `x_train`, `y_train`, `x_test`, `y_test`, and the labels by class number."""
+    """The arrays `x_train`, `y_train`, `x_test`, `y_test`, the labels by class number, and a line for each
+    picture that was left out."""
 
     arrays: Mapping[str, NDArray[Any]]
     labels: tuple[str, ...]
+    left_out: tuple[str, ...]
 
 
-def read(path: Path, contract: InputContract, *, seed: int, skip_bad: bool) -> Pictures:
+def read(path: Path, contract: InputContract, progress: Progress, *, seed: int, skip_bad: bool) -> Pictures:
     """Read class folders.
 
     Args:
         path: holds a folder a class, or `train` and `test` folders that do.
         contract: the size, channels and fit that pictures are brought to.
         seed: of the split, where there are no `train` and `test`.
-        skip_bad: leave damaged pictures out, with a line each, instead of refusing them.
+        progress: is told how far the reading is.
+        skip_bad: leave damaged pictures out, with a line each in `left_out`, instead of refusing them.
 
     Raises:
         DataError: fewer than two classes, a class without pictures, a damaged picture, or test
@@ -71,12 +74,18 @@ def read(path: Path, contract: InputContract, *, seed: int, skip_bad: bool) -> P
         listed = {"train": sorted(train), "test": sorted(test)}
     encoder = LabelEncoder().fit([label for _, label in listed["train"]])
     arrays: dict[str, NDArray[Any]] = {}
+    left_out: list[str] = []
     for part, files in listed.items():
-        pixels, labels = decode(files, contract, skip_bad=skip_bad)
+        pixels, labels, damaged = decode(files, contract, progress, skip_bad=skip_bad)
+        left_out += damaged
         if gone := {label for _, label in files} - set(labels):
             raise DataError(f"expected readable pictures of '{min(gone)}' for {part} in {path}, got none")
         arrays[f"x_{part}"], arrays[f"y_{part}"] = pixels, encoder.transform(labels)
-    return Pictures(arrays=arrays, labels=tuple(str(label) for label in encoder.classes_))
+    return Pictures(
+        arrays=arrays,
+        labels=tuple(str(label) for label in encoder.classes_),
+        left_out=tuple(left_out),
+    )
 
 
 def labelled(path: Path) -> list[tuple[Path, str]]:
@@ -99,11 +108,15 @@ def pictures(path: Path) -> list[Path]:
 
 
 def decode(
-    files: Sequence[tuple[Path, str]], contract: InputContract, *, skip_bad: bool | None
-) -> tuple[NDArray[np.uint8], list[str]]:
-    """The readable pictures `(n, height, width, channels)` and their labels, in order.
+    files: Sequence[tuple[Path, str]],
+    contract: InputContract,
+    progress: Progress,
+    *,
+    skip_bad: bool | None,
+) -> tuple[NDArray[np.uint8], list[str], list[str]]:
+    """The readable pictures `(n, height, width, channels)` and their labels, in order, and what was left out.
 
-    Damaged ones are left out with a line each (`skip_bad`) or refused; None where there is no such choice.
+    Damaged ones are left out (`skip_bad`), a line each, or refused; None where there is no such choice.
 
     Raises:
         DataError: the first damaged picture.
@@ -117,20 +130,19 @@ def decode(
 
     pixels: list[NDArray[np.uint8]] = []
     labels: list[str] = []
-    with (
-        ThreadPoolExecutor(os.cpu_count()) as pool,
-        console.progress("reading pictures", total=len(files)) as bar,
-    ):
-        for (_, label), found in zip(files, pool.map(read_one, (path for path, _ in files)), strict=True):
-            bar.advance()
+    left_out: list[str] = []
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        read = zip(files, pool.map(read_one, (path for path, _ in files)), strict=True)
+        for done, ((_, label), found) in enumerate(read, 1):
+            progress("reading pictures", done, len(files))
             if isinstance(found, ImageError):
                 if not skip_bad:
                     pool.shutdown(wait=False, cancel_futures=True)
                     cure = "take it out" if skip_bad is None else "--skip-bad leaves such pictures out"
                     raise DataError(f"{found}; {cure}") from found
-                console.complain(f"left out: {found}")
+                left_out.append(str(found))
                 continue
             pixels.append(found)
             labels.append(label)
     shape = (0, *contract.shape)
-    return np.concatenate(pixels) if pixels else np.empty(shape, np.uint8), labels
+    return np.concatenate(pixels) if pixels else np.empty(shape, np.uint8), labels, left_out

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edgewright.runtime.console import Progress, silent
 from edgewright.runtime.contract import InputContract
 from edgewright.runtime.errors import DataError
 from edgewright.train.datasets import Images, Labels, folder
@@ -35,7 +36,12 @@ class Part:
 
 
 def open_part(
-    path: Path, contract: InputContract, arrays: Sequence[tuple[str, str]], *, labelled: bool
+    path: Path,
+    contract: InputContract,
+    arrays: Sequence[tuple[str, str]],
+    progress: Progress = silent,
+    *,
+    labelled: bool,
 ) -> Part:
     """Look at a part without decoding its pictures.
 
@@ -43,19 +49,20 @@ def open_part(
         path: class folders, an .npz, or, where no labels are needed, any folder of pictures.
         contract: what pictures are brought to; arrays must have its size.
         arrays: names of images and class numbers to look for in an .npz, the first pair found counts.
+        progress: is told of the pictures that are decoded later.
         labelled: whether labels are needed.
 
     Raises:
         DataError: missing, damaged, or without labels where they are needed.
     """
     if path.is_dir():
-        return _folder(path, contract, labelled)
+        return _folder(path, contract, labelled, progress)
     if not path.exists():
         raise DataError(f"expected a folder of pictures or an .npz file, got {path}, which does not exist")
     return _npz(path, contract, arrays, labelled)
 
 
-def _folder(path: Path, contract: InputContract, labelled: bool) -> Part:
+def _folder(path: Path, contract: InputContract, labelled: bool, progress: Progress) -> Part:
     classes = [entry for entry in path.iterdir() if entry.is_dir() and not entry.name.startswith(".")]
     if labelled or len(classes) > 1:
         files = folder.labelled(path)
@@ -68,7 +75,7 @@ def _folder(path: Path, contract: InputContract, labelled: bool) -> Part:
         count=len(files),
         labels=np.array([numbers[label] for _, label in files], np.int64) if names else None,
         classes=tuple(names),
-        take=lambda chosen: folder.decode([files[i] for i in chosen], contract, skip_bad=None)[0],
+        take=lambda chosen: folder.decode([files[i] for i in chosen], contract, progress, skip_bad=None)[0],
     )
 
 

@@ -20,7 +20,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgewright.runtime import console
 from edgewright.runtime.errors import BridgeError, InputError, TrainingError
 from edgewright.train.bridge import to_tf_keras
 from edgewright.train.stack import import_tf_keras, quiet_stderr
@@ -37,6 +36,7 @@ class Alone:
 
     is_chief = True
     record: Mapping[str, Any] = {}
+    weights_sha256 = ""  # of what several workers have trained, which must be the same on each
 
     def fit(
         self,
@@ -143,7 +143,7 @@ class Team(Alone):
                 if self._chief_says(trained.stop_training):
                     break
         digest = hashlib.sha256(b"".join(weight.tobytes() for weight in model.get_weights()))
-        console.say(f"weights sha256 {digest.hexdigest()}")
+        self.weights_sha256 = digest.hexdigest()
 
     def _chief_says(self, word: bool) -> bool:
         """The chief's `word`, on all workers."""

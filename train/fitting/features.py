@@ -9,7 +9,6 @@ model, so once the rest has learnt, so has the model.
 from __future__ import annotations
 
 import hashlib
-import os
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -17,9 +16,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgewright.runtime import backends, console
+from edgewright.runtime import backends
+from edgewright.runtime.console import Progress, silent
 from edgewright.runtime.disk import files
 from edgewright.runtime.errors import EdgewrightError
+from edgewright.runtime.machine.threads import cores
 from edgewright.train.checkpoint import scale
 from edgewright.train.datasets import Images, digest
 
@@ -48,7 +49,7 @@ def divide(keras: Any, model: Any) -> tuple[Any, Any] | None:
     return keras.Model(model.inputs[0], tensor), keras.Model(tensor, model.outputs[0])
 
 
-def of(base: Any, images: Images, input_range: tuple[float, float]) -> Features:
+def of(base: Any, images: Images, input_range: tuple[float, float], progress: Progress = silent) -> Features:
     """What `base` makes of raw uint8 images `(n, height, width, channels)`: `(n, …)`, as it gives it.
 
     Kept on disk under the SHA-256 of the base (its graph and weights) and of the images.
@@ -64,7 +65,7 @@ def of(base: Any, images: Images, input_range: tuple[float, float]) -> Features:
         count = int(np.prod(base.output_shape[1:]))
         if (found := _load(kept, (len(images), count))) is not None:
             return found.reshape(len(images), *base.output_shape[1:])
-        found = _compute(path, images, count)
+        found = _compute(path, images, count, progress)
     _compare(base, images, input_range, found)
     with files.replacing(kept) as file:
         np.save(file, found, allow_pickle=False)
@@ -122,15 +123,13 @@ def _tflite(base: Any, shape: tuple[int, ...], input_range: tuple[float, float])
     return raw
 
 
-def _compute(path: Path, images: Images, count: int) -> Features:
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+def _compute(path: Path, images: Images, count: int, progress: Progress) -> Features:
     backend = backends.for_path(path)
-    session = backend.open(backend.read(path), threads=cores)
+    session = backend.open(backend.read(path), threads=cores())
     found = np.empty((len(images), count), np.float32)
-    with console.progress("features", total=len(images)) as bar:
-        for i in range(len(images)):
-            found[i] = session.run(images[i : i + 1])[0]
-            bar.advance()
+    for i in range(len(images)):
+        found[i] = session.run(images[i : i + 1])[0]
+        progress("features", i + 1, len(images))
     return found
 
 

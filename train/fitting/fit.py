@@ -73,11 +73,26 @@ class Options:
     resume: bool = False
 
 
-def train(name: str, recipe: Recipe, dataset: Dataset, options: Options) -> Checkpoint | None:
+def train(
+    name: str,
+    recipe: Recipe,
+    dataset: Dataset,
+    options: Options,
+    *,
+    progress: console.Progress = console.silent,
+    say: Callable[[str], None] = lambda line: None,
+) -> Checkpoint | None:
     """Train `recipe` on `dataset` and write a checkpoint folder to `options.out`.
 
     Ctrl-C stops after the epoch at hand is dropped and what there is was written; then, and after a
     kill, `options.resume` goes on from the last whole epoch to the same result.
+
+    Args:
+        name: of the recipe, as checkpoint and manifest will have it.
+        recipe: see `edgewright.train.recipe.get`, or one of your own.
+        dataset: see `edgewright.train.datasets.load`.
+        progress: is told how far the work is.
+        say: is told the figures of each epoch, a line.
 
     Returns:
         What was written; `metrics` holds accuracy and loss on validation and test images. None on a
@@ -101,11 +116,11 @@ def train(name: str, recipe: Recipe, dataset: Dataset, options: Options) -> Chec
         raise InputError("expected --resume or --strategy, got both; a run under a strategy starts anew")
     team = open_team(options.strategy, options.seed)
     if not team.is_chief:
-        _Run(keras, name, recipe, dataset, options, team).fit()
+        _Run(keras, name, recipe, dataset, options, team, progress, say).fit()
         return None
     overwrite = options.overwrite or options.resume
     with files.new_folder(options.out, overwrite=overwrite, ours=OURS) as (folder, _):
-        run = _Run(keras, name, recipe, dataset, options, team)
+        run = _Run(keras, name, recipe, dataset, options, team, progress, say)
         run.fit()
         checkpoint = run.write(folder)
     if run.finished or options.strategy is not None:
@@ -119,10 +134,18 @@ class _Run:
     """One training under way."""
 
     def __init__(
-        self, keras: Any, name: str, recipe: Recipe, dataset: Dataset, options: Options, team: Alone
+        self,
+        keras: Any,
+        name: str,
+        recipe: Recipe,
+        dataset: Dataset,
+        options: Options,
+        team: Alone,
+        bar: console.Progress,
+        say: Callable[[str], None],
     ) -> None:
         self.keras, self.name, self.recipe, self.dataset, self.options = keras, name, recipe, dataset, options
-        self.team = team
+        self.team, self.bar, self.say = team, bar, say
         self.lost = ""
         self.epochs = options.epochs or recipe.epochs
         self.shape, self.classes = dataset.x_train.shape[1:], len(dataset.labels)
@@ -148,8 +171,8 @@ class _Run:
         if divided := self._divide(self.model):
             start = time.perf_counter()
             base, self.learner = divided
-            x_train = features.of(base, dataset.x_train, recipe.input_range)
-            self.x_test = features.of(base, dataset.x_test, recipe.input_range)
+            x_train = features.of(base, dataset.x_train, recipe.input_range, bar)
+            self.x_test = features.of(base, dataset.x_test, recipe.input_range, bar)
             self.prepare, self.seconds_before = np.asarray, time.perf_counter() - start
         self.x_train, self.y_train = x_train[train_part], dataset.y_train[train_part]
         self.x_validation, self.y_validation = x_train[validation_part], dataset.y_train[validation_part]
@@ -230,17 +253,18 @@ class _Run:
         if self._patience_is_out():
             done = self.epochs
         try:
-            with console.progress("training", total=(self.epochs - done) * self.steps) as bar:
-                self.team.fit(
-                    self.learner,
-                    given,
-                    self._callback(bar),
-                    first_epoch=done,
-                    epochs=self.epochs,
-                    optimizer=lambda keras: self.recipe.optimizer(keras, self.steps * self.epochs),
-                    loss=lambda keras: loss_of(keras, self.recipe, self.head),
-                )
+            self.team.fit(
+                self.learner,
+                given,
+                self._callback(done),
+                first_epoch=done,
+                epochs=self.epochs,
+                optimizer=lambda keras: self.recipe.optimizer(keras, self.steps * self.epochs),
+                loss=lambda keras: loss_of(keras, self.recipe, self.head),
+            )
             self.finished = True
+            if self.team.weights_sha256:
+                self.say(f"weights sha256 {self.team.weights_sha256}")
         except (KeyboardInterrupt, WorkerLostError) as failure:
             # What is on disk counts: an epoch may be half noted.
             kept = self.progress.state() if self.team.is_chief else None
@@ -249,7 +273,7 @@ class _Run:
             self.state = kept
             self.lost = str(failure) if isinstance(failure, WorkerLostError) else ""
 
-    def _callback(self, bar: console.Progress) -> Any:
+    def _callback(self, first_epoch: int) -> Any:
         run, scores_of = self, scorer(self.learner, self.prepare)
 
         class EveryEpoch(self.keras.callbacks.Callback):  # type: ignore[misc,name-defined]
@@ -257,7 +281,9 @@ class _Run:
                 self._epoch, self._start = epoch + 1, time.perf_counter()
 
             def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-                bar.advance(note=f"epoch {self._epoch}, loss {logs['loss']:.4f}")
+                done = (self._epoch - 1 - first_epoch) * run.steps + batch + 1
+                total = (run.epochs - first_epoch) * run.steps
+                run.bar("training", done, total, f"epoch {self._epoch}, loss {logs['loss']:.4f}")
                 if not math.isfinite(logs["loss"]):
                     raise TrainingError(
                         f"expected a finite loss, got {logs['loss']} at step {batch + 1} of epoch "
@@ -288,7 +314,7 @@ class _Run:
         self.progress.save(self.learner, state, is_best=best == len(history))
         self.state = state
         shown = "  ".join(f"{key} {value:.4f}" for key, value in figures.items())
-        console.say(f"epoch {len(history)}/{self.epochs}  {shown}")
+        self.say(f"epoch {len(history)}/{self.epochs}  {shown}")
 
     def _patience_is_out(self) -> bool:
         patience = self.recipe.patience

@@ -1,8 +1,8 @@
-"""The third project: a convolutional network with augmentation layers inside, on CIFAR-10.
+"""A convolutional network with augmentation layers inside, on CIFAR-10.
 
-Layers, optimizer, loss, the 80/20 split and keeping the weights of the lowest validation loss are that
-project's own; filter counts and rates, which it does not name, are chosen here, and 30 epochs of the
-"up to 50" it allows.
+Layers, optimizer, loss, the 80/20 split and keeping the weights of the lowest validation loss are those of
+the published project that it reproduces; filter counts and rates, which it does not name, are chosen here,
+and 30 epochs of the "up to 50" it allows.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
-"""The second project: the plain small network on Fashion-MNIST, as beginners' guides build it.
+"""The plain small network on Fashion-MNIST, as beginners' guides build it.
 
-The project states its result (83.24 % on the test set) and no layers. This is the network of the
-TensorFlow tutorial on the same data (https://www.tensorflow.org/tutorials/keras/classification).
+The published project that it reproduces states its result (83.24 % on the test set) and no layers. This is
+the network of the TensorFlow tutorial on the same data
+(https://www.tensorflow.org/tutorials/keras/classification).
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""The first of the projects Edgewright grew from: one hidden layer on Fashion-MNIST.
+"""One hidden layer on Fashion-MNIST.
 
-The network, the optimizer and the pixel range are that project's own; it names a Dropout layer but
-no rate (0.1 here) and no batch size (128 here).
+The network, the optimizer and the pixel range are those of the published project that it reproduces; it
+names a Dropout layer but no rate (0.1 here) and no batch size (128 here).
 """
 
 from __future__ import annotations

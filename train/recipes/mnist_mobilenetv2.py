@@ -1,7 +1,8 @@
-"""The fifth project: MobileNetV2 as ImageNet left it, and one dense layer for MNIST.
+"""MobileNetV2 as ImageNet left it, and one dense layer for MNIST: transfer learning.
 
 Grey pictures of 28x28 become 224x224 RGB inside the network, so a device feeds it what MNIST is. The
-project names no batch size (32 here, Keras' own) and no learning rate (Adam's own).
+published project that it reproduces names no batch size (32 here, Keras' own) and no learning rate (Adam's
+own).
 """
 
 from __future__ import annotations
