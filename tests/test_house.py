@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import re
 import tomllib
@@ -46,6 +47,32 @@ def test_an_install_brings_the_files_that_are_no_code(pyproject: dict[str, Any])
         folder = ROOT.joinpath(*name.split(".")[1:])
         beside = {f.name for f in folder.iterdir() if f.is_file() and f.suffix not in (".py", ".pyc")}
         assert beside == {f.name for glob in data.get(name, []) for f in folder.glob(glob)}, name
+
+
+def test_no_room_has_more_than_13_files() -> None:
+    rooms = {file.parent for folder in FOLDERS for file in (ROOT / folder).rglob("*.py")}
+    counted = {room: len([f for f in room.glob("*.py") if f.name != "__init__.py"]) for room in rooms}
+    assert {str(room): count for room, count in counted.items() if count > 13} == {}
+
+
+def test_only_commands_and_figures_print() -> None:
+    allowed = {"Progress", "silent"}  # how the library tells who called it
+    for folder in FOLDERS:
+        for file in (ROOT / folder).rglob("*.py"):
+            if {"commands", "figures"} & set(file.parts) or file in (
+                ROOT / "runtime" / "cli.py",
+                ROOT / "runtime" / "console.py",
+            ):
+                continue
+            tree = ast.parse(file.read_text(encoding="utf-8"))
+            used = {
+                node.attr
+                for node in ast.walk(tree)
+                if isinstance(node, ast.Attribute)
+                and isinstance(node.value, ast.Name)
+                and node.value.id == "console"
+            }
+            assert used <= allowed, f"{file} prints"
 
 
 def test_base_install_is_numpy_and_pillow(pyproject: dict[str, Any]) -> None:

@@ -35,6 +35,8 @@ def test_base_install_is_numpy_and_pillow_and_one_backend_predicts(bundle: Path,
     call(bin_folder / "pip", "install", source, *constraints)
     assert packages() == {"edgewright", "numpy", "pillow"}
     assert "train" in call(bin_folder / "edgewright", "--help")
+    code = "from importlib.util import find_spec; print(find_spec('edgewright.benchmarks.figures'))"
+    assert call(bin_folder / "python", "-c", code).strip() == "None"
     predict = [bin_folder / "edgewright", "predict", bundle, PICTURE]
     assert "pip install 'edgewright[" in call(*predict, status=1)
     train = call(

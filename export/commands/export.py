@@ -90,7 +90,7 @@ def run(arguments: argparse.Namespace) -> int:
     from edgewright.export import variants
     from edgewright.export.exporter import Options, export
     from edgewright.export.network.model import Edge
-    from edgewright.runtime.bundle.parity_table import print_parity
+    from edgewright.runtime.bundle.parity_table import parity_table
 
     result = export(
         arguments.model,
@@ -109,7 +109,9 @@ def run(arguments: argparse.Namespace) -> int:
         ),
     )
     rows = [(o.name, o.bytes, o.gzip_bytes, o.parity) for o in result.outcomes if o.parity is not None]
-    print_parity(f"Parity with the float Keras model of {arguments.model}", result.reference, rows)
+    console.table(
+        *parity_table(f"Parity with the float Keras model of {arguments.model}", result.reference, rows)
+    )
     for note in result.notes:
         console.say(note)
     written = [outcome.name for outcome in result.outcomes if outcome.passed]

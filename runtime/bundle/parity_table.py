@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from edgewright.runtime import console
 from edgewright.runtime.bundle.manifest import ParityReport
 
 COLUMNS = (
@@ -22,10 +21,10 @@ COLUMNS = (
 )
 
 
-def print_parity(
+def parity_table(
     title: str, reference: Mapping[str, Any], rows: Sequence[tuple[str, int, int, ParityReport]]
-) -> None:
-    """Print a row for the Keras model and one a variant.
+) -> tuple[str, Sequence[str], Sequence[Sequence[str]]]:
+    """Title, columns and rows: one for the Keras model and one a variant.
 
     `reference` holds its `samples`, `accuracy`, `bytes`, `gzip_bytes`; a row is a variant's name,
     bytes, gzip bytes and report.
@@ -53,4 +52,4 @@ def print_parity(
         )
         for name, size, gzip_bytes, parity in rows
     ]
-    console.table(f"{title}, {reference['samples']:,} test images", COLUMNS, table)
+    return f"{title}, {reference['samples']:,} test images", COLUMNS, table

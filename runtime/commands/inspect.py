@@ -39,7 +39,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _bundle(path: Path, arguments: argparse.Namespace) -> None:
     from edgewright.runtime.bundle.manifest import Bundle
-    from edgewright.runtime.bundle.parity_table import print_parity
+    from edgewright.runtime.bundle.parity_table import parity_table
     from edgewright.runtime.inspection import inspect
 
     bundle = Bundle.open(path)
@@ -54,7 +54,7 @@ def _bundle(path: Path, arguments: argparse.Namespace) -> None:
         _print_json({"bundle": str(path), "name": manifest.name, "files": entries})
         return
     rows = [(v.name, v.file.bytes, v.gzip_bytes, v.parity) for v in manifest.variants]
-    print_parity(f"{manifest.name}: {path}", manifest.reference, rows)
+    console.table(*parity_table(f"{manifest.name}: {path}", manifest.reference, rows))
     columns = ("file", "multiply-accumulates", "peak activation bytes", "operators", "XNNPACK")
     summaries = [
         (one.file.path.name, one.macs(), one.peak(), str(len(one.graph.nodes)), one.left())
