@@ -3,34 +3,23 @@
 from __future__ import annotations
 
 import argparse
-import dataclasses
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from edgewright.runtime import console
-
-if TYPE_CHECKING:
-    from edgewright.benchmarks.record.measurement import Measurement, Plan
-    from edgewright.benchmarks.targets import Target
-    from edgewright.runtime.bundle.manifest import Bundle
 
 HELP = "measure the latency and memory of a bundle's variants"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    from edgewright.benchmarks import targets
+
+    places = ", ".join(f"{name} ({targets.get(name).title})" for name in targets.names())
     parser.add_argument("bundle", type=Path, metavar="BUNDLE", help="a bundle folder")
     parser.add_argument("--variants", metavar="LIST", help="comma-separated (default: all of the bundle's)")
     parser.add_argument(
         "--target",
         default="local",
-        help="where to measure: local (this machine), arm64 (answers and instructions of an emulated "
-        "Cortex-A53 and A76), ethos-u (what Arm's compiler expects of its NPUs) (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--images",
-        type=Path,
-        metavar="FILE.npz",
-        help="test images x and classes y (or x_test, y_test): arm64 gives the accuracy on 1,000 of them",
+        help=f"where to measure: {places} (default: %(default)s)",
     )
     parser.add_argument(
         "--threads",
@@ -60,152 +49,74 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--out", type=Path, metavar="FILE.json", help="raw samples (default: BUNDLE-bench.json)"
     )
+    for option, takers in targets.options().items():
+        group = parser.add_argument_group(f"--target {' or '.join(takers)}")
+        group.add_argument(
+            f"--{option.name}", dest=_dest(option.name), metavar=option.metavar, help=option.help
+        )
 
 
 def run(arguments: argparse.Namespace) -> int:
-    from edgewright.benchmarks import targets
-    from edgewright.benchmarks.measure import cost, environment, profile
-    from edgewright.benchmarks.record import limits as gates
-    from edgewright.benchmarks.record import measurement, tables
-    from edgewright.benchmarks.record import record as figures
-    from edgewright.runtime.bundle.manifest import Bundle
-    from edgewright.runtime.contract import SCHEMA_VERSION
-    from edgewright.runtime.disk import files, jsonio
+    from edgewright.benchmarks import runner, targets
+    from edgewright.benchmarks.commands import tables
+    from edgewright.benchmarks.record import limits, measurement, record
     from edgewright.runtime.errors import InputError
-    from edgewright.runtime.verification import GOLDEN_INPUTS, read_golden
 
-    plans = [_plan(count, arguments) for count in _threads(arguments.threads)]
-    limits = gates.parse_budget(arguments.budget) if arguments.budget else []
-    most = gates.parse_share(arguments.max_slowdown or "5%")
+    given = {option.name: getattr(arguments, _dest(option.name)) for option in targets.options()}
+    options = runner.Options(
+        variants=tuple(map(str.strip, arguments.variants.split(","))) if arguments.variants else (),
+        target=arguments.target,
+        target_options={name: value for name, value in given.items() if value is not None},
+        threads=_threads(arguments.threads),
+        mode=arguments.mode,
+        seconds=arguments.seconds,
+        profile=arguments.profile,
+    )
+    budget = limits.parse_budget(arguments.budget) if arguments.budget else []
+    most = limits.parse_share(arguments.max_slowdown or "5%")
     if arguments.max_slowdown and arguments.against is None:
         raise InputError("expected --against FILE.json with --max-slowdown, got none")
-    baseline = figures.read(arguments.against) if arguments.against else None
+    baseline = record.read(arguments.against) if arguments.against else None
     out = arguments.out or measurement.default_out(arguments.bundle)
     if out.is_dir():
         raise InputError(f"expected --out to be a file, got the folder {out}")
-    target = targets.get(arguments.target)
-    bundle = Bundle.open(arguments.bundle)
-    names = [v.name for v in bundle.manifest.variants]
-    if arguments.variants:
-        names = [bundle.variant(name.strip()).name for name in arguments.variants.split(",")]
-    runnable = _runnable(bundle, names)
-    images = None if arguments.images is None else str(arguments.images)
-    plans = [dataclasses.replace(plan, images=images) for plan in plans]
-    if not target.repeats:
-        plans = [dataclasses.replace(plan, processes=1) for plan in plans]
-    for plan in plans:
-        runnable = _accepted(target, bundle, runnable, plan)
-    models = {name: cost.of_variant(bundle, name) for name in runnable}
-    surroundings = environment.describe()
+    job = runner.prepare(arguments.bundle, options)
+    for name, reason in job.left_out.items():
+        console.complain(f"{name} is not measured: {reason}")
     if baseline is not None:
-        keys = [(name, arguments.target, plan.threads) for plan in plans for name in runnable]
-        gates.check_baseline(baseline, bundle.manifest.name, keys, surroundings)
-    found: list[Measurement] = []
-    with console.progress("measuring", total=sum(plan.processes for plan in plans) * len(runnable)) as bar:
-        for turn in range(max(plan.processes for plan in plans)):
-            for plan in plans:
-                for name in runnable:  # in turn: a busy moment of the machine falls on all of them
-                    if turn < plan.processes:
-                        found.append(target.run(bundle, name, plan))
-                        bar.advance(note=name)
-    timed = any(m.samples_ns.get("warm_run") for m in found)
-    profiles = {}
-    if arguments.profile and timed:
-        pixels = read_golden(bundle)[GOLDEN_INPUTS]
-        for name in runnable:
-            path = bundle.path(bundle.variant(name).file)
-            profiles[name] = profile.operators(path, pixels, plans[0].threads)
-    record = figures.Record(
-        bundle=bundle.manifest.name,
-        environment=surroundings,
-        measurements=found,
-        models=models,
-        peaks={plan.threads: cost.peaks(plan.threads) for plan in plans} if timed else {},
-        profiles={name: spent for name, spent in profiles.items() if spent},
-    )
-    data = {
-        "schema_version": SCHEMA_VERSION,
-        "plans": [dataclasses.asdict(plan) for plan in plans],
-        **dataclasses.asdict(record),
-    }
-    files.write_file(out, jsonio.dump(data, indent=None))
-    if not target.repeats:
-        console.say(found[0].environment["cpu"])
-    tables.show(record, plans)
-    tables.show_profiles(profiles)
-    console.say(target.summary)
-    for warning in tables.warnings(record):
+        limits.check_baseline(baseline, job.bundle.manifest.name, job.keys, job.environment)
+    with console.progress("measuring", total=job.steps) as bar:
+        found = runner.measure(job, done=lambda name: bar.advance(note=name), say=console.say)
+    record.write(out, found, job.plans)
+    if not job.target.repeats:
+        console.say(found.measurements[0].environment["cpu"])
+    tables.show(found, job.plans)
+    if arguments.profile and found.peaks:
+        tables.show_profiles({name: found.profiles.get(name) for name in job.variants})
+    console.say(job.target.summary)
+    for warning in tables.warnings(found):
         console.say(f"warning: {warning}")
     console.say(f"wrote {out}")
-    broken = gates.over_budget(record, limits) + (gates.slower(record, baseline, most) if baseline else [])
+    broken = limits.over_budget(found, budget) + (limits.slower(found, baseline, most) if baseline else [])
     for line in broken:
         console.complain(line)
     return 1 if broken else 0
 
 
-def _threads(text: str) -> list[int]:
+def _dest(option: str) -> str:
+    """Where the value of a target's option stands among the arguments."""
+    return f"target_{option}"
+
+
+def _threads(text: str) -> tuple[int, ...]:
     """The numbers of threads that are meant. Raises `InputError`."""
+    from edgewright.benchmarks.runner import MOST_THREADS
     from edgewright.runtime.errors import InputError
     from edgewright.runtime.machine.threads import cores
 
     if text == "all":
-        return list(range(1, cores() + 1))
+        return tuple(range(1, cores() + 1))
     counts = [int(part) if part.strip().isdecimal() else 0 for part in text.split(",")]
-    if not all(1 <= count <= 1024 for count in counts):
-        raise InputError(f"expected 1 to 1024 threads, several with commas, or 'all', got {text}")
-    return sorted(set(counts))
-
-
-def _plan(threads: int, arguments: argparse.Namespace) -> Plan:
-    """How much to measure. Raises `InputError`, `UnknownNameError`."""
-    from edgewright.benchmarks.record.measurement import MODES
-    from edgewright.runtime.errors import InputError, UnknownNameError
-
-    if arguments.mode not in MODES:
-        raise UnknownNameError("mode", arguments.mode, MODES)
-    mode = MODES[arguments.mode]
-    if arguments.seconds is not None:
-        if not 0 < arguments.seconds <= 3600:
-            raise InputError(f"expected --seconds above 0 and up to 3600, got {arguments.seconds:g}")
-        mode = dataclasses.replace(mode, seconds=arguments.seconds)
-    return mode.plan(threads)
-
-
-def _runnable(bundle: Bundle, names: list[str]) -> list[str]:
-    """The variants an installed interpreter can run; a line about each other one."""
-    from edgewright.runtime import backends
-    from edgewright.runtime.errors import MissingExtraError
-
-    runnable, missing = [], None
-    for name in names:
-        file = bundle.variant(name).file.file
-        backend = backends.for_path(Path(file))
-        if backend.available():
-            runnable.append(name)
-        else:
-            missing = MissingExtraError(f"an interpreter for {file}", backend.extra)
-            console.complain(f"{name} is not measured: {missing}")
-    if missing is not None and not runnable:
-        raise missing
-    return runnable
-
-
-def _accepted(target: Target, bundle: Bundle, names: list[str], plan: Plan) -> list[str]:
-    """The variants that a target measures; a line about each other one.
-
-    Raises:
-        InputError: there is none; that of the last one.
-    """
-    from edgewright.runtime.errors import InputError
-
-    refused: dict[str, InputError] = {}
-    for name in names:
-        try:
-            target.check(bundle, name, plan)
-        except InputError as failure:
-            refused[name] = failure
-    if refused and len(refused) == len(names):
-        raise refused[names[-1]]
-    for name, reason in refused.items():
-        console.complain(f"{name} is not measured: {reason}")
-    return [name for name in names if name not in refused]
+    if not all(1 <= count <= MOST_THREADS for count in counts):
+        raise InputError(f"expected 1 to {MOST_THREADS} threads, several with commas, or 'all', got {text}")
+    return tuple(sorted(set(counts)))

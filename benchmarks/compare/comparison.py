@@ -122,7 +122,7 @@ def summarise(blocks_ns: ArrayLike, notes: Sequence[str] = ()) -> Comparison:
         a_ns=float(a_ns),
         b_ns=float(b_ns),
         blocks_ns=blocks.tolist(),
-        notes=gather(notes),
+        notes=gather((("", note) for note in notes), {""}),
     )
 
 

@@ -20,7 +20,6 @@ from pathlib import Path
 from typing import Any
 
 from edgewright.benchmarks.measure import sampling
-from edgewright.runtime import console
 from edgewright.runtime.errors import EdgewrightError
 from edgewright.runtime.machine.child import receive, send, standard_pipes
 
@@ -104,5 +103,4 @@ if __name__ == "__main__":
     try:
         main(json.loads(sys.argv[1]))
     except EdgewrightError as failure:
-        console.complain(str(failure))
-        sys.exit(1)
+        sys.exit(" ".join(str(failure).split()))

@@ -21,7 +21,6 @@ from typing import TYPE_CHECKING, Any
 
 from edgewright.benchmarks.measure import environment, sampling
 from edgewright.benchmarks.record.measurement import Plan
-from edgewright.runtime import console
 from edgewright.runtime.disk.files import write_file
 from edgewright.runtime.errors import EdgewrightError, MissingExtraError
 
@@ -197,5 +196,4 @@ if __name__ == "__main__":
     try:
         main(json.loads(sys.argv[1]))
     except EdgewrightError as failure:
-        console.complain(str(failure))
-        sys.exit(1)
+        sys.exit(" ".join(str(failure).split()))

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from edgewright.benchmarks.record import stats
-from edgewright.benchmarks.record.record import COUNTS, TIMES, Key, Record, speeds
+from edgewright.benchmarks.record.record import COUNTS, TIMES, Key, Record, place, speeds
 from edgewright.runtime.errors import InputError, UnknownNameError
 
 _TIME_UNITS = {"ns": 1e-6, "us": 1e-3, "ms": 1.0, "s": 1e3}  # in ms
@@ -155,7 +155,7 @@ def slower(now: Record, baseline: Record, most: float) -> list[str]:
 
 def named(key: Key) -> str:
     """Such as "tflite-int8 (local, 2 threads)"."""
-    return f"{key[0]} ({key[1]}, {key[2]} thread{'s' if key[2] > 1 else ''})"
+    return f"{key[0]} ({place(*key[1:])})"
 
 
 def _short(value: object) -> str:

@@ -20,7 +20,7 @@ class Plan:
     each encoding: at most `end_to_end_runs`, and no more after `end_to_end_seconds` once each of the
     bundle's images was one. Throughput is measured for `throughput_seconds`.
 
-    `images` is an .npz with labelled test images, for targets that are not the machine that exported.
+    `options` are those that the target declares itself, as texts.
     """
 
     threads: int = 1
@@ -33,7 +33,7 @@ class Plan:
     throughput_seconds: float = 0.1
     picture_pixels: int = 500
     most_runs: int = 10_000
-    images: str | None = None
+    options: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,16 +6,18 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 from edgewright.benchmarks.record import stats
-from edgewright.benchmarks.record.measurement import Measurement
+from edgewright.benchmarks.record.measurement import Measurement, Plan
+from edgewright.benchmarks.record.notes import gather
 from edgewright.benchmarks.record.stats import Estimate
-from edgewright.runtime.contract import check_schema
-from edgewright.runtime.disk import jsonio
-from edgewright.runtime.errors import BundleError
+from edgewright.runtime.contract import SCHEMA_VERSION, check_schema
+from edgewright.runtime.disk import files, jsonio
+from edgewright.runtime.errors import BundleError, InputError
 
 Key: TypeAlias = tuple[str, str, int]  # variant, target, threads
+Number = TypeVar("Number", int, float)
 
 # metric: stage and percentile
 TIMES = {
@@ -32,6 +34,8 @@ TIMES = {
     "png_to_label": ("png_to_label", 50),
 }
 COUNTS = ("instructions", "cycles")  # what the names of counts that stand for speed end in
+_KINDS = {int: "whole numbers", float: "numbers"}
+_MOST = 1e18  # nanoseconds, instructions, …: 30 years
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,8 +77,14 @@ class Record:
         return found
 
     def figures(self, key: Key) -> dict[str, Figure]:
-        """Every metric that can be told of one variant, by name."""
-        found = derive(self.by_key()[key])
+        """Every metric that can be told of one variant, by name; times in milliseconds."""
+        measured = self.by_key()[key]
+        found = {metric: Figure(estimate=e, unit="ms") for metric, e in times(measured).items()}
+        found |= {name: Figure(estimate=e, unit=_unit(name)) for name, e in counts(measured).items()}
+        peaks = [m.peak_rss_bytes / 2**20 for m in measured if m.peak_rss_bytes]
+        if peaks:
+            estimate = Estimate(value=max(peaks), low=min(peaks), high=max(peaks))
+            found["peak_rss"] = Figure(estimate=estimate, unit="MiB")
         model = self.models.get(key[0])
         if model is not None:
             found["bytes"] = _exactly(model.bytes, "bytes")
@@ -89,18 +99,44 @@ class Record:
             )
         return found
 
+    def disturbed(self, *, where: str = " in ", alike: bool = True) -> list[str]:
+        """The notes of all measurements, as `notes.gather` puts them together."""
+        noted = ((m.variant, note) for m in self.measurements for note in m.notes)
+        return gather(noted, {m.variant for m in self.measurements}, where=where, alike=alike)
+
+    def overload(self) -> tuple[float, int] | None:
+        """The highest load while it was measured, and the cores it was too much for; None if it was not."""
+        loads = (m.environment.get("load_1min") for m in self.measurements)
+        busiest = max((load for load in loads if isinstance(load, int | float)), default=0.0)
+        cores = self.environment.get("cores")
+        return (busiest, cores) if isinstance(cores, int) and busiest > cores else None
+
+
+def write(path: Path, record: Record, plans: Sequence[Plan]) -> None:
+    """Write a record, and how much was planned to be measured, as `read` takes it."""
+    data = {
+        "schema_version": SCHEMA_VERSION,
+        "plans": [dataclasses.asdict(plan) for plan in plans],
+        **dataclasses.asdict(record),
+    }
+    files.write_file(path, jsonio.dump(data, indent=None))
+
 
 def read(path: Path) -> Record:
-    """Read what `edgewright bench` wrote.
+    """Read what `edgewright bench` wrote. Models, peaks, counts and notes, which older files lack, are
+    empty there; plans and profiles are left in the file.
 
     Raises:
         BundleError: no such file, not one of bench's, or a broken one.
+        InputError: nothing was measured in it.
     """
     obj = jsonio.read(path, BundleError)
     check_schema(obj, BundleError)
+    measurements = [_measurement(entry) for entry in obj.objects("measurements")]
+    if not measurements:
+        raise InputError(f"expected measurements in {path}, got none; measure again with edgewright bench")
     environment = obj.object("environment")
-    for key in ("cpu", "machine"):
-        environment.text(key)
+    environment.text("cpu")
     models = obj.object("models") if obj.has("models") else None
     peaks = obj.object("peaks") if obj.has("peaks") else None
     if peaks and not all(threads.isdecimal() for threads in peaks.data):
@@ -108,32 +144,34 @@ def read(path: Path) -> Record:
     return Record(
         bundle=obj.text("bundle"),
         environment=environment.data,
-        measurements=[_measurement(entry) for entry in obj.objects("measurements")],
+        measurements=measurements,
         models={name: _model(models.object(name)) for name in models.data} if models else {},
         peaks={int(threads): _rates(peaks.object(threads)) for threads in peaks.data} if peaks else {},
     )
 
 
-def derive(measured: Sequence[Measurement]) -> dict[str, Figure]:
-    """The metrics of one variant, measured in one or more processes; times in milliseconds."""
-    found: dict[str, Figure] = {}
+def times(measured: Sequence[Measurement]) -> dict[str, Estimate]:
+    """Those of `TIMES` that one variant has samples of, in milliseconds."""
+    found = {}
     for metric, (stage, percent) in TIMES.items():
-        processes = [m.samples_ns[stage] for m in measured if m.samples_ns.get(stage)]
-        if processes:
-            e = stats.across(processes, percent)
-            found[metric] = Figure(
-                estimate=Estimate(value=e.value / 1e6, low=e.low / 1e6, high=e.high / 1e6), unit="ms"
-            )
-    for name in dict.fromkeys(name for m in measured for name in m.counts):
-        counted = [m.counts[name] for m in measured if m.counts.get(name)]
-        if counted:  # one process is enough where each gives the same
-            estimate = stats.across(counted, 50) if len(counted) > 1 else stats.percentile(counted[0], 50)
-            found[name] = Figure(estimate=estimate, unit=_unit(name))
-    peaks = [m.peak_rss_bytes / 2**20 for m in measured if m.peak_rss_bytes]
-    if peaks:
-        estimate = Estimate(value=max(peaks), low=min(peaks), high=max(peaks))
-        found["peak_rss"] = Figure(estimate=estimate, unit="MiB")
+        if e := _estimate([m.samples_ns.get(stage, ()) for m in measured], percent):
+            found[metric] = Estimate(value=e.value / 1e6, low=e.low / 1e6, high=e.high / 1e6)
     return found
+
+
+def counts(measured: Sequence[Measurement]) -> dict[str, Estimate]:
+    """What was counted of one variant: medians."""
+    names = dict.fromkeys(name for m in measured for name in m.counts)
+    estimates = {name: _estimate([m.counts.get(name, ()) for m in measured], 50) for name in names}
+    return {name: e for name, e in estimates.items() if e}
+
+
+def _estimate(processes: Sequence[Sequence[float]], percent: float) -> Estimate | None:
+    """A percentile over those processes that have samples; within the one if only one has."""
+    sampled = [samples for samples in processes if samples]
+    if len(sampled) == 1:
+        return stats.percentile(sampled[0], percent)
+    return stats.across(sampled, percent) if sampled else None
 
 
 def speeds(measured: Sequence[Measurement]) -> dict[str, list[float]]:
@@ -152,6 +190,11 @@ def arithmetic(variant: str) -> str:
     """What a variant mostly computes with: `int8` or `float32`."""
     scheme = variant.rpartition("+")[2].partition("-")[2]  # passes+format-scheme
     return "int8" if scheme.startswith(("int8", "dynamic-int8", "int16x8")) else "float32"
+
+
+def place(target: str, threads: int) -> str:
+    """Such as "local, 2 threads"."""
+    return f"{target}, {threads} thread{'' if threads == 1 else 's'}"
 
 
 def _exactly(value: float, unit: str) -> Figure:
@@ -176,25 +219,25 @@ def _rates(obj: jsonio.JsonObject) -> dict[str, float]:
 
 
 def _measurement(obj: jsonio.JsonObject) -> Measurement:
-    samples, counts = obj.object("samples_ns"), obj.object("counts") if obj.has("counts") else None
+    samples, counted = obj.object("samples_ns"), obj.object("counts") if obj.has("counts") else None
     return Measurement(
         variant=obj.text("variant"),
         target=obj.text("target"),
         threads=obj.integer("threads", 1),
         kernels=obj.text("kernels"),
-        samples_ns={stage: list(samples.integers(stage)) for stage in samples.data},
+        samples_ns={stage: _numbers(samples, stage, int) for stage in samples.data},
         peak_rss_bytes=obj.integer("peak_rss_bytes"),
         base_rss_bytes=obj.integer("base_rss_bytes"),
         environment=obj.object("environment").data,
-        counts={name: _numbers(counts, name) for name in counts.data} if counts else {},
+        counts={name: _numbers(counted, name, float) for name in counted.data} if counted else {},
         notes=list(obj.texts("notes")) if obj.has("notes") else [],
         calls_per_sample=obj.integer("calls_per_sample", 1) if obj.has("calls_per_sample") else 1,
         queries=obj.integer("queries") if obj.has("queries") else 0,
     )
 
 
-def _numbers(obj: jsonio.JsonObject, key: str) -> list[float]:
-    values = obj.data[key]
-    if not isinstance(values, list) or not all(type(value) in (int, float) for value in values):
-        raise obj.fail(key, "a list of numbers")
-    return [float(value) for value in values]
+def _numbers(obj: jsonio.JsonObject, key: str, kind: type[Number]) -> list[Number]:
+    values = obj.array(key)
+    if not all(type(value) in (int, kind) and 0 <= value < _MOST for value in values):
+        raise obj.fail(key, f"a list of {_KINDS[kind]} from 0 to {_MOST:g}")
+    return [kind(value) for value in values]

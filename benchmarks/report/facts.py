@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from edgewright.benchmarks.record import measured
-from edgewright.benchmarks.record.measured import Bench, Figures
+from edgewright.benchmarks.record import measurement, record
+from edgewright.benchmarks.record.record import Record
 from edgewright.benchmarks.record.stats import Estimate
-from edgewright.benchmarks.report import advice
+from edgewright.benchmarks.report import advice, measured
+from edgewright.benchmarks.report.measured import Figures
 from edgewright.runtime.bundle.evidence import Evidence, read_evidence
 from edgewright.runtime.bundle.manifest import MANIFEST, Bundle, Manifest, VariantEntry
 from edgewright.runtime.errors import BundleError, InputError
@@ -66,13 +67,14 @@ class ClassChange:
 
 @dataclass(frozen=True, kw_only=True)
 class Subject:
-    """One bundle. `classes` holds, by variant, a change for each class of `shown_classes`; `evidence` is
-    None, and these are empty, for a bundle that has none."""
+    """One bundle; `figures` are those of its `bench`. `classes` holds, by variant, a change for each class
+    of `shown_classes`; `evidence` is None, and these are empty, for a bundle that has none."""
 
     model: str
     folder: Path
     manifest: Manifest
-    bench: Bench | None
+    bench: Record | None
+    figures: tuple[Figures, ...]
     rows: tuple[Row, ...]
     evidence: Mapping[str, Evidence] | None
     shown_classes: tuple[int, ...]
@@ -140,10 +142,11 @@ def gather(bundles: Sequence[Path], benches: Sequence[Path] = ()) -> Report:
     names = _names(opened)
     given = _given(opened, benches)
     found = [given.get(i) or _beside(path) for i, path in enumerate(bundles)]
-    place = next((f.place for bench in found if bench for f in bench.figures if "p50" in f.times), "")
+    figures = [measured.figures(bench) if bench else () for bench in found]
+    place = next((f.place for shown in figures for f in shown if "p50" in f.times), "")
     groups: dict[Any, list[Subject]] = {}
-    for bundle, name, bench in zip(opened, names, found, strict=True):
-        groups.setdefault(_task_of(bundle), []).append(_subject(bundle, name, bench, place))
+    for bundle, name, bench, shown in zip(opened, names, found, figures, strict=True):
+        groups.setdefault(_task_of(bundle), []).append(_subject(bundle, name, bench, shown, place))
     return Report(
         tasks=tuple(
             Task(
@@ -174,26 +177,26 @@ def _names(bundles: Sequence[Bundle]) -> list[str]:
     ]
 
 
-def _given(bundles: Sequence[Bundle], benches: Sequence[Path]) -> dict[int, Bench]:
+def _given(bundles: Sequence[Bundle], benches: Sequence[Path]) -> dict[int, Record]:
     names = [bundle.manifest.name for bundle in bundles]
-    given: dict[int, Bench] = {}
+    given: dict[int, Record] = {}
     for path in benches:
-        bench = measured.read(path)
-        if names.count(bench.name) != 1:
-            which = "several bundles are" if bench.name in names else "no bundle is"
+        bench = record.read(path)
+        if names.count(bench.bundle) != 1:
+            which = "several bundles are" if bench.bundle in names else "no bundle is"
             raise InputError(
-                f"expected {path} to hold measurements of one of the bundles, got those of '{bench.name}', "
+                f"expected {path} to hold measurements of one of the bundles, got those of '{bench.bundle}', "
                 f"as which {which} known here"
             )
-        if names.index(bench.name) in given:
-            raise InputError(f"expected one file of measurements for '{bench.name}', got a second, {path}")
-        given[names.index(bench.name)] = bench
+        if names.index(bench.bundle) in given:
+            raise InputError(f"expected one file of measurements for '{bench.bundle}', got a second, {path}")
+        given[names.index(bench.bundle)] = bench
     return given
 
 
-def _beside(bundle: Path) -> Bench | None:
-    path = measured.default_file(bundle)
-    return measured.read(path) if path.exists() else None
+def _beside(bundle: Path) -> Record | None:
+    path = measurement.default_out(bundle)
+    return record.read(path) if path.exists() else None
 
 
 def _task_of(bundle: Bundle) -> Any:
@@ -222,9 +225,11 @@ def _check(bundle: Bundle) -> None:
         )
 
 
-def _subject(bundle: Bundle, model: str, bench: Bench | None, place: str) -> Subject:
+def _subject(
+    bundle: Bundle, model: str, bench: Record | None, shown: tuple[Figures, ...], place: str
+) -> Subject:
     manifest = bundle.manifest
-    figures = {f.variant: f for f in bench.figures if f.place == place} if bench else {}
+    figures = {f.variant: f for f in shown if f.place == place}
     limit = manifest.provenance.get("max_drop")
     reference = manifest.reference
     rows = tuple(
@@ -244,21 +249,22 @@ def _subject(bundle: Bundle, model: str, bench: Bench | None, place: str) -> Sub
         for entry in manifest.variants
     )
     evidence = read_evidence(bundle)
-    shown = _shown_classes(evidence, len(manifest.labels))
+    shown_classes = _shown_classes(evidence, len(manifest.labels))
     classes = {
-        name: tuple(_change(one, place, len(manifest.labels)) for place in shown)
-        for name, one in (evidence or {}).items()
+        name: tuple(_change(judged, index, len(manifest.labels)) for index in shown_classes)
+        for name, judged in (evidence or {}).items()
     }
     return Subject(
         model=model,
         folder=bundle.folder,
         manifest=manifest,
         bench=bench,
+        figures=shown,
         rows=rows,
         evidence=evidence,
-        shown_classes=shown,
+        shown_classes=shown_classes,
         classes=classes,
-        warnings=tuple(_warnings(manifest, bench, rows, evidence)),
+        warnings=tuple(_warnings(manifest, bench, shown, rows, evidence)),
     )
 
 
@@ -301,7 +307,11 @@ def chance(lost: int, won: int) -> float:
 
 
 def _warnings(
-    manifest: Manifest, bench: Bench | None, rows: Sequence[Row], evidence: Mapping[str, Evidence] | None
+    manifest: Manifest,
+    bench: Record | None,
+    figures: Sequence[Figures],
+    rows: Sequence[Row],
+    evidence: Mapping[str, Evidence] | None,
 ) -> list[str]:
     found = [f"{entry.get('name')} was left out: {entry.get('reason')}" for entry in manifest.refused]
     samples = manifest.reference["samples"]
@@ -318,11 +328,12 @@ def _warnings(
                 found.append(f"{name} has lost {points:.1f} points of '{label}', more than chance would")
     if bench is None:
         return found
-    found += bench.warnings
-    if stale := [row.name for row in rows if bench.file_bytes.get(row.name, row.bytes) != row.bytes]:
+    found += dict.fromkeys(measured.warnings(bench, figures))
+    sizes = {name: model.bytes for name, model in bench.models.items()}
+    if stale := [row.name for row in rows if sizes.get(row.name, row.bytes) != row.bytes]:
         found.append(f"measured as files of other sizes, measure again: {', '.join(stale)}")
     if missing := [row.name for row in rows if row.figures is None]:
         found.append(f"not measured: {', '.join(missing)}")
-    if strange := {f.variant for f in bench.figures} - {row.name for row in rows}:
+    if strange := {f.variant for f in figures} - {row.name for row in rows}:
         found.append(f"measured, but not in this bundle: {', '.join(sorted(strange))}")
     return found

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from edgewright.benchmarks import targets
-from edgewright.benchmarks.record.measured import TIMES, Figures
 from edgewright.benchmarks.record.stats import Estimate
 from edgewright.benchmarks.report import advice
 from edgewright.benchmarks.report.facts import Report, Row, Subject, Task
+from edgewright.benchmarks.report.measured import TIMES, Figures
 from edgewright.runtime.bundle.manifest import ParityReport
 from edgewright.runtime.errors import EdgewrightError
 
@@ -183,8 +183,8 @@ def columns(rows: Iterable[Row]) -> tuple[Column, ...]:
 def places(subject: Subject) -> list[tuple[str, str, list[str], list[tuple[Figures, list[Cell]]]]]:
     """Of each place: its name, what its figures mean, the columns, and a row a variant."""
     found = []
-    for place in subject.bench.places() if subject.bench else []:
-        figures = [f for f in subject.bench.figures if f.place == place] if subject.bench else []
+    for place in dict.fromkeys(f.place for f in subject.figures):
+        figures = [f for f in subject.figures if f.place == place]
         times = [name for name in TIMES if any(name in f.times for f in figures)]
         counts = list(dict.fromkeys(name for f in figures for name in f.counts))
         memory = any(f.peak_rss_bytes for f in figures)

@@ -1,22 +1,43 @@
-"""Places to measure behind one seam: a target is a file or folder here that sets `TARGET`."""
+"""Places to measure behind one seam: a target is a file or folder here that sets `TARGET`.
+
+Every target is imported to offer its options: numpy, and what is heavier, is imported inside functions.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 from edgewright.benchmarks.record.measurement import Measurement, Plan
 from edgewright.runtime import plugins
 from edgewright.runtime.bundle.manifest import Bundle
+from edgewright.runtime.errors import InputError
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Option:
+    """`--name METAVAR` of `edgewright bench`, for the targets that declare it; its value is a text."""
+
+    name: str
+    metavar: str
+    help: str
 
 
 class Target(Protocol):
-    """A place where a measurement is taken; `summary` says what its figures do and do not mean.
+    """A place where a measurement is taken; `title` says what it measures, `summary` what its figures do and
+    do not mean.
 
-    `repeats` is whether further processes tell anything: not where the same comes out each time.
+    `repeats` is whether further processes tell anything: not where the same comes out each time. `options`
+    are its own, given to it in `Plan.options`; targets that declare equal ones share them.
     """
 
+    title: str
     summary: str
     repeats: bool
+    options: Sequence[Option]
 
     def missing(self) -> str:
         """What this system lacks for it, and what to do, in one line; empty if nothing."""
@@ -30,8 +51,8 @@ class Target(Protocol):
         """
         ...
 
-    def run(self, bundle: Bundle, variant: str, plan: Plan) -> Measurement:
-        """Measure one variant in a process of its own.
+    def run(self, bundle: Bundle, variant: str, plan: Plan, say: Say = lambda line: None) -> Measurement:
+        """Measure one variant in a process of its own; `say` is told what takes long meanwhile.
 
         Raises:
             BundleError: a damaged file.
@@ -50,3 +71,21 @@ def get(name: str) -> Target:
     """Raises `UnknownNameError`."""
     target: Target = plugins.get(__name__, name, "TARGET")
     return target
+
+
+def options() -> dict[Option, list[str]]:
+    """The options of all targets, each with the names of those that take it."""
+    found: dict[Option, list[str]] = {}
+    for name in names():
+        for option in get(name).options:
+            found.setdefault(option, []).append(name)
+    return found
+
+
+def check_options(target: str, given: Sequence[str]) -> None:
+    """Raises `InputError` if an option of that name is not one of the target's."""
+    for name in given:
+        takers = [taker for option, takers in options().items() if option.name == name for taker in takers]
+        if target not in takers:
+            known = ", ".join(takers) or "none does"
+            raise InputError(f"expected --{name} with a target that takes it ({known}), got {target}")

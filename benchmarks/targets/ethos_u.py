@@ -15,6 +15,7 @@ from pathlib import Path
 
 from edgewright.benchmarks.measure import environment
 from edgewright.benchmarks.record.measurement import Measurement, Plan
+from edgewright.benchmarks.targets import Option, Say
 from edgewright.runtime import plugins
 from edgewright.runtime.bundle.manifest import Bundle
 from edgewright.runtime.errors import InputError, MissingExtraError, TargetError
@@ -87,11 +88,13 @@ class EthosU:
     `cpu_ops_share`: share of the operators that the NPU does not take, 0 to 1; their time is in no figure.
     """
 
+    title = "what Arm's compiler expects of its NPUs"
     summary = (
         "Arm Ethos-U NPUs as vela estimates them for a stated clock and memory: nothing ran, no output was "
         "checked, and what stays on the CPU takes time that is not in it"
     )
     repeats = False
+    options: tuple[Option, ...] = ()
 
     def missing(self) -> str:
         if plugins.installed("ethosu"):
@@ -101,11 +104,9 @@ class EthosU:
     def check(self, bundle: Bundle, variant: str, plan: Plan) -> None:
         if plan.threads != 1:
             raise InputError(f"expected 1 thread for target ethos-u, got {plan.threads}: it has no threads")
-        if plan.images is not None:
-            raise InputError("expected --images with a target that runs them, got ethos-u, which estimates")
         _estimates(bundle, variant, NPUS[:1])
 
-    def run(self, bundle: Bundle, variant: str, plan: Plan) -> Measurement:
+    def run(self, bundle: Bundle, variant: str, plan: Plan, say: Say = lambda line: None) -> Measurement:
         counts: dict[str, list[float]] = {}
         left = []
         configurations, stated = {}, []

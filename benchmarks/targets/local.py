@@ -10,26 +10,27 @@ import tempfile
 from pathlib import Path
 
 from edgewright.benchmarks.record.measurement import Measurement, Plan
+from edgewright.benchmarks.targets import Option, Say
 from edgewright.runtime.bundle.manifest import Bundle
 from edgewright.runtime.disk import jsonio
-from edgewright.runtime.errors import BundleError, EdgewrightError, InputError
-from edgewright.runtime.predictor import load
+from edgewright.runtime.errors import BundleError, EdgewrightError
 
 
 class Local:
+    title = "this machine"
     summary = "this machine's CPU, one process a variant; wall time, so other load shows in it"
     repeats = True
+    options: tuple[Option, ...] = ()
 
     def missing(self) -> str:
         return ""
 
     def check(self, bundle: Bundle, variant: str, plan: Plan) -> None:
-        if plan.images is not None:
-            raise InputError(
-                "expected --images with a target that runs them, got local; use edgewright export"
-            )
+        pass
 
-    def run(self, bundle: Bundle, variant: str, plan: Plan) -> Measurement:
+    def run(self, bundle: Bundle, variant: str, plan: Plan, say: Say = lambda line: None) -> Measurement:
+        from edgewright.runtime.predictor import load
+
         path = bundle.path(bundle.variant(variant).file)
         load(path).close()  # what opens a file for the first time on a machine tries it in another process
         with tempfile.TemporaryDirectory() as folder:
@@ -47,7 +48,7 @@ class Local:
             if done.returncode != 0:
                 lines = done.stderr.strip().splitlines()
                 last = lines[-1] if lines else f"measuring {variant} ended with status {done.returncode}"
-                raise EdgewrightError(last.removeprefix("edgewright: "))
+                raise EdgewrightError(last)
             found = jsonio.read(out, BundleError).data
         return Measurement(target="local", **found)
 

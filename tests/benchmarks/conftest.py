@@ -10,6 +10,7 @@ import pytest
 
 from edgewright.benchmarks.record.measurement import Measurement, Plan
 from edgewright.benchmarks.record.record import Model, Record
+from edgewright.benchmarks.targets import Option, Say
 from edgewright.runtime.bundle.manifest import Bundle
 
 MACHINE = {
@@ -95,8 +96,9 @@ def record(measurements: Sequence[Measurement], **environment: object) -> Record
 class Target:
     """A target whose measurements are `middle_ns` long."""
 
-    summary = "made up"
+    title = summary = "made up"
     repeats = True
+    options: tuple[Option, ...] = ()
 
     def __init__(self, middle_ns: float) -> None:
         self.middle_ns, self._turn = middle_ns, 0
@@ -107,7 +109,7 @@ class Target:
     def check(self, bundle: Bundle, variant: str, plan: Plan) -> None:
         pass
 
-    def run(self, bundle: Bundle, variant: str, plan: Plan) -> Measurement:
+    def run(self, bundle: Bundle, variant: str, plan: Plan, say: Say = lambda line: None) -> Measurement:
         self._turn += 1
         return timed(variant, self.middle_ns, 1, plan.threads, seed=self._turn)[0]
 

@@ -79,7 +79,7 @@ def _subject(subject: Subject) -> dict[str, Any]:
             ]
             for name, one in (subject.evidence or {}).items()
         },
-        "measurements": [dataclasses.asdict(f) for f in subject.bench.figures] if subject.bench else None,
+        "measurements": [dataclasses.asdict(f) for f in subject.figures] if subject.bench else None,
         "environment": dict(subject.bench.environment) if subject.bench else None,
         "warnings": list(subject.warnings),
     }

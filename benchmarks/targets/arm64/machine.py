@@ -21,9 +21,10 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from edgewright.benchmarks.targets import Say
 from edgewright.benchmarks.targets.arm64 import apt
 from edgewright.benchmarks.targets.arm64.processors import PROCESSORS, Processor, cpuinfo, write_root
-from edgewright.runtime import console, plugins
+from edgewright.runtime import plugins
 from edgewright.runtime.disk import files, jsonio
 from edgewright.runtime.errors import MissingExtraError, OutputError, TargetError
 
@@ -114,7 +115,7 @@ def missing() -> str:
     return "; ".join(lacking)
 
 
-def ready() -> Machine:
+def ready(say: Say = lambda line: None) -> Machine:
     """The machine, set up if it is not yet: 20 s and 80 MB to fetch, 300 MB on disk.
 
     Raises:
@@ -133,7 +134,7 @@ def ready() -> Machine:
             raise TargetError(f"target arm64 needs {lacking}")
         if given := os.environ.get(SYSROOT):
             _python(Path(given), f"${SYSROOT}")
-        console.say("setting up target arm64, once: an emulated machine and its aarch64 wheels")
+        say("setting up target arm64, once: an emulated machine and its aarch64 wheels")
         try:
             with files.new_folder(path, overwrite=False, ours=_OURS) as (new, scratch):
                 _set_up(new, scratch, wheels)

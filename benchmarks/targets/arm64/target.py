@@ -5,20 +5,19 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from edgewright.benchmarks.measure import environment, images
+from edgewright.benchmarks.measure import environment
 from edgewright.benchmarks.record.measurement import Measurement, Plan
+from edgewright.benchmarks.targets import Option, Say
 from edgewright.benchmarks.targets.arm64 import machine
-from edgewright.benchmarks.targets.arm64.inference import Inference, infer
 from edgewright.benchmarks.targets.arm64.processors import PROCESSORS
-from edgewright.runtime.backends import Pixels, Scores
 from edgewright.runtime.bundle.manifest import Bundle, VariantEntry
 from edgewright.runtime.errors import InputError
-from edgewright.runtime.predictor import load
-from edgewright.runtime.verification import judge, read_golden
+
+if TYPE_CHECKING:
+    from edgewright.benchmarks.targets.arm64.inference import Inference
+    from edgewright.runtime.backends import Pixels, Scores
 
 
 class Arm64:
@@ -30,12 +29,20 @@ class Arm64:
     `accuracy`, `same_class_as_host`: shares of the test images, where there are any.
     """
 
+    title = "answers and instructions of an emulated Cortex-A53 and A76"
     summary = (
         "aarch64 interpreters under QEMU as Cortex-A53 and Cortex-A76: answers as on a device and "
         "instructions per inference, which repeat; no cycles, milliseconds or memory: caches and pipelines "
         "are not emulated"
     )
     repeats = False
+    options = (
+        Option(
+            name="images",
+            metavar="FILE.npz",
+            help="test images x and classes y (or x_test, y_test): the accuracy on 1,000 of them is told",
+        ),
+    )
 
     def missing(self) -> str:
         return machine.missing()
@@ -45,20 +52,28 @@ class Arm64:
             raise InputError(
                 f"expected 1 thread for target arm64, got {plan.threads}: it counts what one thread does"
             )
-        if plan.images is not None:
-            images.read(Path(plan.images), bundle.manifest)
+        if "images" in plan.options:
+            from edgewright.benchmarks.measure import images
 
-    def run(self, bundle: Bundle, variant: str, plan: Plan) -> Measurement:
+            images.read(Path(plan.options["images"]), bundle.manifest)
+
+    def run(self, bundle: Bundle, variant: str, plan: Plan, say: Say = lambda line: None) -> Measurement:
+        import numpy as np
+
+        from edgewright.benchmarks.measure import images
+        from edgewright.benchmarks.targets.arm64.inference import infer
+        from edgewright.runtime.verification import judge, read_golden
+
         entry = bundle.variant(variant)
         bundle.path(entry.file)
         golden = read_golden(bundle)[variant]
-        emulated = machine.ready()
+        emulated = machine.ready(say)
         pixels = classes = None
-        if plan.images is not None:
-            pixels, classes = images.read(Path(plan.images), bundle.manifest)
+        if "images" in plan.options:
+            pixels, classes = images.read(Path(plan.options["images"]), bundle.manifest)
         with ThreadPoolExecutor(len(PROCESSORS)) as pool:
-            one = partial(infer, emulated, bundle=bundle, variant=variant, images=pixels)
-            found = dict(zip((p.name for p in PROCESSORS), pool.map(one, PROCESSORS), strict=True))
+            infer_on = partial(infer, emulated, bundle=bundle, variant=variant, images=pixels)
+            found = dict(zip((p.name for p in PROCESSORS), pool.map(infer_on, PROCESSORS), strict=True))
         counts: dict[str, list[float]] = {}
         notes = []
         for processor, (name, inference) in zip(PROCESSORS, found.items(), strict=True):
@@ -116,6 +131,10 @@ def _environment(emulated: machine.Machine, tested: int) -> dict[str, Any]:
 
 
 def _on_this_machine(bundle: Bundle, entry: VariantEntry, pixels: Pixels) -> Scores:
+    import numpy as np
+
+    from edgewright.runtime.predictor import load
+
     with load(bundle.folder / entry.file.file) as predictor:
         return np.concatenate([predictor.scores(image[np.newaxis]) for image in pixels])
 

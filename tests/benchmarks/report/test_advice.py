@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from edgewright.benchmarks.record.measured import Figures
 from edgewright.benchmarks.record.stats import Estimate
 from edgewright.benchmarks.report import advice, facts
 from edgewright.benchmarks.report.facts import Row
+from edgewright.benchmarks.report.measured import Figures
 from edgewright.export.exporter import Result
 
 

@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from edgewright.benchmarks.record import measured
+from edgewright.benchmarks.record import record
 from edgewright.benchmarks.record.stats import across
+from edgewright.benchmarks.report import measured
 from edgewright.runtime.errors import BundleError, EdgewrightError
 
 WriteBench = Callable[..., Path]
@@ -19,8 +20,8 @@ WriteBench = Callable[..., Path]
 def test_percentiles_are_those_over_processes_in_milliseconds(
     write_bench: WriteBench, tmp_path: Path
 ) -> None:
-    bench = measured.read(write_bench(tmp_path / "bench.json", {"tflite-int8": 2.0}))
-    (figures,) = bench.figures
+    bench = record.read(write_bench(tmp_path / "bench.json", {"tflite-int8": 2.0}))
+    (figures,) = measured.figures(bench)
     raw = [
         m["samples_ns"]["warm_run"]
         for m in json.loads((tmp_path / "bench.json").read_bytes())["measurements"]
@@ -30,7 +31,7 @@ def test_percentiles_are_those_over_processes_in_milliseconds(
     assert figures.times["p50"].low <= figures.times["p50"].value == pytest.approx(2.0, rel=0.1)
     assert set(figures.times) == {"load", "p50", "p90", "p99"}  # of the others it has no samples
     assert (figures.processes, figures.place) == (6, "local, 1 thread")
-    assert bench.warnings == ()
+    assert list(measured.warnings(bench, [figures])) == []
 
 
 def test_counts_without_times_are_figures_too(write_bench: WriteBench, tmp_path: Path) -> None:
@@ -41,7 +42,7 @@ def test_counts_without_times_are_figures_too(write_bench: WriteBench, tmp_path:
         counts={"instructions": [1000.0, 1002.0]},
         target="arm64",
     )
-    (figures,) = measured.read(path).figures
+    (figures,) = measured.figures(record.read(path))
     assert not figures.times
     assert figures.counts["instructions"].value == pytest.approx(1001)
 
@@ -56,7 +57,8 @@ def test_every_cause_of_doubt_is_a_warning(write_bench: WriteBench, tmp_path: Pa
         ),
         surroundings={"load_1min": 7.5, "cores": 2, "virtual_machine": True},
     )
-    found = measured.read(path).warnings
+    bench = record.read(path)
+    found = list(measured.warnings(bench, measured.figures(bench)))
     assert "the clock is coarse" in found
     assert "hot: 9 times, measuring bb" in found
     assert "steal: 2.5 % (the most of 4)" in found  # a line a cause, however often it came up
@@ -85,10 +87,10 @@ def test_what_is_broken_is_named(
     change(data)
     path.write_text(json.dumps(data))
     with pytest.raises(EdgewrightError, match=r"bench\.json") as refused:
-        measured.read(path)
+        record.read(path)
     assert says in str(refused.value)
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(BundleError, match="cannot read"):
-        measured.read(tmp_path / "none.json")
+        record.read(tmp_path / "none.json")

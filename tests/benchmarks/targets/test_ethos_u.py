@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from edgewright.benchmarks import targets
 from edgewright.benchmarks.record.measurement import Plan
 from edgewright.benchmarks.targets import ethos_u
 from edgewright.benchmarks.targets.ethos_u import NPUS, TARGET, parse
@@ -101,10 +102,11 @@ def test_onnx_files_are_refused_whether_vela_is_here_or_not(
     assert "ethos-u-vela" in TARGET.missing()
 
 
-@pytest.mark.parametrize("plan", [Plan(threads=2), Plan(images="test.npz")], ids=["threads", "images"])
-def test_what_an_estimate_knows_nothing_of_is_refused(exported: tuple[Path, Result], plan: Plan) -> None:
+def test_what_an_estimate_knows_nothing_of_is_refused(exported: tuple[Path, Result]) -> None:
     with pytest.raises(InputError, match="ethos-u"):
-        TARGET.check(Bundle.open(exported[0]), "tflite-int8", plan)
+        TARGET.check(Bundle.open(exported[0]), "tflite-int8", Plan(threads=2))
+    with pytest.raises(InputError, match=r"expected --images with .*\(arm64\), got ethos-u"):
+        targets.check_options("ethos-u", ["images"])
 
 
 @pytest.mark.parametrize("ending", ["import os; os.abort()", "raise SystemExit('Error: Invalid TFLite')"])

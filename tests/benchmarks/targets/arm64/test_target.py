@@ -43,7 +43,9 @@ def test_images_that_cannot_be_used_are_refused_before_anything_is_set_up(
     exported: tuple[Path, Result], tmp_path: Path
 ) -> None:
     with pytest.raises(DataError, match="cannot read"):
-        TARGET.check(Bundle.open(exported[0]), "tflite-int8", Plan(images=str(tmp_path / "none.npz")))
+        TARGET.check(
+            Bundle.open(exported[0]), "tflite-int8", Plan(options={"images": str(tmp_path / "none.npz")})
+        )
 
 
 def test_a_wrong_name_and_a_damaged_file_are_told_before_anything_is_set_up(bundle: Path) -> None:

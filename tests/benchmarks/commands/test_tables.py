@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from edgewright.benchmarks.record import tables
+from edgewright.benchmarks.commands import tables
 from edgewright.benchmarks.record.measurement import Plan
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from edgewright.benchmarks.record.measurement import Plan
-from edgewright.benchmarks.record.notes import gather
 from edgewright.benchmarks.record.record import TIMES, Figure, Key, Record
 from edgewright.runtime import console
 
@@ -117,28 +116,11 @@ def show_profiles(profiles: Mapping[str, Mapping[str, float] | None]) -> None:
 
 def warnings(record: Record) -> list[str]:
     """What disturbed, a line a cause, with the variants that it came up in."""
-    causes: dict[str, list[str]] = {}
-    variants: dict[str, dict[str, None]] = {}
-    for m in record.measurements:
-        for note in m.notes:
-            cause = note.partition(":")[0]
-            causes.setdefault(cause, []).append(note)
-            variants.setdefault(cause, {})[m.variant] = None
-    lines = []
-    every = {m.variant for m in record.measurements}
-    for cause, notes in causes.items():
-        where = "" if len(variants[cause]) == len(every) else f" in {', '.join(variants[cause])}"
-        lines.append(f"{gather(notes)[0]}{where}")
-    loads = [
-        m.environment["load_1min"] for m in record.measurements if m.environment.get("load_1min") is not None
+    busy = [
+        f"the machine was busy: load up to {load:.1f} on {cores} cores; measure again when it is idle"
+        for load, cores in filter(None, [record.overload()])
     ]
-    cores = record.environment.get("cores") or 1
-    if loads and max(loads) > cores:
-        lines.append(
-            f"the machine was busy: load up to {max(loads):.1f} on {cores} cores; "
-            "measure again when it is idle"
-        )
-    return lines
+    return record.disturbed() + busy
 
 
 def _name(key: Key) -> tuple[str, str]:

@@ -1,0 +1,186 @@
+"""Measures a bundle's variants on a target: which of them it takes, in turn over processes, as one record."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from edgewright.benchmarks import targets
+from edgewright.benchmarks.measure import cost, environment, profile
+from edgewright.benchmarks.record.measurement import MODES, Plan
+from edgewright.benchmarks.record.record import Key, Model, Record
+from edgewright.runtime import backends
+from edgewright.runtime.bundle.manifest import Bundle
+from edgewright.runtime.errors import InputError, MissingExtraError, UnknownNameError
+from edgewright.runtime.verification import GOLDEN_INPUTS, read_golden
+
+MOST_THREADS = 1024
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """What is measured, and how much.
+
+    `variants`: names, all of the bundle's if empty. `target`: where, a file of `benchmarks/targets`, with
+    `target_options` for what it declares (`images` of arm64). `threads`: of the interpreter; each count is
+    measured. `mode`: a name of `MODES`, which is how long each variant runs, or `seconds` in all instead.
+    `profile`: also the time by operator, where the interpreter tells it.
+    """
+
+    variants: tuple[str, ...] = ()
+    target: str = "local"
+    target_options: Mapping[str, str] = field(default_factory=dict)
+    threads: tuple[int, ...] = (1,)
+    mode: str = "quick"
+    seconds: float | None = None
+    profile: bool = False
+
+
+DEFAULTS = Options()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """What `measure` will do: `variants` on `target`, by each of the `plans` that `options` come to.
+
+    `left_out` is why other variants are not measured, by name; `models` what the files say, `environment`
+    this machine before the first run.
+    """
+
+    bundle: Bundle
+    options: Options
+    target: targets.Target
+    variants: tuple[str, ...]
+    left_out: Mapping[str, str]
+    plans: tuple[Plan, ...]
+    models: Mapping[str, Model]
+    environment: Mapping[str, Any]
+
+    @property
+    def steps(self) -> int:
+        """How many measurements there will be."""
+        return sum(plan.processes for plan in self.plans) * len(self.variants)
+
+    @property
+    def keys(self) -> list[Key]:
+        """What the record will hold."""
+        return [(name, self.options.target, plan.threads) for plan in self.plans for name in self.variants]
+
+
+def bench(
+    bundle: Path,
+    options: Options = DEFAULTS,
+    *,
+    done: Callable[[str], None] = lambda variant: None,
+    say: targets.Say = lambda line: None,
+) -> Record:
+    """Measure what a bundle's variants cost. `record.write` keeps it, `record.figures` has the percentiles.
+
+    Args:
+        bundle: a bundle folder.
+        options: what is measured, and how much.
+        done: called with the variant after each measurement.
+        say: told a line when a target has to be set up first.
+
+    Raises:
+        BundleError: no bundle, or a damaged one.
+        InputError: options that cannot be, or a target that takes none of the variants.
+        UnknownNameError: a variant, target or mode that there is not.
+        MissingExtraError: no interpreter for any of the variants is installed.
+        TargetError: the target cannot be set up here, or failed.
+    """
+    return measure(prepare(bundle, options), done=done, say=say)
+
+
+def prepare(bundle: Path, options: Options) -> Job:
+    """See what can be measured, before anything is. Raises as `bench` does."""
+    plans = tuple(_plan(count, options) for count in options.threads)
+    target = targets.get(options.target)
+    targets.check_options(options.target, tuple(options.target_options))
+    if not target.repeats:
+        plans = tuple(dataclasses.replace(plan, processes=1) for plan in plans)
+    opened = Bundle.open(bundle)
+    names = [v.name for v in opened.manifest.variants]
+    if options.variants:
+        names = [opened.variant(name).name for name in options.variants]
+    refused: dict[str, InputError | MissingExtraError] = {}
+    for name in names:
+        if reason := _refusal(target, opened, name, plans):
+            refused[name] = reason
+    if len(refused) == len(names):
+        raise refused[names[-1]]
+    taken = tuple(name for name in names if name not in refused)
+    return Job(
+        bundle=opened,
+        options=options,
+        target=target,
+        variants=taken,
+        left_out={name: str(reason) for name, reason in refused.items()},
+        plans=plans,
+        models={name: cost.of_variant(opened, name) for name in taken},
+        environment=environment.describe(),
+    )
+
+
+def measure(
+    job: Job,
+    *,
+    done: Callable[[str], None] = lambda variant: None,
+    say: targets.Say = lambda line: None,
+) -> Record:
+    """Do a job. Arguments and errors are those of `bench`."""
+    measurements = []
+    for turn in range(max(plan.processes for plan in job.plans)):
+        for plan in job.plans:
+            for name in job.variants:  # in turn: a busy moment of the machine falls on all of them
+                if turn < plan.processes:
+                    measurements.append(job.target.run(job.bundle, name, plan, say))
+                    done(name)
+    timed = any(m.samples_ns.get("warm_run") for m in measurements)
+    profiles = {}
+    if job.options.profile and timed:
+        pixels = read_golden(job.bundle)[GOLDEN_INPUTS]
+        for name in job.variants:
+            path = job.bundle.path(job.bundle.variant(name).file)
+            profiles[name] = profile.operators(path, pixels, job.plans[0].threads)
+    return Record(
+        bundle=job.bundle.manifest.name,
+        environment=job.environment,
+        measurements=measurements,
+        models=job.models,
+        peaks={plan.threads: cost.peaks(plan.threads) for plan in job.plans} if timed else {},
+        profiles={name: spent for name, spent in profiles.items() if spent},
+    )
+
+
+def _plan(threads: int, options: Options) -> Plan:
+    """How much to measure. Raises `InputError`, `UnknownNameError`."""
+    if not 1 <= threads <= MOST_THREADS:
+        raise InputError(f"expected 1 to {MOST_THREADS} threads, got {threads}")
+    if options.mode not in MODES:
+        raise UnknownNameError("mode", options.mode, MODES)
+    mode = MODES[options.mode]
+    if options.seconds is not None:
+        if not 0 < options.seconds <= 3600:
+            raise InputError(f"expected --seconds above 0 and up to 3600, got {options.seconds:g}")
+        mode = dataclasses.replace(mode, seconds=options.seconds)
+    return dataclasses.replace(mode.plan(threads), options=dict(options.target_options))
+
+
+def _refusal(
+    target: targets.Target, bundle: Bundle, variant: str, plans: tuple[Plan, ...]
+) -> InputError | MissingExtraError | None:
+    """Why a variant is not measured: no interpreter for it is here, or the target does not take it."""
+    file = bundle.variant(variant).file.file
+    backend = backends.for_path(Path(file))
+    if not backend.available():
+        return MissingExtraError(f"an interpreter for {file}", backend.extra)
+    try:
+        for plan in plans:
+            target.check(bundle, variant, plan)
+    except InputError as reason:
+        return reason
+    return None
