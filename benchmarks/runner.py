@@ -10,14 +10,12 @@ from typing import Any
 
 from edgewright.benchmarks import targets
 from edgewright.benchmarks.measure import cost, environment, profile
-from edgewright.benchmarks.record.measurement import MODES, Plan
+from edgewright.benchmarks.record.measurement import MODES, MOST_THREADS, Plan
 from edgewright.benchmarks.record.record import Key, Model, Record
 from edgewright.runtime import backends
 from edgewright.runtime.bundle.manifest import Bundle
 from edgewright.runtime.errors import InputError, MissingExtraError, UnknownNameError
 from edgewright.runtime.verification import GOLDEN_INPUTS, read_golden
-
-MOST_THREADS = 1024
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,7 +75,7 @@ def bench(
     done: Callable[[str], None] = lambda variant: None,
     say: targets.Say = lambda line: None,
 ) -> Record:
-    """Measure what a bundle's variants cost. `record.write` keeps it, `record.figures` has the percentiles.
+    """Measure what a bundle's variants cost. `write_record` keeps it, its `figures` are derived.
 
     Args:
         bundle: a bundle folder.

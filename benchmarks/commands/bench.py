@@ -76,7 +76,7 @@ def run(arguments: argparse.Namespace) -> int:
     most = limits.parse_share(arguments.max_slowdown or "5%")
     if arguments.max_slowdown and arguments.against is None:
         raise InputError("expected --against FILE.json with --max-slowdown, got none")
-    baseline = record.read(arguments.against) if arguments.against else None
+    baseline = record.read_record(arguments.against) if arguments.against else None
     out = arguments.out or measurement.default_out(arguments.bundle)
     if out.is_dir():
         raise InputError(f"expected --out to be a file, got the folder {out}")
@@ -87,7 +87,7 @@ def run(arguments: argparse.Namespace) -> int:
         limits.check_baseline(baseline, job.bundle.manifest.name, job.keys, job.environment)
     with console.progress("measuring", total=job.steps) as bar:
         found = runner.measure(job, done=lambda name: bar.advance(note=name), say=console.say)
-    record.write(out, found, job.plans)
+    record.write_record(out, found, job.plans)
     if not job.target.repeats:
         console.say(found.measurements[0].environment["cpu"])
     tables.show(found, job.plans)
@@ -110,7 +110,7 @@ def _dest(option: str) -> str:
 
 def _threads(text: str) -> tuple[int, ...]:
     """The numbers of threads that are meant. Raises `InputError`."""
-    from edgewright.benchmarks.runner import MOST_THREADS
+    from edgewright.benchmarks.record.measurement import MOST_THREADS
     from edgewright.runtime.errors import InputError
     from edgewright.runtime.machine.threads import cores
 

@@ -28,30 +28,28 @@ def run(arguments: argparse.Namespace) -> int:
     from edgewright.runtime.disk import files, jsonio
     from edgewright.runtime.errors import InputError
 
-    if not 1 <= arguments.threads <= 1024:
-        raise InputError(f"expected 1 to 1024 threads, got {arguments.threads}")
+    design = compare.Design(threads=arguments.threads)
     if arguments.out is not None and arguments.out.is_dir():
         raise InputError(f"expected --out to be a file, got the folder {arguments.out}")
     a, b = compare.side(arguments.a), compare.side(arguments.b)
-    plan = compare.Plan(threads=arguments.threads)
     surroundings = environment.describe()
-    with console.progress("comparing", total=plan.pairs) as bar:
-        found = compare.compare(a, b, plan, done=bar.advance)
-    console.say(f"A {a.name}: {found.a_ns / 1e6:.4g} ms")
-    console.say(f"B {b.name}: {found.b_ns / 1e6:.4g} ms")
-    for note in found.notes:
+    with console.progress("comparing", total=design.pairs) as bar:
+        result = compare.compare(a, b, design, done=bar.advance)
+    console.say(f"A {a.name}: {result.a_ns / 1e6:.4g} ms")
+    console.say(f"B {b.name}: {result.b_ns / 1e6:.4g} ms")
+    for note in result.notes:
         console.say(f"warning: {note}")
-    console.say(f"{found.verdict()}, {compare.CONFIDENCE:.0%} interval of {plan.pairs} pairs of processes")
+    console.say(f"{result.verdict()}, {compare.CONFIDENCE:.0%} interval of {design.pairs} pairs of processes")
     if arguments.out is not None:
-        record = {
+        data = {
             "schema_version": SCHEMA_VERSION,
             "a": a.name,
             "b": b.name,
-            "plan": dataclasses.asdict(plan),
+            "plan": dataclasses.asdict(design),
             "environment": surroundings,
-            "verdict": found.verdict(),
-            **dataclasses.asdict(found),
+            "verdict": result.verdict(),
+            **dataclasses.asdict(result),
         }
-        files.write_file(arguments.out, jsonio.dump(record))
+        files.write_file(arguments.out, jsonio.dump(data))
         console.say(f"wrote {arguments.out}")
     return 0

@@ -9,8 +9,6 @@ from edgewright.runtime import console
 
 HELP = "write a page on a bundle's files: which to ship, what each costs, where it fails"
 
-_WRITERS = "edgewright.benchmarks.report.writers"
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("bundles", type=Path, nargs="+", metavar="BUNDLE", help="bundle folders")
@@ -32,22 +30,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    from edgewright.benchmarks.report import facts
-    from edgewright.runtime import plugins
-    from edgewright.runtime.disk import files
-    from edgewright.runtime.errors import InputError
+    from edgewright.benchmarks.report.writers import write_report
 
-    out: Path = arguments.out
-    known = plugins.names(_WRITERS)
-    if out.suffix.removeprefix(".") not in known or out.is_dir():
-        raise InputError(f"expected --out to end in {', '.join(f'.{name}' for name in known)}, got {out}")
-    write = plugins.get(_WRITERS, out.suffix.removeprefix("."), "WRITER")
-    report = facts.gather(arguments.bundles, arguments.bench)
-    files.write_file(out, write(report))
+    report = write_report(arguments.bundles, arguments.out, arguments.bench)
     for task in report.tasks:
         console.say(f"ship {task.advice.best.name} of {task.advice.best.model}: {task.advice.reason}")
     for subject in report.subjects:
         if subject.bench is None:
             console.say(f"speed of {subject.model} was not measured; to have it: {subject.bench_command}")
-    console.say(f"wrote {out}")
+    console.say(f"wrote {arguments.out}")
     return 0

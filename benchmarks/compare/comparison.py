@@ -25,6 +25,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from edgewright.benchmarks.record.measurement import MOST_THREADS
 from edgewright.benchmarks.record.notes import gather
 from edgewright.benchmarks.record.stats import Estimate, paired_ratio
 from edgewright.runtime.bundle.manifest import Bundle
@@ -35,14 +36,22 @@ CONFIDENCE = 0.99
 
 
 @dataclass(frozen=True, kw_only=True)
-class Plan:
-    """`pairs` of fresh processes, `turns` of one block each, `block_seconds` a block."""
+class Design:
+    """`pairs` of fresh processes, `turns` of one block each, `block_seconds` a block.
+
+    Raises:
+        InputError: a number of threads that cannot be.
+    """
 
     threads: int = 1
     pairs: int = 12
     turns: int = 12
     block_seconds: float = 0.008
     warmup_seconds: float = 0.5
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.threads <= MOST_THREADS:
+            raise InputError(f"expected 1 to {MOST_THREADS} threads, got {self.threads}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,8 +135,27 @@ def summarise(blocks_ns: ArrayLike, notes: Sequence[str] = ()) -> Comparison:
     )
 
 
+def compare_models(
+    a: str | Path, b: str | Path, *, threads: int = 1, done: Callable[[], None] = lambda: None
+) -> Comparison:
+    """Say whether B is slower than A on this machine; `Comparison.verdict` puts it in words. Takes a minute.
+
+    Args:
+        a: `BUNDLE:VARIANT`, a bundle folder (its recommended variant), or a model file.
+        b: what is compared with it, the same.
+        threads: of the interpreter.
+        done: called after each of the pairs of processes.
+
+    Raises:
+        BundleError, UnknownNameError: no such bundle or variant.
+        InputError: nothing of that name, or a number of threads that cannot be.
+        EdgewrightError: a file that cannot be run.
+    """
+    return compare(side(str(a)), side(str(b)), Design(threads=threads), done=done)
+
+
 def compare(
-    a: Side, b: Side, plan: Plan, *, seed: int = 0, done: Callable[[], None] = lambda: None
+    a: Side, b: Side, design: Design, *, seed: int = 0, done: Callable[[], None] = lambda: None
 ) -> Comparison:
     """Measure both; `done` is called after each pair.
 
@@ -142,14 +170,14 @@ def compare(
     cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
     found: list[list[tuple[float, float]]] = []
     notes: list[str] = []
-    for pair in range(plan.pairs):
-        core = cores[pair % len(cores)] if cores and plan.threads == 1 else None
+    for pair in range(design.pairs):
+        core = cores[pair % len(cores)] if cores and design.threads == 1 else None
         with contextlib.ExitStack() as stack:
-            workers = {place: stack.enter_context(_worker((a, b)[place], plan, core)) for place in lot()}
+            workers = {place: stack.enter_context(_worker((a, b)[place], design, core)) for place in lot()}
             for place in lot():
                 _ask(workers[place], "warm")
             turns: list[tuple[float, float]] = []
-            for _ in range(plan.turns):
+            for _ in range(design.turns):
                 taken = {place: _ask(workers[place], "block") for place in lot()}
                 turns.append((taken[0], taken[1]))
             found.append(turns)
@@ -158,15 +186,15 @@ def compare(
     return summarise(found, notes)
 
 
-def _worker(side: Side, plan: Plan, core: int | None) -> ChildProcess:
+def _worker(side: Side, design: Design, core: int | None) -> ChildProcess:
     job = {
         "path": str(side.path),
         "bundle": str(side.bundle) if side.bundle else None,
-        "threads": plan.threads,
+        "threads": design.threads,
         "core": core,
         "slow_down": side.slow_down,
-        "block_seconds": plan.block_seconds,
-        "warmup_seconds": plan.warmup_seconds,
+        "block_seconds": design.block_seconds,
+        "warmup_seconds": design.warmup_seconds,
     }
     command = [sys.executable, "-P", "-m", "edgewright.benchmarks.compare.worker", json.dumps(job)]
     return ChildProcess(command, log=True)

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from edgewright.benchmarks.compare import comparison as compare
 from edgewright.benchmarks.figures import publish, script
 from edgewright.benchmarks.measure import environment
-from edgewright.benchmarks.record.stats import percentile
+from edgewright.benchmarks.record.stats import paired_ratio
 from edgewright.runtime import console
 
 SLOW_DOWN = 0.05
@@ -52,13 +52,13 @@ MACHINES = {
 
 
 def simulate(
-    noise: Noise, slow_down: float, plan: compare.Plan, random: np.random.Generator
+    noise: Noise, slow_down: float, design: compare.Design, random: np.random.Generator
 ) -> NDArray[np.float64]:
     """Medians of blocks as `compare.summarise` takes them, `(pairs, turns, 2)` in nanoseconds."""
-    shape = (plan.pairs, plan.turns, 2)
-    logs = random.normal(0, noise.jitter, shape) + random.normal(0, noise.layout, (plan.pairs, 1, 2))
-    walk = np.cumsum(random.normal(0, noise.drift, (plan.pairs, plan.turns * 2)), axis=1).reshape(shape)
-    swapped = random.random((plan.pairs, plan.turns, 1)) < 0.5  # lots for who is first
+    shape = (design.pairs, design.turns, 2)
+    logs = random.normal(0, noise.jitter, shape) + random.normal(0, noise.layout, (design.pairs, 1, 2))
+    walk = np.cumsum(random.normal(0, noise.drift, (design.pairs, design.turns * 2)), axis=1).reshape(shape)
+    swapped = random.random((design.pairs, design.turns, 1)) < 0.5  # lots for who is first
     logs += np.where(swapped, walk[..., ::-1], walk)
     spells = np.cumsum(random.random(shape[:2]) < noise.busy, axis=1) % 2 == 1
     hits = np.abs(random.normal(0, noise.hit, shape)) * (random.random(shape) < 0.5)
@@ -69,9 +69,10 @@ def simulate(
 
 def simulated(machine: str, slow_down: float, count: int) -> float:
     """The share of `count` simulated comparisons that find a difference; seeded."""
-    random, plan = np.random.default_rng(0), compare.Plan()
-    found = (compare.summarise(simulate(MACHINES[machine], slow_down, plan, random)) for _ in range(count))
-    return sum(_slower(one) if slow_down else one.differs for one in found) / count
+    random, design = np.random.default_rng(0), compare.Design()
+    drawn = (simulate(MACHINES[machine], slow_down, design, random) for _ in range(count))
+    comparisons = map(compare.summarise, drawn)
+    return sum(_slower(c) if slow_down else c.differs for c in comparisons) / count
 
 
 def measured(
@@ -79,11 +80,11 @@ def measured(
 ) -> tuple[list[compare.Comparison], list[compare.Comparison]]:
     """So many comparisons of A with itself, and with itself slowed down, by turns; fewer if time is up."""
     same, slower = (dataclasses.replace(model, slow_down=share) for share in (0.0, SLOW_DOWN))
-    plan, end = compare.Plan(), time.monotonic() + 60 * minutes
+    design, end = compare.Design(), time.monotonic() + 60 * minutes
     found: tuple[list[compare.Comparison], list[compare.Comparison]] = ([], [])
     for seed in range(count):
         for b, results in ((same, found[0]), (slower, found[1])):
-            results.append(compare.compare(same, b, plan, seed=seed))
+            results.append(compare.compare(same, b, design, seed=seed))
             console.say(f"{seed + 1} of {count}: {'A/B' if b is slower else 'A/A'} {results[-1].verdict()}")
         if time.monotonic() > end:
             console.say(f"stopped after {minutes} minutes")
@@ -106,7 +107,8 @@ def _row(machine: str, slow_down: float, count: int, detected: float, **more: An
 
 
 def rows(model: compare.Side, count: int, minutes: float, simulations: int) -> list[Mapping[str, Any]]:
-    """A row for each machine, simulated or this one, without and with the slow-down."""
+    """A row for each machine, simulated or this one, without and with the slow-down; of this one the ratio
+    over all comparisons, from the smallest to the largest (`stats.paired_ratio`)."""
     made = [
         _row(f"simulated, {machine}", share, simulations, simulated(machine, share, simulations))
         for machine in MACHINES
@@ -114,16 +116,16 @@ def rows(model: compare.Side, count: int, minutes: float, simulations: int) -> l
     ]
     for share, results in zip((0.0, SLOW_DOWN), measured(model, count, minutes), strict=True):
         hits = [_slower(one) if share else one.differs for one in results]
-        ratios = percentile([one.ratio.value for one in results], 50)
+        ratio = paired_ratio([one.ratio.value for one in results], confidence=1)
         made.append(
             _row(
                 f"this one, {model.name}",
                 share,
                 len(hits),
                 float(np.mean(hits)),
-                ratio=round(ratios.value, 4),
-                ratio_low=round(min(one.ratio.value for one in results), 4),
-                ratio_high=round(max(one.ratio.value for one in results), 4),
+                ratio=round(ratio.value, 4),
+                ratio_low=round(ratio.low, 4),
+                ratio_high=round(ratio.high, 4),
             )
         )
     return made

@@ -1,9 +1,9 @@
 """How many times one thing takes of another, when both are timed in turn on a machine that is not quiet.
 
 What disturbs one disturbs the other a moment later, so the ratio of two neighbours holds where neither
-time does. A ratio is the median of such pairs; its 95 % interval is that of order statistics. Calls within
-a process are timed by the processor time of all its threads, which others do not add to; processes by the
-clock on the wall.
+time does. A ratio is the centre of such pairs, with the 95 % interval of Wilcoxon's signed-rank test
+(`stats.paired_ratio`). Calls within a process are timed by the processor time of all its threads, which
+others do not add to; processes by the clock on the wall.
 """
 
 from __future__ import annotations
@@ -16,18 +16,11 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 
-from edgewright.benchmarks.record.stats import Estimate, percentile
+from edgewright.benchmarks.record.stats import Estimate, paired_ratio
 from edgewright.runtime.errors import EdgewrightError
 
 Work = Callable[[], object]
 BLOCK_SECONDS = 0.005  # long against the clock and the change from one to the other
-_FIGURES = 1e9  # percentile takes whole numbers
-
-
-def median(ratios: Sequence[float]) -> Estimate:
-    """The median of ratios and its interval."""
-    found = percentile([round(ratio * _FIGURES) for ratio in ratios], 50)
-    return Estimate(value=found.value / _FIGURES, low=found.low / _FIGURES, high=found.high / _FIGURES)
 
 
 def ratios(ours: Work, bare: Work, seconds: float, least: int = 5) -> list[float]:
@@ -45,12 +38,14 @@ def ratios(ours: Work, bare: Work, seconds: float, least: int = 5) -> list[float
 
 
 def over_openings(make: Callable[[], tuple[Work, Work]], seconds: float, openings: int = 8) -> Estimate:
-    """The ratio as the median over `openings`, for each of which `make` opens both anew.
+    """The ratio over `openings`, for each of which `make` opens both anew; one counts as its median pair.
 
     Where an interpreter happens to lie in memory makes it faster or slower by some percent for as long
     as it lives, so pairs of one opening say nothing of the next. Six are the fewest for 95 %.
     """
-    return median([statistics.median(ratios(*make(), seconds=seconds / openings)) for _ in range(openings)])
+    return paired_ratio(
+        [statistics.median(ratios(*make(), seconds=seconds / openings)) for _ in range(openings)]
+    )
 
 
 def _block(work: Work, calls: int) -> float:
@@ -82,7 +77,7 @@ def processes(
         raise EdgewrightError(f"a timed command failed: {(done.stderr.splitlines() or ['no message'])[-1]}")
     found = json.loads(done.stdout)
     wall, peak = ([o[i] / b[i] for o, b in found] for i in (0, 1))
-    return median(wall), median(peak)
+    return paired_ratio(wall), paired_ratio(peak)
 
 
 _STARTER = """

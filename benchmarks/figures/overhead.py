@@ -31,7 +31,7 @@ from numpy.typing import NDArray
 from edgewright.benchmarks.figures import bare, interleaved, publish, script
 from edgewright.benchmarks.figures.photos import PHONE, Camera
 from edgewright.benchmarks.measure import environment
-from edgewright.benchmarks.record.stats import Estimate
+from edgewright.benchmarks.record.stats import Estimate, paired_ratio
 from edgewright.runtime import InputContract, Predictor, console, load
 from edgewright.runtime.bundle.manifest import Bundle
 from edgewright.runtime.errors import EdgewrightError, InputError
@@ -47,7 +47,8 @@ MANY, PARTS = 10_000, 10  # pictures for `predict_many`, in parts that take turn
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """A ratio to what `against` names, and the limit, which it may be `at most` or `at least`."""
+    """A ratio to what `against` names, with the interval of `stats.paired_ratio` but where its maker says
+    another, and the limit, which it may be `at most` or `at least`."""
 
     name: str
     against: str
@@ -234,7 +235,7 @@ def starts(models: Models, scratch: Path) -> Iterator[Row]:
     yield Row(
         name="from edgewright.runtime import load",
         against="import numpy, PIL.Image",
-        found=interleaved.median(found[1:]),  # the first compiles
+        found=paired_ratio(found[1:]),  # the first compiles
         limit=1.30,
     )
 
@@ -263,7 +264,7 @@ def many(models: Models) -> Iterator[Row]:
     yield Row(
         name=f"predict_many of {MANY:,} 500-pixel JPEGs on 2 cores, {LARGE} {path.stem}",
         against="one thread (times as fast)",
-        found=interleaved.median(found),
+        found=paired_ratio(found),
         limit=1.8,
         sense="at least",
         reason=f"{cores()} core" if cores() < 2 else "",
@@ -279,7 +280,10 @@ def _seconds_for(predictor: Predictor, encoded: Sequence[bytes], count: int, wor
 
 
 def soak(models: Models, minutes: float) -> Iterator[Row]:
-    """Resident memory at the end of so many minutes of `predict_many`, against that after a fifth of them."""
+    """Resident memory at the end of so many minutes of `predict_many`, against that after a fifth of them.
+
+    It is one run: the interval is from its smallest to its largest figure.
+    """
     words = [str(models.file(COLOUR, "tflite-int8")), str(minutes)]
     command = [sys.executable, "-P", "-m", "edgewright.benchmarks.figures.soak", *words]
     done = subprocess.run(command, capture_output=True, text=True)

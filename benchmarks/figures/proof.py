@@ -5,7 +5,8 @@
 An export of the default variants is timed three ways in turn, from an empty cache: judged on all test
 images, on almost none (that is conversion, with the start of its process and of TensorFlow), and the
 variants' inference alone, image by image through the runtime on one thread. The limit is 1.5 times
-conversion plus inference divided by the cores.
+conversion plus inference divided by the cores. The ratio is that of `stats.paired_ratio` over the rounds; of
+three its interval is from the smallest to the largest.
 """
 
 from __future__ import annotations
@@ -23,10 +24,12 @@ import numpy as np
 
 from edgewright.benchmarks.figures import publish, script
 from edgewright.benchmarks.measure import environment
+from edgewright.benchmarks.record.stats import paired_ratio
 from edgewright.runtime import backends, console
 from edgewright.runtime.bundle.manifest import Bundle
 from edgewright.runtime.disk import jsonio
 from edgewright.runtime.errors import CheckpointError, ExportError
+from edgewright.runtime.machine.threads import cores
 
 ROUNDS, LIMIT, FEW = 3, 1.5, 16
 
@@ -71,7 +74,6 @@ def main(words: list[str]) -> int:
     found = jsonio.read(arguments.checkpoint / "checkpoint.json", CheckpointError)
     low, high = found.array("input_range")
     model, range_ = arguments.checkpoint / "model.keras", f"{low:g}..{high:g}"
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     with np.load(arguments.data, allow_pickle=False) as data:
         arrays = {name: data[name] for name in ("x_train", "y_train", "x_test", "y_test")}
     totals, conversions, inferences = [], [], []
@@ -89,20 +91,22 @@ def main(words: list[str]) -> int:
             )
             inferences.append(inference(out, images))
             console.say(f"{totals[-1]:.1f} s, {conversions[-1]:.1f} s, {inferences[-1]:.1f} s")
-    ratios = [
-        total / (conversion + run / cores)
-        for total, conversion, run in zip(totals, conversions, inferences, strict=True)
-    ]
+    ratio = paired_ratio(
+        [
+            total / (conversion + run / cores())
+            for total, conversion, run in zip(totals, conversions, inferences, strict=True)
+        ]
+    )
     row = {
         "recipe": found.text("recipe"),
         "images": len(images),
-        "cores": cores,
+        "cores": cores(),
         "export_seconds": round(statistics.median(totals), 2),
         "conversion_seconds": round(statistics.median(conversions), 2),
         "inference_seconds": round(statistics.median(inferences), 2),
-        "ratio": round(statistics.median(ratios), 3),
-        "ratio_low": round(min(ratios), 3),
-        "ratio_high": round(max(ratios), 3),
+        "ratio": round(ratio.value, 3),
+        "ratio_low": round(ratio.low, 3),
+        "ratio_high": round(ratio.high, 3),
         "limit": LIMIT,
     }
     publish.write(arguments.out / "proof.json", environment.describe(), [row])

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from edgewright.benchmarks.figures import script
-from edgewright.benchmarks.record import record as figures
+from edgewright.benchmarks.record.record import TIMES, Record, read_record
 from edgewright.runtime import console
 from edgewright.runtime.bundle.manifest import Bundle, Manifest
 from edgewright.runtime.disk import jsonio
@@ -63,21 +63,16 @@ def export_rows(manifest: Manifest) -> list[Row]:
     return rows
 
 
-# What of a variant is published where there is a time; and all that a target counts.
-_BENCH = (
-    *("load", "first_run", "p50", "p90", "p99", "decode", "preprocess", "invoke", "postprocess"),
-    *("jpeg_to_label", "png_to_label", "inferences_per_second", "peak_rss", "macs", "peak_share"),
-)
+_FIRST = (*TIMES, "inferences_per_second", "peak_rss", "macs", "peak_share")  # then all that a target counts
 
 
-def bench_rows(record: figures.Record) -> list[Row]:
+def bench_rows(record: Record) -> list[Row]:
     """A row a figure of each variant, with its interval."""
     rows: list[Row] = []
     for key in record.by_key():
         variant, target, threads = key
         found = record.figures(key)
-        chosen = {m: found[m] for m in _BENCH if m in found}
-        chosen |= {m: f for m, f in found.items() if m not in chosen and m != "bytes"}
+        chosen = {m: found[m] for m in dict.fromkeys((*_FIRST, *found)) if m in found and m != "bytes"}
         for metric, figure in chosen.items():
             e = figure.estimate
             rows.append(
@@ -115,7 +110,7 @@ def _rows(kind: str, path: Path) -> tuple[Mapping[str, Any], list[Row]]:
         manifest = Bundle.open(path).manifest
         surroundings = {"machine": manifest.provenance["machine"], "versions": dict(manifest.versions)}
         return surroundings, export_rows(manifest)
-    record = figures.read(path)
+    record = read_record(path)
     return record.environment, bench_rows(record)
 
 

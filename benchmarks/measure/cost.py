@@ -30,11 +30,12 @@ _KERNELS = {
 
 def of_variant(bundle: Bundle, variant: str) -> Model:
     """What the file of a variant says. Raises `BundleError`, `ModelFileError`."""
-    path = bundle.path(bundle.variant(variant).file)
+    entry = bundle.variant(variant)
+    path = bundle.path(entry.file)
     backend = backends.for_path(path)
     file = backend.read(path)
     known, unknown = backend.graph(file).macs()
-    return Model(bytes=len(file.raw), macs=None if unknown else known)
+    return Model(bytes=len(file.raw), macs=None if unknown else known, arithmetic=entry.arithmetic)
 
 
 def peaks(threads: int) -> dict[str, float]:

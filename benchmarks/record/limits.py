@@ -130,7 +130,7 @@ def slower(now: Record, baseline: Record, most: float) -> list[str]:
     """A line for each variant that became slower by more than the share `most`, and not by accident.
 
     The ratio of the medians has to be above the limit, and its 95 % interval over processes
-    (`stats.ratio`) above 1.
+    (`stats.unpaired_ratio`) above 1.
 
     Raises:
         InputError: the baseline has no such figures.
@@ -144,7 +144,7 @@ def slower(now: Record, baseline: Record, most: float) -> list[str]:
                 f"got {', '.join(old) or 'nothing'}; make it again"
             )
         for metric in values:
-            ratio = stats.ratio(old[metric], values[metric])
+            ratio = stats.unpaired_ratio(old[metric], values[metric])
             if ratio.value > 1 + most and ratio.low > 1:
                 lines.append(
                     f"{named(key)} is {ratio.value - 1:.1%} slower than the baseline, {most:.1%} is allowed: "

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 PROCESSES = 6  # the fewest whose median has a 95 % interval
+MOST_THREADS = 1024
 
 
 @dataclass(frozen=True, kw_only=True)

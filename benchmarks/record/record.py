@@ -48,10 +48,12 @@ class Figure:
 
 @dataclass(frozen=True, kw_only=True)
 class Model:
-    """What a variant's file says: its bytes, and the multiply-accumulates of a run, None if unknown."""
+    """What a variant's file says: its bytes, the multiply-accumulates of a run, None if unknown, and the
+    `arithmetic` that it mostly computes with, empty in files of older versions."""
 
     bytes: int
     macs: int | None
+    arithmetic: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,13 +92,13 @@ class Record:
             found["bytes"] = _exactly(model.bytes, "bytes")
             if model.macs is not None:
                 found["macs"] = _exactly(model.macs, "MAC")
-        peak = self.peaks.get(key[2], {}).get(arithmetic(key[0]))
-        if peak and model is not None and model.macs and "p50" in found:
-            p50 = found["p50"].estimate
-            share = [100 * model.macs / (ms / 1000 * peak) for ms in (p50.value, p50.high, p50.low)]
-            found["peak_share"] = Figure(
-                estimate=Estimate(value=share[0], low=share[1], high=share[2]), unit="%"
-            )
+            peak = self.peaks.get(key[2], {}).get(model.arithmetic)
+            if peak and model.macs and "p50" in found:
+                p50 = found["p50"].estimate
+                share = [100 * model.macs / (ms / 1000 * peak) for ms in (p50.value, p50.high, p50.low)]
+                found["peak_share"] = Figure(
+                    estimate=Estimate(value=share[0], low=share[1], high=share[2]), unit="%"
+                )
         return found
 
     def disturbed(self, *, where: str = " in ", alike: bool = True) -> list[str]:
@@ -112,8 +114,8 @@ class Record:
         return (busiest, cores) if isinstance(cores, int) and busiest > cores else None
 
 
-def write(path: Path, record: Record, plans: Sequence[Plan]) -> None:
-    """Write a record, and how much was planned to be measured, as `read` takes it."""
+def write_record(path: Path, record: Record, plans: Sequence[Plan] = ()) -> None:
+    """Write a record as JSON, and how much was planned to be measured."""
     data = {
         "schema_version": SCHEMA_VERSION,
         "plans": [dataclasses.asdict(plan) for plan in plans],
@@ -122,7 +124,7 @@ def write(path: Path, record: Record, plans: Sequence[Plan]) -> None:
     files.write_file(path, jsonio.dump(data, indent=None))
 
 
-def read(path: Path) -> Record:
+def read_record(path: Path) -> Record:
     """Read what `edgewright bench` wrote. Models, peaks, counts and notes, which older files lack, are
     empty there; plans and profiles are left in the file.
 
@@ -186,12 +188,6 @@ def speeds(measured: Sequence[Measurement]) -> dict[str, list[float]]:
     return {name: [value for m in measured for value in m.counts.get(name, ())] for name in names}
 
 
-def arithmetic(variant: str) -> str:
-    """What a variant mostly computes with: `int8` or `float32`."""
-    scheme = variant.rpartition("+")[2].partition("-")[2]  # passes+format-scheme
-    return "int8" if scheme.startswith(("int8", "dynamic-int8", "int16x8")) else "float32"
-
-
 def place(target: str, threads: int) -> str:
     """Such as "local, 2 threads"."""
     return f"{target}, {threads} thread{'' if threads == 1 else 's'}"
@@ -211,7 +207,11 @@ def _unit(count: str) -> str:
 
 
 def _model(obj: jsonio.JsonObject) -> Model:
-    return Model(bytes=obj.integer("bytes"), macs=obj.integer("macs") if obj.has("macs") else None)
+    return Model(
+        bytes=obj.integer("bytes"),
+        macs=obj.integer("macs") if obj.has("macs") else None,
+        arithmetic=obj.text("arithmetic") if obj.has("arithmetic") else "",
+    )
 
 
 def _rates(obj: jsonio.JsonObject) -> dict[str, float]:

@@ -47,12 +47,6 @@ def percentile(samples: Sequence[float], percent: float) -> Estimate:
     )
 
 
-def enough_for(count: int, percent: float) -> bool:
-    """True if both ends of the percentile's interval can be found among `count` samples."""
-    low, high = _ranks(count, percent / 100)
-    return low >= 1 and high <= count
-
-
 def across(processes: Sequence[Sequence[float]], percent: float) -> Estimate:
     """A percentile as the median over processes of each one's own, with the 95 % interval of that median.
 
@@ -70,21 +64,25 @@ def each(processes: Sequence[Sequence[float]], percent: float) -> list[float]:
 def paired_ratio(ratios: Sequence[float], confidence: float = CONFIDENCE) -> Estimate:
     """The centre of ratios B/A that were each taken from one pair of A and B, with its interval.
 
+    What is timed in turn is estimated so, whoever asks; for what was not, there is `unpaired_ratio`.
+
     Hodges-Lehmann's estimate and the interval of Wilcoxon's signed-rank test (Hollander, Wolfe, Chicken,
     Nonparametric Statistical Methods, 2014, section 3.2-3.3) on the logarithms, with its null
     distribution counted exactly. It needs the logarithms to lie symmetrically about their centre; where
     A and B are the same and each pair's order is drawn by lot they do, whatever the noise.
-    With too few pairs for `confidence` the ends are the smallest and largest ratio.
+    With too few pairs for `confidence` (six are the fewest for 95 %) the ends are the smallest and largest
+    ratio.
 
     Args:
         ratios: at least one, above 0.
+        confidence: of the interval; 1 is that from the smallest to the largest.
     """
     logs = np.log(np.asarray(ratios, np.float64))
     i, j = np.triu_indices(len(logs))
     return _middle((logs[i] + logs[j]) / 2, _tail(_signed_rank_counts(len(logs)), confidence))
 
 
-def ratio(before: Sequence[float], after: Sequence[float]) -> Estimate:
+def unpaired_ratio(before: Sequence[float], after: Sequence[float]) -> Estimate:
     """`after` to `before`, two lots of processes that were not paired, with its 95 % interval.
 
     Hodges-Lehmann's shift of the logarithms and the interval of Mann and Whitney's test (the same

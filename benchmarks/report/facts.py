@@ -181,7 +181,7 @@ def _given(bundles: Sequence[Bundle], benches: Sequence[Path]) -> dict[int, Reco
     names = [bundle.manifest.name for bundle in bundles]
     given: dict[int, Record] = {}
     for path in benches:
-        bench = record.read(path)
+        bench = record.read_record(path)
         if names.count(bench.bundle) != 1:
             which = "several bundles are" if bench.bundle in names else "no bundle is"
             raise InputError(
@@ -196,7 +196,7 @@ def _given(bundles: Sequence[Bundle], benches: Sequence[Path]) -> dict[int, Reco
 
 def _beside(bundle: Path) -> Record | None:
     path = measurement.default_out(bundle)
-    return record.read(path) if path.exists() else None
+    return record.read_record(path) if path.exists() else None
 
 
 def _task_of(bundle: Bundle) -> Any:

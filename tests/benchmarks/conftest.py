@@ -88,7 +88,12 @@ def record(measurements: Sequence[Measurement], **environment: object) -> Record
         bundle="fashion-mlp",
         environment=MACHINE | environment,
         measurements=measurements,
-        models={m.variant: Model(bytes=214_306, macs=203_264) for m in measurements},
+        models={
+            m.variant: Model(
+                bytes=214_306, macs=203_264, arithmetic="int8" if m.variant.endswith("int8") else "float32"
+            )
+            for m in measurements
+        },
         peaks={1: {"float32": 100e9, "int8": 400e9}},
     )
 

@@ -5,7 +5,8 @@
 Each peer and file has a process of its own, in the peer's own Python (`make clients`), on one thread; all of
 them are given the bundle's golden images, enlarged to a picture of 500 pixels, in the same rounds, one
 after the other: a busy moment of the machine falls on all of them. A round's figure is the median over its
-pictures; a ratio is taken within a round. A Keras model is compared with `tflite-float32`.
+pictures; a ratio is taken within a round, and over rounds it is that of `stats.paired_ratio` with its 95 %
+interval. A Keras model is compared with `tflite-float32`.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from edgewright.benchmarks.figures import publish, script
 from edgewright.benchmarks.figures.peers import KERAS_FLOAT32, VARIANTS, Peer
 from edgewright.benchmarks.measure import environment
 from edgewright.benchmarks.measure.probe import encode
-from edgewright.benchmarks.record.stats import percentile
+from edgewright.benchmarks.record.stats import paired_ratio, percentile
 from edgewright.runtime import console, plugins
 from edgewright.runtime.bundle.manifest import Bundle
 from edgewright.runtime.disk import files, jsonio
@@ -174,7 +175,7 @@ def row(recipe: str, one: Running, ours: Running) -> Row:
     if one.failed or ours.failed:
         return common | {"reason": one.failed or ours.failed}
     taken = percentile(one.rounds_ns, 50)
-    ratio = percentile([a / b for a, b in zip(one.rounds_ns, ours.rounds_ns, strict=True)], 50)
+    ratio = paired_ratio([a / b for a, b in zip(one.rounds_ns, ours.rounds_ns, strict=True)])
     return common | {
         "p50_ms": round(taken.value / 1e6, 6),
         "low_ms": round(taken.low / 1e6, 6),

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Protocol
 
+from edgewright.benchmarks.report import facts
 from edgewright.benchmarks.report.facts import Report
+from edgewright.runtime import plugins
+from edgewright.runtime.disk import files
+from edgewright.runtime.errors import InputError
 
 
 class Writer(Protocol):
@@ -17,3 +23,31 @@ class Writer(Protocol):
             MissingExtraError: a package that it needs is not installed.
         """
         ...
+
+
+def write_report(bundles: Sequence[Path], out: Path, benches: Sequence[Path] = ()) -> Report:
+    """Write what bundles and their measurements say: which file to ship, what each costs, where it fails.
+
+    Args:
+        bundles: bundle folders.
+        out: a file that ends in `.html`, a page that is whole in itself, `.md`, Markdown for a README, or
+            `.json`, for machines.
+        benches: files of measurements, each of the bundle that it names; a bundle without one takes
+            `BUNDLE-bench.json` beside it.
+
+    Returns:
+        What was written: the advice, and every figure it stands on.
+
+    Raises:
+        BundleError: a bundle or a file of measurements that is damaged or missing.
+        InputError: another ending, a bundle named twice, or measurements of none of the bundles.
+        MissingExtraError: a package that the page needs is not installed.
+    """
+    known = plugins.names(__name__)
+    suffix = out.suffix.removeprefix(".")
+    if suffix not in known or out.is_dir():
+        raise InputError(f"expected --out to end in {', '.join(f'.{name}' for name in known)}, got {out}")
+    write: Writer = plugins.get(__name__, suffix, "WRITER")
+    report = facts.gather(bundles, benches)
+    files.write_file(out, write(report))
+    return report

@@ -16,7 +16,7 @@ from edgewright.export.exporter import Result
 from edgewright.runtime.errors import BundleError, EdgewrightError, InputError, UnknownNameError
 
 Run = Callable[..., tuple[int, str, str]]
-TINY = compare.Plan(pairs=3, turns=2, block_seconds=0.001, warmup_seconds=0.01)
+TINY = compare.Design(pairs=3, turns=2, block_seconds=0.001, warmup_seconds=0.01)
 
 
 @pytest.mark.parametrize("machine", comparisons.MACHINES)
@@ -30,7 +30,7 @@ def test_a_slow_down_of_5_percent_is_found_90_times_in_100(machine: str) -> None
 
 
 def test_the_interval_holds_the_true_ratio_99_times_in_100() -> None:
-    random, plan = np.random.default_rng(1), compare.Plan()
+    random, plan = np.random.default_rng(1), compare.Design()
     noise = comparisons.MACHINES["drifting"]
     found = [compare.summarise(comparisons.simulate(noise, 0.05, plan, random)).ratio for _ in range(600)]
     assert np.mean([one.low <= 1.05 <= one.high for one in found]) >= 0.98
@@ -131,7 +131,7 @@ def test_a_file_that_cannot_be_run_is_named(bundle: Path) -> None:
 def test_on_the_command_line(
     run: Run, exported: tuple[Path, Result], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(compare, "Plan", lambda threads: dataclasses.replace(TINY, threads=threads))
+    monkeypatch.setattr(compare, "Design", lambda threads: dataclasses.replace(TINY, threads=threads))
     words = (f"{exported[0]}:tflite-int8", f"{exported[0]}:onnx-int8", "--out", tmp_path / "found.json")
     status, said, complaints = run("compare", *words)
     assert (status, complaints) == (0, "")

@@ -18,7 +18,7 @@ from edgewright.export.exporter import Result
 
 @pytest.mark.parametrize("machine", comparisons.MACHINES)
 def test_drawn_blocks_have_the_slow_down_they_are_to_have(machine: str) -> None:
-    plan = compare.Plan(pairs=400)
+    plan = compare.Design(pairs=400)
     blocks = comparisons.simulate(comparisons.MACHINES[machine], 0.05, plan, np.random.default_rng(0))
     assert blocks.shape == (400, plan.turns, 2)
     assert np.exp(np.median(np.log(blocks[..., 1] / blocks[..., 0]))) == pytest.approx(1.05, abs=0.005)
@@ -48,7 +48,7 @@ def test_a_wait_makes_a_run_longer_by_its_share(
 def test_rows_are_published_and_rendered(
     exported: tuple[Path, Result], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def made(a: compare.Side, b: compare.Side, plan: compare.Plan, seed: int) -> compare.Comparison:
+    def made(a: compare.Side, b: compare.Side, plan: compare.Design, seed: int) -> compare.Comparison:
         assert a.slow_down == 0.0
         random = np.random.default_rng(seed)
         noise = comparisons.MACHINES["quiet"]

@@ -15,8 +15,8 @@ from edgewright.benchmarks.record.stats import (
     change_point,
     paired_ratio,
     percentile,
-    ratio,
     steady_from,
+    unpaired_ratio,
 )
 
 Draw = Callable[[np.random.Generator, int], NDArray[np.float64]]
@@ -111,10 +111,9 @@ def test_six_processes_cover_the_true_median_of_processes_95_times_in_100() -> N
     assert 0.95 < np.mean(hits) < 0.985
 
 
-def test_a_percentile_says_if_it_had_samples_enough() -> None:
-    enough = [n for n in range(1, 500) if stats.enough_for(n, 50)]
-    assert enough[0] == 6  # 2 * 0.5^6 is 3 %
-    assert 300 < next(n for n in range(1, 999) if stats.enough_for(n, 99)) < 400  # 0.99^368 is 2.5 %
+def test_six_are_the_fewest_for_an_interval_of_a_median() -> None:
+    """The chance that all of n lie on one side of it is 2 * 0.5^n, of six 3 %."""
+    assert [stats._ranks(n, 0.5) for n in (5, 6)] == [(0, 6), (1, 6)]
 
 
 @pytest.mark.parametrize("n", [1, 2, 5, 6, 9, 12, 15])
@@ -136,7 +135,7 @@ def test_the_ratios_interval_is_what_mann_and_whitneys_test_does_not_reject(m: i
     random = np.random.default_rng(m)
     for shift in np.linspace(0, 2.5, 25):
         before, after = random.normal(0, 1, m), random.normal(shift, 1, n)
-        found = ratio(np.exp(before).tolist(), np.exp(after).tolist())
+        found = unpaired_ratio(np.exp(before).tolist(), np.exp(after).tolist())
         rejected = scipy_stats.mannwhitneyu(before, after, method="exact").pvalue <= 0.05
         if m >= 4:
             assert rejected != (found.low <= 1 <= found.high)
@@ -144,7 +143,7 @@ def test_the_ratios_interval_is_what_mann_and_whitneys_test_does_not_reject(m: i
 
 
 def test_one_of_each_gives_their_ratio() -> None:
-    for found in (paired_ratio([1.25]), ratio([4.0], [5.0])):
+    for found in (paired_ratio([1.25]), unpaired_ratio([4.0], [5.0])):
         assert (found.value, found.low, found.high) == pytest.approx((1.25, 1.25, 1.25))
 
 
@@ -157,7 +156,7 @@ def test_intervals_of_ratios_cover_whatever_the_tails(degrees: int) -> None:
         one = paired_ratio(np.exp(0.01 * random.standard_t(degrees, 12) + 0.1).tolist(), 0.99)
         paired.append(one.low <= np.exp(0.1) <= one.high)
         both = (np.exp(0.01 * random.standard_t(degrees, 6) + level).tolist() for level in (0, 0.1))
-        two = ratio(*both)
+        two = unpaired_ratio(*both)
         apart.append(two.low <= np.exp(0.1) <= two.high)
     assert np.mean(paired) >= 0.98
     assert np.mean(apart) >= 0.94

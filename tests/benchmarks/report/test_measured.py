@@ -20,7 +20,7 @@ WriteBench = Callable[..., Path]
 def test_percentiles_are_those_over_processes_in_milliseconds(
     write_bench: WriteBench, tmp_path: Path
 ) -> None:
-    bench = record.read(write_bench(tmp_path / "bench.json", {"tflite-int8": 2.0}))
+    bench = record.read_record(write_bench(tmp_path / "bench.json", {"tflite-int8": 2.0}))
     (figures,) = measured.figures(bench)
     raw = [
         m["samples_ns"]["warm_run"]
@@ -42,7 +42,7 @@ def test_counts_without_times_are_figures_too(write_bench: WriteBench, tmp_path:
         counts={"instructions": [1000.0, 1002.0]},
         target="arm64",
     )
-    (figures,) = measured.figures(record.read(path))
+    (figures,) = measured.figures(record.read_record(path))
     assert not figures.times
     assert figures.counts["instructions"].value == pytest.approx(1001)
 
@@ -57,7 +57,7 @@ def test_every_cause_of_doubt_is_a_warning(write_bench: WriteBench, tmp_path: Pa
         ),
         surroundings={"load_1min": 7.5, "cores": 2, "virtual_machine": True},
     )
-    bench = record.read(path)
+    bench = record.read_record(path)
     found = list(measured.warnings(bench, measured.figures(bench)))
     assert "the clock is coarse" in found
     assert "hot: 9 times, measuring bb" in found
@@ -87,10 +87,10 @@ def test_what_is_broken_is_named(
     change(data)
     path.write_text(json.dumps(data))
     with pytest.raises(EdgewrightError, match=r"bench\.json") as refused:
-        record.read(path)
+        record.read_record(path)
     assert says in str(refused.value)
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(BundleError, match="cannot read"):
-        record.read(tmp_path / "none.json")
+        record.read_record(tmp_path / "none.json")
