@@ -127,6 +127,11 @@ def test_times_of_another_machine_are_refused(made: SimpleNamespace, name: str, 
         gates.check_baseline(before, "fashion-mlp", before.by_key(), made.MACHINE)
 
 
+def test_a_baseline_from_before_f16c_was_told_is_of_this_machine(made: SimpleNamespace) -> None:
+    before = made.record(made.timed())
+    gates.check_baseline(before, "fashion-mlp", before.by_key(), made.MACHINE | {"isa": ["avx2", "f16c"]})
+
+
 @pytest.mark.parametrize(
     "key", [("tflite-float32", "local", 1), ("tflite-int8", "arm64", 1), ("tflite-int8", "local", 2)]
 )
