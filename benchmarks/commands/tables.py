@@ -5,19 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from edgewright.benchmarks.record.measurement import Plan
-from edgewright.benchmarks.record.record import TIMES, Figure, Key, Record
+from edgewright.benchmarks.record.record import TIMES, WORDS, Figure, Key, Record
 from edgewright.runtime import console
 
 _RATE = "inferences_per_second"
-# heading: metric
-_WAY = {
-    "decode": "decode",
-    "preprocess": "preprocess",
-    "invoke": "invoke",
-    "postprocess": "postprocess",
-    "JPEG to label": "jpeg_to_label",
-    "PNG to label": "png_to_label",
-}
+_WAY = ("decode", "preprocess", "invoke", "postprocess", "jpeg_to_label", "png_to_label")
 _ELSEWHERE = {*TIMES, "peak_rss", "bytes", "macs", "peak_share", _RATE}
 
 
@@ -29,12 +21,11 @@ def show(record: Record, plans: Sequence[Plan]) -> None:
         _times(record, timed, plans[0])
         if any("decode" in found for found in timed.values()):
             rows = [
-                (*_name(key), *(_value(found, metric) for metric in _WAY.values()))
-                for key, found in timed.items()
+                (*_name(key), *(_value(found, metric) for metric in _WAY)) for key, found in timed.items()
             ]
             console.table(
                 f"From picture to label in ms, median; pictures of {plans[0].picture_pixels} pixels",
-                ("variant", "threads", *_WAY),
+                ("variant", "threads", *(WORDS.get(metric, metric) for metric in _WAY)),
                 rows,
                 left=2,
             )
@@ -54,19 +45,8 @@ def _counts(every: Mapping[Key, Mapping[str, Figure]]) -> None:
 def _times(record: Record, timed: Mapping[Key, Mapping[str, Figure]], plan: Plan) -> None:
     measured = record.by_key()
     columns = (
-        "variant",
-        "threads",
-        "load",
-        "first run",
-        "p50",
-        "p50, 95 % interval",
-        "p90",
-        "p99",
-        "runs/s",
-        "MACs",
-        "of peak",
-        "peak RSS MiB",
-        "kernels",
+        *("variant", "threads", "load", "first run", "p50", "p50, 95 % interval", "p90", "p99"),
+        *("runs/s", "MACs", "of peak", "peak RSS MiB", "kernels"),
     )
     rows = []
     for key, found in timed.items():
@@ -75,12 +55,9 @@ def _times(record: Record, timed: Mapping[Key, Mapping[str, Figure]], plan: Plan
         rows.append(
             (
                 *_name(key),
-                _value(found, "load"),
-                _value(found, "first_run"),
-                _value(found, "p50"),
+                *(_value(found, metric) for metric in ("load", "first_run", "p50")),
                 f"{p50.low:.4g} to {p50.high:.4g}",
-                _value(found, "p90"),
-                _value(found, "p99"),
+                *(_value(found, metric) for metric in ("p90", "p99")),
                 f"{found[_RATE].estimate.value:,.0f}" if _RATE in found else "-",
                 _counted(found, "macs"),
                 share,

@@ -15,6 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from edgewright.runtime.backends.ort.session import EXACT_PRODUCTS
+
 Run: TypeAlias = Callable[[NDArray[np.uint8]], NDArray[Any]]
 
 
@@ -72,6 +74,7 @@ def _onnx_session(path: Path) -> Any:
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.add_session_config_entry(*EXACT_PRODUCTS)
     return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
 
 

@@ -12,9 +12,7 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
-import os
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -34,7 +32,7 @@ from edgewright.benchmarks.measure import environment
 from edgewright.benchmarks.record.stats import Estimate, paired_ratio
 from edgewright.runtime import InputContract, Predictor, console, load
 from edgewright.runtime.bundle.manifest import Bundle
-from edgewright.runtime.errors import EdgewrightError, InputError
+from edgewright.runtime.errors import InputError
 from edgewright.runtime.machine.threads import cores
 from edgewright.runtime.preprocess import to_pixels
 
@@ -242,9 +240,7 @@ def starts(models: Models, scratch: Path) -> Iterator[Row]:
 
 def _import_seconds(code: str, surroundings: dict[str, str]) -> float:
     timed = f"import time; t = time.perf_counter(); {code}; print(time.perf_counter() - t)"
-    command = [sys.executable, "-P", "-c", timed]
-    done = subprocess.run(command, env=os.environ | surroundings, capture_output=True, text=True, check=True)
-    return float(done.stdout)
+    return float(script.python(["-c", timed], "the import", environment=surroundings))
 
 
 def many(models: Models) -> Iterator[Row]:
@@ -285,11 +281,7 @@ def soak(models: Models, minutes: float) -> Iterator[Row]:
     It is one run: the interval is from its smallest to its largest figure.
     """
     words = [str(models.file(COLOUR, "tflite-int8")), str(minutes)]
-    command = [sys.executable, "-P", "-m", "edgewright.benchmarks.figures.soak", *words]
-    done = subprocess.run(command, capture_output=True, text=True)
-    if done.returncode:
-        raise EdgewrightError(f"the soak failed: {(done.stderr.splitlines() or ['no message'])[-1]}")
-    told = json.loads(done.stdout)
+    told = json.loads(script.python(["-m", "edgewright.benchmarks.figures.soak", *words], "the soak"))
     resident = told["resident_bytes"]
     tenth = max(1, len(resident) // 10)
     first, last = statistics.median(resident[:tenth]), statistics.median(resident[-tenth:])

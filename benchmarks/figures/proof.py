@@ -12,10 +12,7 @@ three its interval is from the smallest to the largest.
 from __future__ import annotations
 
 import argparse
-import os
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
@@ -36,17 +33,12 @@ ROUNDS, LIMIT, FEW = 3, 1.5, 16
 
 def export(model: Path, calibration: Path, test: Path, range_: str, out: Path) -> float:
     """Seconds of an export in a process of its own with an empty cache; writes a bundle to `out`."""
-    command = [sys.executable, "-P", "-m", "edgewright.runtime", "export", str(model), "--out", str(out)]
-    command += ["--calibration", str(calibration), "--test", str(test), f"--input-range={range_}"]
+    words = ["-m", "edgewright.runtime", "export", str(model), "--out", str(out)]
+    words += ["--calibration", str(calibration), "--test", str(test), f"--input-range={range_}"]
     with tempfile.TemporaryDirectory() as cache:
         start = time.perf_counter()
-        done = subprocess.run(
-            command, env=os.environ | {"EDGEWRIGHT_CACHE": cache}, capture_output=True, encoding="utf-8"
-        )
-        seconds = time.perf_counter() - start
-    if done.returncode and "not proven" not in done.stderr:
-        raise ExportError(f"the export failed: {(done.stderr.splitlines() or ['no message'])[-1]}")
-    return seconds
+        script.python(words, "the export", ExportError, {"EDGEWRIGHT_CACHE": cache}, despite="not proven")
+        return time.perf_counter() - start
 
 
 def inference(bundle: Path, images: backends.Pixels) -> float:

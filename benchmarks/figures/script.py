@@ -1,9 +1,11 @@
-"""How the modules that are run by `python -m` begin and end."""
+"""How the modules that are run by `python -m` begin and end, and how they run other commands."""
 
 from __future__ import annotations
 
+import os
+import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import NoReturn
 
 from edgewright.runtime import console
@@ -17,3 +19,29 @@ def run(main: Callable[[list[str]], int]) -> NoReturn:
     except EdgewrightError as failure:
         console.complain(str(failure))
         sys.exit(1)
+
+
+def python(
+    words: Sequence[str],
+    what: str,
+    error: type[EdgewrightError] = EdgewrightError,
+    environment: Mapping[str, str] = {},
+    despite: str = "",
+) -> str:
+    """What another Python says on standard output.
+
+    Args:
+        words: its command line, behind `-P`.
+        what: is named in the `error` if it fails.
+        environment: added to this process's.
+        despite: a failure is none if it says this.
+
+    Raises:
+        error: it failed; with its last words.
+    """
+    done = subprocess.run(
+        [sys.executable, "-P", *words], env=os.environ | environment, capture_output=True, encoding="utf-8"
+    )
+    if done.returncode and not (despite and despite in done.stderr):
+        raise error(f"{what} failed: {(done.stderr.splitlines() or ['no message'])[-1]}")
+    return done.stdout

@@ -10,9 +10,6 @@ turns, each in fresh processes; seconds are what training took, without the star
 from __future__ import annotations
 
 import argparse
-import os
-import subprocess
-import sys
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -37,16 +34,9 @@ def measure(data: Path, weights: str, scratch: Path, *, epochs: int, features: b
     """
     with tempfile.TemporaryDirectory(dir=scratch) as folder:
         out = Path(folder, "checkpoint")
-        command = [sys.executable, "-P", "-m", "edgewright.runtime", "train", RECIPE]
-        command += ["--data", str(data), "--weights", weights, "--epochs", str(epochs), "--out", str(out)]
-        done = subprocess.run(
-            command + ["--no-features"] * (not features),
-            env=os.environ | {"EDGEWRIGHT_CACHE": str(Path(folder, "cache"))},
-            capture_output=True,
-            encoding="utf-8",
-        )
-        if done.returncode:
-            raise TrainingError(f"training failed: {(done.stderr.splitlines() or ['no message'])[-1]}")
+        words = ["-m", "edgewright.runtime", "train", RECIPE, "--weights", weights, "--data", str(data)]
+        words += ["--epochs", str(epochs), "--out", str(out), *["--no-features"] * (not features)]
+        script.python(words, "training", TrainingError, {"EDGEWRIGHT_CACHE": str(Path(folder, "cache"))})
         found = jsonio.read(out / "checkpoint.json", CheckpointError)
     return {
         "way": "features" if features else "plain",

@@ -15,6 +15,7 @@ import sys
 import threading
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -143,26 +144,24 @@ def _throughput(predictors: Sequence[Predictor], pixels: Sequence[Any], plan: Pl
     """Inferences a second with an interpreter for each core, each in a thread; [] if not asked for."""
     if not predictors or not plan.throughput_seconds:
         return []
-    counts = [0] * len(predictors)
     ready = threading.Barrier(len(predictors))
 
-    def work(place: int) -> None:
-        run = predictors[place].session.run
+    def work(predictor: Predictor) -> int:
+        run = predictor.session.run
         ready.wait()
         end = time.perf_counter() + plan.throughput_seconds
+        count = 0
         for item in itertools.cycle(pixels):
             run(item)
-            counts[place] += 1
+            count += 1
             if time.perf_counter() >= end:
-                return
+                break
+        return count
 
-    workers = [threading.Thread(target=work, args=(place,)) for place in range(len(predictors))]
     start = time.perf_counter()
-    for worker in workers:
-        worker.start()
-    for worker in workers:
-        worker.join()
-    return [sum(counts) / (time.perf_counter() - start)]
+    with ThreadPoolExecutor(len(predictors)) as pool:
+        total = sum(pool.map(work, predictors))
+        return [total / (time.perf_counter() - start)]
 
 
 def encode(image: Any, kind: str, longer_side: int) -> bytes:

@@ -12,15 +12,7 @@ from edgewright.benchmarks.record.record import COUNTS, TIMES, Key, Record, plac
 from edgewright.runtime.errors import InputError, UnknownNameError
 
 _TIME_UNITS = {"ns": 1e-6, "us": 1e-3, "ms": 1.0, "s": 1e3}  # in ms
-_SIZE_UNITS = {
-    "": 1,
-    "k": 10**3,
-    "M": 10**6,
-    "G": 10**9,
-    "KiB": 2**10,
-    "MiB": 2**20,
-    "GiB": 2**30,
-}
+_SIZE_UNITS = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
 # The budget's name: the metric, and the size of the metric's own unit.
 _SIZES = {"bytes": ("bytes", 1), "rss": ("peak_rss", 2**20)}
 _COUNTED = (*COUNTS, "macs", "_bytes")  # what the names of other metrics end in

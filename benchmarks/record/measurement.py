@@ -82,10 +82,10 @@ class Measurement:
     target: str
     threads: int
     kernels: str
-    samples_ns: Mapping[str, list[int]] = field(repr=False)
-    peak_rss_bytes: int
-    base_rss_bytes: int
     environment: Mapping[str, Any]
+    samples_ns: Mapping[str, list[int]] = field(default_factory=dict, repr=False)
+    peak_rss_bytes: int = 0
+    base_rss_bytes: int = 0
     counts: Mapping[str, list[float]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     calls_per_sample: int = 1

@@ -33,6 +33,8 @@ TIMES = {
     "jpeg_to_label": ("jpeg_to_label", 50),
     "png_to_label": ("png_to_label", 50),
 }
+# What people read instead of a metric's name, where that differs.
+WORDS = {"first_run": "first run", "jpeg_to_label": "JPEG to label", "png_to_label": "PNG to label"}
 COUNTS = ("instructions", "cycles")  # what the names of counts that stand for speed end in
 _KINDS = {int: "whole numbers", float: "numbers"}
 _MOST = 1e18  # nanoseconds, instructions, …: 30 years
@@ -89,9 +91,9 @@ class Record:
             found["peak_rss"] = Figure(estimate=estimate, unit="MiB")
         model = self.models.get(key[0])
         if model is not None:
-            found["bytes"] = _exactly(model.bytes, "bytes")
+            found["bytes"] = Figure(estimate=stats.exactly(model.bytes), unit="bytes")
             if model.macs is not None:
-                found["macs"] = _exactly(model.macs, "MAC")
+                found["macs"] = Figure(estimate=stats.exactly(model.macs), unit="MAC")
             peak = self.peaks.get(key[2], {}).get(model.arithmetic)
             if peak and model.macs and "p50" in found:
                 p50 = found["p50"].estimate
@@ -191,10 +193,6 @@ def speeds(measured: Sequence[Measurement]) -> dict[str, list[float]]:
 def place(target: str, threads: int) -> str:
     """Such as "local, 2 threads"."""
     return f"{target}, {threads} thread{'' if threads == 1 else 's'}"
-
-
-def _exactly(value: float, unit: str) -> Figure:
-    return Figure(estimate=Estimate(value=value, low=value, high=value), unit=unit)
 
 
 def _unit(count: str) -> str:

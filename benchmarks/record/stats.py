@@ -26,6 +26,11 @@ class Estimate:
     high: float
 
 
+def exactly(value: float) -> Estimate:
+    """What was not sampled: the interval is the figure."""
+    return Estimate(value=value, low=value, high=value)
+
+
 def percentile(samples: Sequence[float], percent: float) -> Estimate:
     """A percentile of raw samples with its distribution-free 95 % interval.
 

@@ -124,16 +124,7 @@ class Report:
 
 
 def gather(bundles: Sequence[Path], benches: Sequence[Path] = ()) -> Report:
-    """Read bundles and what was measured of them.
-
-    Args:
-        benches: files of measurements, each of the bundle that it names; a bundle without one takes
-            what lies beside it, where `edgewright bench` puts it.
-
-    Raises:
-        BundleError: a bundle or a file of measurements that is damaged or missing.
-        InputError: a bundle named twice, or measurements of none of the bundles.
-    """
+    """Read bundles and what was measured of them; arguments and errors are those of `write_report`."""
     if len({path.resolve() for path in bundles}) < len(bundles):
         raise InputError("expected different bundles, got one of them twice")
     opened = [Bundle.open(path) for path in bundles]

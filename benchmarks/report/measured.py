@@ -9,8 +9,7 @@ from edgewright.benchmarks.record import measurement, record
 from edgewright.benchmarks.record.record import Record
 from edgewright.benchmarks.record.stats import Estimate
 
-_WORDS = {"first_run": "first run", "jpeg_to_label": "JPEG to label", "png_to_label": "PNG to label"}
-TIMES = tuple(_WORDS.get(metric, metric) for metric in record.TIMES)  # as the report calls them
+TIMES = tuple(record.WORDS.get(metric, metric) for metric in record.TIMES)  # as the report calls them
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +40,7 @@ def figures(measured: Record) -> tuple[Figures, ...]:
             threads=threads,
             processes=len(group),
             kernels=group[0].kernels,
-            times={_WORDS.get(metric, metric): e for metric, e in record.times(group).items()},
+            times={record.WORDS.get(metric, metric): e for metric, e in record.times(group).items()},
             counts=record.counts(group),
             peak_rss_bytes=max(m.peak_rss_bytes for m in group),
         )

@@ -12,25 +12,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgewright.benchmarks.record.stats import Estimate
+from edgewright.benchmarks.record.stats import Estimate, exactly
 from edgewright.benchmarks.report import advice
 
 if TYPE_CHECKING:
     from edgewright.benchmarks.report.facts import Row
 
 # matplotlib draws in colours of its own; each is then replaced by the page's variable of that name.
-_COLOURS = {
-    "ink": "#010101",
-    "soft": "#020202",
-    "line": "#030303",
-    "accent": "#040404",
-    "card": "#0a0a0a",
-    "series-0": "#050505",
-    "series-1": "#060606",
-    "series-2": "#070707",
-    "series-3": "#080808",
-    "series-4": "#090909",
-}
+_NAMES = ("ink", "soft", "line", "accent", *(f"series-{i}" for i in range(5)), "card")
+_COLOURS = {name: "#" + 3 * f"{i:02x}" for i, name in enumerate(_NAMES, 1)}
 _MARKERS = "osD^v"
 _SIZE = (4.6, 3.5)  # inches: the text stays legible on a phone
 # Where a name may stand from its point, in points right and up: the first few are plainly its own.
@@ -42,14 +32,7 @@ _WIDE = 10  # costs that differ by more stand on a logarithmic axis
 
 def by_size(rows: Sequence[Row], best: Row) -> str:
     """Accuracy against file size, as an `<svg>` element."""
-    return _picture(
-        rows,
-        rows,
-        best,
-        lambda row: Estimate(value=row.bytes / 1e3, low=row.bytes / 1e3, high=row.bytes / 1e3),
-        "file size, kB",
-        "size",
-    )
+    return _picture(rows, rows, best, lambda row: exactly(row.bytes / 1e3), "file size, kB", "size")
 
 
 def by_latency(rows: Sequence[Row], best: Row) -> str:

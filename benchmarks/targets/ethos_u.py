@@ -38,32 +38,21 @@ class Npu:
 
     name: str
     title: str
-    accelerator: str
     system: str
     memory: str
 
+    @property
+    def accelerator(self) -> str:
+        return self.title.lower()
+
 
 NPUS = (
+    Npu(name="u55_128", title="Ethos-U55-128", system="Ethos_U55_High_End_Embedded", memory="Shared_Sram"),
     Npu(
-        name="u55_128",
-        title="Ethos-U55-128",
-        accelerator="ethos-u55-128",
-        system="Ethos_U55_High_End_Embedded",
-        memory="Shared_Sram",
+        name="u65_256", title="Ethos-U65-256", system="Ethos_U65_Client_Server", memory="Dedicated_Sram_384KB"
     ),
     Npu(
-        name="u65_256",
-        title="Ethos-U65-256",
-        accelerator="ethos-u65-256",
-        system="Ethos_U65_Client_Server",
-        memory="Dedicated_Sram_384KB",
-    ),
-    Npu(
-        name="u85_256",
-        title="Ethos-U85-256",
-        accelerator="ethos-u85-256",
-        system="Ethos_U85_SYS_DRAM_Mid",
-        memory="Dedicated_Sram_384KB",
+        name="u85_256", title="Ethos-U85-256", system="Ethos_U85_SYS_DRAM_Mid", memory="Dedicated_Sram_384KB"
     ),
 )
 
@@ -134,9 +123,6 @@ class EthosU:
             target="ethos-u",
             threads=1,
             kernels=f"vela {version}",
-            samples_ns={},
-            peak_rss_bytes=0,
-            base_rss_bytes=0,
             environment={
                 **environment.describe(),
                 "cpu": f"{', '.join(stated)}, estimated by vela {version}",

@@ -1,4 +1,4 @@
-"""A target is one file: its own options are offered, given to it, and refused by others, with no edit elsewhere."""
+"""A target is one file: its options are offered, given to it and refused by others with no edit elsewhere."""
 
 from __future__ import annotations
 
