@@ -17,17 +17,13 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from edgewright.benchmarks.compare.comparison import Comparison, compare_models
-    from edgewright.benchmarks.record.measurement import Measurement
     from edgewright.benchmarks.record.record import Record, read_record, write_record
-    from edgewright.benchmarks.record.stats import Estimate
     from edgewright.benchmarks.report.facts import Report
     from edgewright.benchmarks.report.writers import write_report
     from edgewright.benchmarks.runner import Options, bench
 
 __all__ = [
     "Comparison",
-    "Estimate",
-    "Measurement",
     "Options",
     "Record",
     "Report",
@@ -40,8 +36,6 @@ __all__ = [
 
 _HOME = {
     "Comparison": "compare.comparison",
-    "Estimate": "record.stats",
-    "Measurement": "record.measurement",
     "Options": "runner",
     "Record": "record.record",
     "Report": "report.facts",

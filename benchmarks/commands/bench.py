@@ -52,7 +52,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     for option, takers in targets.options().items():
         group = parser.add_argument_group(f"--target {' or '.join(takers)}")
         group.add_argument(
-            f"--{option.name}", dest=_dest(option.name), metavar=option.metavar, help=option.help
+            f"--{option.name}", dest=f"target_{option.name}", metavar=option.metavar, help=option.help
         )
 
 
@@ -62,7 +62,7 @@ def run(arguments: argparse.Namespace) -> int:
     from edgewright.benchmarks.record import limits, measurement, record
     from edgewright.runtime.errors import InputError
 
-    given = {option.name: getattr(arguments, _dest(option.name)) for option in targets.options()}
+    given = {option.name: getattr(arguments, f"target_{option.name}") for option in targets.options()}
     options = runner.Options(
         variants=tuple(map(str.strip, arguments.variants.split(","))) if arguments.variants else (),
         target=arguments.target,
@@ -101,11 +101,6 @@ def run(arguments: argparse.Namespace) -> int:
     for line in broken:
         console.complain(line)
     return 1 if broken else 0
-
-
-def _dest(option: str) -> str:
-    """Where the value of a target's option stands among the arguments."""
-    return f"target_{option}"
 
 
 def _threads(text: str) -> tuple[int, ...]:

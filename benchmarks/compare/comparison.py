@@ -205,6 +205,5 @@ def _ask(worker: ChildProcess, question: str) -> Any:
     answer = worker.ask({"do": question})
     if answer is None:
         status = worker.status()
-        last = worker.last_line() or f"measuring ended with status {status}"
-        raise EdgewrightError(last.removeprefix("edgewright: "))
+        raise EdgewrightError(worker.last_line() or f"measuring ended with status {status}")
     return answer[0]["answer"]

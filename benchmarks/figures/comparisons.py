@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import itertools
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -81,53 +82,35 @@ def measured(
     """So many comparisons of A with itself, and with itself slowed down, by turns; fewer if time is up."""
     same, slower = (dataclasses.replace(model, slow_down=share) for share in (0.0, SLOW_DOWN))
     design, end = compare.Design(), time.monotonic() + 60 * minutes
-    found: tuple[list[compare.Comparison], list[compare.Comparison]] = ([], [])
+    both: tuple[list[compare.Comparison], list[compare.Comparison]] = ([], [])
     for seed in range(count):
-        for b, results in ((same, found[0]), (slower, found[1])):
+        for b, results in ((same, both[0]), (slower, both[1])):
             results.append(compare.compare(same, b, design, seed=seed))
             console.say(f"{seed + 1} of {count}: {'A/B' if b is slower else 'A/A'} {results[-1].verdict()}")
         if time.monotonic() > end:
             console.say(f"stopped after {minutes} minutes")
             break
-    return found
+    return both
 
 
-def _slower(one: compare.Comparison) -> bool:
-    return one.ratio.low > 1
-
-
-def _row(machine: str, slow_down: float, count: int, detected: float, **more: Any) -> Mapping[str, Any]:
-    return {
-        "machine": machine,
-        "slow_down": slow_down,
-        "comparisons": count,
-        "found": round(detected * count),
-        **more,
-    }
+def _slower(comparison: compare.Comparison) -> bool:
+    return comparison.ratio.low > 1
 
 
 def rows(model: compare.Side, count: int, minutes: float, simulations: int) -> list[Mapping[str, Any]]:
     """A row for each machine, simulated or this one, without and with the slow-down; of this one the ratio
     over all comparisons, from the smallest to the largest (`stats.paired_ratio`)."""
-    made = [
-        _row(f"simulated, {machine}", share, simulations, simulated(machine, share, simulations))
-        for machine in MACHINES
-        for share in (0.0, SLOW_DOWN)
-    ]
-    for share, results in zip((0.0, SLOW_DOWN), measured(model, count, minutes), strict=True):
-        hits = [_slower(one) if share else one.differs for one in results]
-        ratio = paired_ratio([one.ratio.value for one in results], confidence=1)
-        made.append(
-            _row(
-                f"this one, {model.name}",
-                share,
-                len(hits),
-                float(np.mean(hits)),
-                ratio=round(ratio.value, 4),
-                ratio_low=round(ratio.low, 4),
-                ratio_high=round(ratio.high, 4),
-            )
-        )
+    shares = (0.0, SLOW_DOWN)
+    made: list[Mapping[str, Any]] = []
+    for machine, share in itertools.product(MACHINES, shares):
+        hits = round(simulated(machine, share, simulations) * simulations)
+        common = {"machine": f"simulated, {machine}", "slow_down": share, "comparisons": simulations}
+        made.append({**common, "found": hits})
+    for share, results in zip(shares, measured(model, count, minutes), strict=True):
+        hits = sum(_slower(result) if share else result.differs for result in results)
+        ratio = paired_ratio([result.ratio.value for result in results], confidence=1)
+        common = {"machine": f"this one, {model.name}", "slow_down": share, "comparisons": len(results)}
+        made.append({**common, "found": hits, **publish.ratio(ratio, 4)})
     return made
 
 
@@ -138,10 +121,12 @@ def main(words: list[str]) -> int:
     parser.add_argument("--comparisons", type=int, default=40)
     parser.add_argument("--minutes", type=float, default=12)
     parser.add_argument("--simulations", type=int, default=10_000)
-    given = parser.parse_args(words)
+    arguments = parser.parse_args(words)
     surroundings = environment.describe()
-    found = rows(compare.side(given.model), given.comparisons, given.minutes, given.simulations)
-    publish.write(given.out / "compare.json", surroundings, found)
+    published = rows(
+        compare.side(arguments.model), arguments.comparisons, arguments.minutes, arguments.simulations
+    )
+    publish.write(arguments.out / "compare.json", surroundings, published)
     return 0
 
 

@@ -9,15 +9,12 @@ others do not add to; processes by the clock on the wall.
 from __future__ import annotations
 
 import json
-import os
 import statistics
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 
+from edgewright.benchmarks.figures import script
 from edgewright.benchmarks.record.stats import Estimate, paired_ratio
-from edgewright.runtime.errors import EdgewrightError
 
 Work = Callable[[], object]
 BLOCK_SECONDS = 0.005  # long against the clock and the change from one to the other
@@ -67,16 +64,8 @@ def processes(
         EdgewrightError: one of the commands fails.
     """
     job = json.dumps({"commands": [ours, bare], "pairs": pairs})
-    done = subprocess.run(
-        [sys.executable, "-P", "-S", "-c", _STARTER, job],
-        env=os.environ | environment,
-        capture_output=True,
-        text=True,
-    )
-    if done.returncode:
-        raise EdgewrightError(f"a timed command failed: {(done.stderr.splitlines() or ['no message'])[-1]}")
-    found = json.loads(done.stdout)
-    wall, peak = ([o[i] / b[i] for o, b in found] for i in (0, 1))
+    pairs_taken = json.loads(script.python(["-S", "-c", _STARTER, job], "a timed command", environment))
+    wall, peak = ([o[i] / b[i] for o, b in pairs_taken] for i in (0, 1))
     return paired_ratio(wall), paired_ratio(peak)
 
 

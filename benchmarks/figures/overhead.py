@@ -50,23 +50,21 @@ class Row:
 
     name: str
     against: str
-    found: Estimate
+    ratio: Estimate
     limit: float
     sense: str = "at most"
     reason: str = ""
 
     @property
     def met(self) -> bool:
-        value = round(self.found.value, 4)
+        value = round(self.ratio.value, 4)
         return value <= self.limit if self.sense == "at most" else value >= self.limit
 
     def to_json(self) -> dict[str, Any]:
         return {
             "name": self.name,
             "against": self.against,
-            "ratio": round(self.found.value, 4),
-            "ratio_low": round(self.found.low, 4),
-            "ratio_high": round(self.found.high, 4),
+            **publish.ratio(self.ratio, 4),
             "sense": self.sense,
             "limit": self.limit,
             "met": self.met,
@@ -74,7 +72,7 @@ class Row:
         }
 
     def _noise(self) -> str:
-        met = self.found.low <= self.limit if self.sense == "at most" else self.found.high >= self.limit
+        met = self.ratio.low <= self.limit if self.sense == "at most" else self.ratio.high >= self.limit
         return "not told apart: the interval reaches to the met side of the limit" if met else ""
 
 
@@ -125,8 +123,8 @@ def sessions(models: Models) -> Iterator[Row]:
                 pixels = np.random.default_rng(0).integers(0, 256, session.input.shape, np.uint8)
                 return partial(session.run, pixels), partial(other, pixels)
 
-            found = interleaved.over_openings(opened, SECONDS)
-            yield Row(name=f"Session.run, {bundle} {path.stem}", against=against, found=found, limit=limit)
+            ratio = interleaved.over_openings(opened, SECONDS)
+            yield Row(name=f"Session.run, {bundle} {path.stem}", against=against, ratio=ratio, limit=limit)
 
 
 def pictures(models: Models) -> Iterator[Row]:
@@ -145,7 +143,7 @@ def pictures(models: Models) -> Iterator[Row]:
         yield Row(
             name=f"predict({what}), {bundle} {path.stem}",
             against="Pillow decode and resize, set_tensor, invoke, get_tensor",
-            found=interleaved.over_openings(opened, SECONDS),
+            ratio=interleaved.over_openings(opened, SECONDS),
             limit=limit,
             # 19 ms of 59 are left, nearly all of it to undo the compression; in RGB at 224 pixels 24 of 114.
             reason="Pillow's resizing costs little in grey, and the stream has to be read all the same"
@@ -157,7 +155,7 @@ def pictures(models: Models) -> Iterator[Row]:
     yield Row(
         name="pixels of a 12-megapixel JPEG at 224x224",
         against="Pillow decode and resize",
-        found=interleaved.over_openings(
+        ratio=interleaved.over_openings(
             lambda: (lambda: to_pixels(raw, at_224), lambda: bare.pixels_of(raw, *at_224.shape)), SECONDS
         ),
         limit=0.30,
@@ -186,16 +184,13 @@ def agreement(models: Models, count: int) -> Iterator[Row]:
             return tuple(bool(p.scores(pixels).argmax() == p.scores(whole).argmax()) for p, pixels in pairs)
 
         with ThreadPoolExecutor(cores()) as pool:
-            found = list(pool.map(kept, models.images[:count], nudges))
-    right = [sum(column) for column in zip(*found, strict=True)]
-    for variant, n, control in (
-        ("tflite-float32", right[0], right[2]),
-        ("tflite-int8", right[1], right[3]),
-    ):
+            kept_by_photo = list(pool.map(kept, models.images[:count], nudges))
+    right = [sum(column) for column in zip(*kept_by_photo, strict=True)]
+    for variant, n, control in zip(("tflite-float32", "tflite-int8"), right[:2], right[2:], strict=True):
         yield Row(
             name=f"top class of {count} photos of 12 megapixels, {COLOUR} {variant}",
             against="the class of the photo decoded whole",
-            found=wilson(n, count),
+            ratio=wilson(n, count),
             limit=0.995,
             sense="at least",
             reason=f"with one pixel value in fifty changed by one, {control} of them keep it",
@@ -222,32 +217,32 @@ def starts(models: Models, scratch: Path) -> Iterator[Row]:
         by_hand = [sys.executable, "-P", "-c", code, *words, str(models.labels(SMALL))]
         wall, peak = interleaved.processes(ours, by_hand, PAIRS, compiled)
         name = f"cold start of predict FILE IMAGE, {SMALL} {variant}"
-        yield Row(name=f"{name}: wall time", against="a ten-line script", found=wall, limit=1.25)
-        yield Row(name=f"{name}: peak memory", against="a ten-line script", found=peak, limit=1.10)
-    found = []
+        yield Row(name=f"{name}: wall time", against="a ten-line script", ratio=wall, limit=1.25)
+        yield Row(name=f"{name}: peak memory", against="a ten-line script", ratio=peak, limit=1.10)
+    ratios = []
     for turn in range(PAIRS + 1):
         both = ["from edgewright.runtime import load", "import numpy, PIL.Image"]
         taken = [_import_seconds(code, compiled) for code in both[:: 1 if turn % 2 else -1]]
         ours_seconds, other_seconds = taken[:: 1 if turn % 2 else -1]
-        found.append(ours_seconds / other_seconds)
+        ratios.append(ours_seconds / other_seconds)
     yield Row(
         name="from edgewright.runtime import load",
         against="import numpy, PIL.Image",
-        found=paired_ratio(found[1:]),  # the first compiles
+        ratio=paired_ratio(ratios[1:]),  # the first compiles
         limit=1.30,
     )
 
 
 def _import_seconds(code: str, surroundings: dict[str, str]) -> float:
     timed = f"import time; t = time.perf_counter(); {code}; print(time.perf_counter() - t)"
-    return float(script.python(["-c", timed], "the import", environment=surroundings))
+    return float(script.python(["-c", timed], "the import", surroundings))
 
 
 def many(models: Models) -> Iterator[Row]:
     """`predict_many` on two workers against one, as so many times the pictures a second."""
     camera = Camera(PICTURE)
     encoded = [camera.take(image) for image in models.images[:100]]
-    found = []
+    ratios = []
     path = models.file(LARGE, "tflite-int8", instead="tflite-float32")
     with load(path) as predictor:
         _seconds_for(predictor, encoded, 100, 2)
@@ -256,11 +251,11 @@ def many(models: Models) -> Iterator[Row]:
                 workers: _seconds_for(predictor, encoded, MANY // PARTS, workers)
                 for workers in ((1, 2) if turn % 2 else (2, 1))
             }
-            found.append(taken[1] / taken[2])
+            ratios.append(taken[1] / taken[2])
     yield Row(
         name=f"predict_many of {MANY:,} 500-pixel JPEGs on 2 cores, {LARGE} {path.stem}",
         against="one thread (times as fast)",
-        found=paired_ratio(found),
+        ratio=paired_ratio(ratios),
         limit=1.8,
         sense="at least",
         reason=f"{cores()} core" if cores() < 2 else "",
@@ -289,7 +284,7 @@ def soak(models: Models, minutes: float) -> Iterator[Row]:
         name=f"resident memory after {minutes:g} minutes of predict_many "
         f"({told['pictures']:,} pictures), {COLOUR} tflite-int8",
         against=f"after {minutes / 5:g} minutes",
-        found=Estimate(value=last / first, low=min(resident) / first, high=max(resident) / first),
+        ratio=Estimate(value=last / first, low=min(resident) / first, high=max(resident) / first),
         limit=1.02,
     )
 
@@ -325,7 +320,7 @@ def main(words: list[str]) -> int:
             soak(models, arguments.soak_minutes),
         ):
             rows.append(row)
-            f = row.found
+            f = row.ratio
             console.say(
                 f"{time.perf_counter() - start:4.0f} s  {f.value:.3f} [{f.low:.3f}, {f.high:.3f}], "
                 f"{row.sense} {row.limit:g}{'' if row.met else ' (missed)'}: {row.name}"

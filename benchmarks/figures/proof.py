@@ -36,8 +36,8 @@ def export(model: Path, calibration: Path, test: Path, range_: str, out: Path) -
     words = ["-m", "edgewright.runtime", "export", str(model), "--out", str(out)]
     words += ["--calibration", str(calibration), "--test", str(test), f"--input-range={range_}"]
     with tempfile.TemporaryDirectory() as cache:
-        start = time.perf_counter()
-        script.python(words, "the export", ExportError, {"EDGEWRIGHT_CACHE": cache}, despite="not proven")
+        surroundings, start = {"EDGEWRIGHT_CACHE": cache}, time.perf_counter()
+        script.python(words, "the export", surroundings, error=ExportError, despite="not proven")
         return time.perf_counter() - start
 
 
@@ -96,9 +96,7 @@ def main(words: list[str]) -> int:
         "export_seconds": round(statistics.median(totals), 2),
         "conversion_seconds": round(statistics.median(conversions), 2),
         "inference_seconds": round(statistics.median(inferences), 2),
-        "ratio": round(ratio.value, 3),
-        "ratio_low": round(ratio.low, 3),
-        "ratio_high": round(ratio.high, 3),
+        **publish.ratio(ratio, 3),
         "limit": LIMIT,
     }
     publish.write(arguments.out / "proof.json", environment.describe(), [row])

@@ -17,6 +17,7 @@ from typing import Any
 
 from edgewright.benchmarks.figures import script
 from edgewright.benchmarks.record.record import TIMES, Record, read_record
+from edgewright.benchmarks.record.stats import Estimate
 from edgewright.runtime import console
 from edgewright.runtime.bundle.manifest import Bundle, Manifest
 from edgewright.runtime.disk import jsonio
@@ -27,20 +28,20 @@ SCHEMA_VERSION = 1
 Row = Mapping[str, Any]
 
 
-def train_row(found: jsonio.JsonObject) -> Row:
+def train_row(checkpoint: jsonio.JsonObject) -> Row:
     """What was trained on what, and how well it does, from a `checkpoint.json`."""
-    training, metrics = found.object("training"), found.object("metrics")
+    training, metrics = checkpoint.object("training"), checkpoint.object("metrics")
     return {
-        "recipe": found.text("recipe"),
-        "data": found.object("data").text("name"),
-        "seed": found.integer("seed"),
+        "recipe": checkpoint.text("recipe"),
+        "data": checkpoint.object("data").text("name"),
+        "seed": checkpoint.integer("seed"),
         "epochs": training.integer("epochs"),
         "best_epoch": training.integer("best_epoch"),
         "seconds": training.number("seconds"),
         "parameters": training.integer("parameters"),
-        "train_accuracy": metrics.number("train_accuracy"),
-        "validation_accuracy": metrics.number("validation_accuracy"),
-        "test_accuracy": metrics.number("test_accuracy"),
+        **{
+            f"{part}_accuracy": metrics.number(f"{part}_accuracy") for part in ("train", "validation", "test")
+        },
     }
 
 
@@ -71,8 +72,8 @@ def bench_rows(record: Record) -> list[Row]:
     rows: list[Row] = []
     for key in record.by_key():
         variant, target, threads = key
-        found = record.figures(key)
-        chosen = {m: found[m] for m in dict.fromkeys((*_FIRST, *found)) if m in found and m != "bytes"}
+        figures = record.figures(key)
+        chosen = {m: figures[m] for m in (*_FIRST, *figures) if m in figures and m != "bytes"}
         for metric, figure in chosen.items():
             e = figure.estimate
             rows.append(
@@ -94,6 +95,14 @@ def _rounded(value: float) -> float:
     return int(value) if value == int(value) else float(f"{value:.6g}")
 
 
+def ratio(estimate: Estimate, digits: int) -> Row:
+    """The part of a row that holds a ratio and its interval."""
+    return {
+        f"ratio{end}": round(value, digits)
+        for end, value in (("", estimate.value), ("_low", estimate.low), ("_high", estimate.high))
+    }
+
+
 def write(path: Path, surroundings: Mapping[str, Any], rows: Sequence[Row]) -> None:
     """Write the rows and the circumstances in which they were made."""
     data = {"schema_version": SCHEMA_VERSION, "environment": surroundings, "rows": rows}
@@ -104,8 +113,8 @@ def write(path: Path, surroundings: Mapping[str, Any], rows: Sequence[Row]) -> N
 def _rows(kind: str, path: Path) -> tuple[Mapping[str, Any], list[Row]]:
     """The rows of one source, and the circumstances in which they were made."""
     if kind == "train":
-        found = jsonio.read(path / "checkpoint.json", CheckpointError)
-        return {"versions": found.object("versions").data}, [train_row(found)]
+        checkpoint = jsonio.read(path / "checkpoint.json", CheckpointError)
+        return {"versions": checkpoint.object("versions").data}, [train_row(checkpoint)]
     if kind == "export":
         manifest = Bundle.open(path).manifest
         surroundings = {"machine": manifest.provenance["machine"], "versions": dict(manifest.versions)}
@@ -119,12 +128,12 @@ def _kept(path: Path, versions: object, rows: Sequence[Row]) -> tuple[Mapping[st
     and the circumstances they were made in; nothing if there are none."""
     if not path.exists():
         return None, []
-    found = jsonio.read(path, InputError)
-    surroundings = found.object("environment")
+    published = jsonio.read(path, InputError)
+    surroundings = published.object("environment")
     if surroundings.object("versions").data != versions:
         return None, []
     anew = {_of(row) for row in rows}
-    held: list[Row] = [row.data for row in found.objects("rows") if _of(row.data) not in anew]
+    held: list[Row] = [row.data for row in published.objects("rows") if _of(row.data) not in anew]
     return (surroundings.data if held else None), held
 
 
@@ -157,21 +166,21 @@ def main(words: list[str]) -> int:
     parser.add_argument("sources", type=Path, nargs="+")
     parser.add_argument("--out", type=Path, required=True)
     arguments = parser.parse_args(words)
-    found = [_rows(arguments.kind, path) for path in arguments.sources]
-    surroundings = found[0][0]
-    for path, (other, _) in zip(arguments.sources, found, strict=True):
+    sources = [_rows(arguments.kind, path) for path in arguments.sources]
+    surroundings = sources[0][0]
+    for path, (other, _) in zip(arguments.sources, sources, strict=True):
         if other["versions"] != surroundings["versions"]:
             raise InputError(
                 f"expected results of one set of versions, got others in {path} than in "
                 f"{arguments.sources[0]}; make them again"
             )
-    rows = [row for _, rows in found for row in rows]
+    rows = [row for _, rows in sources for row in rows]
     if arguments.kind == "export":
         rows = each_once(rows)
     path = arguments.out / f"{arguments.kind}.json"
     earlier, kept = _kept(path, surroundings["versions"], rows)
     # Counts are the same under any load: what is told of the machine is what times were measured in.
-    timed = [one for one, made in found if all(row.get("target") in (None, "local") for row in made)]
+    timed = [where for where, made in sources if all(row.get("target") in (None, "local") for row in made)]
     write(path, next(iter(timed), earlier or surroundings), [*kept, *rows])
     return 0
 

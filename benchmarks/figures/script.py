@@ -24,20 +24,16 @@ def run(main: Callable[[list[str]], int]) -> NoReturn:
 def python(
     words: Sequence[str],
     what: str,
-    error: type[EdgewrightError] = EdgewrightError,
     environment: Mapping[str, str] = {},
+    *,
+    error: type[EdgewrightError] = EdgewrightError,
     despite: str = "",
 ) -> str:
-    """What another Python says on standard output.
+    """What another Python, with `environment` added to this one's, says on standard output.
 
     Args:
         words: its command line, behind `-P`.
-        what: is named in the `error` if it fails.
-        environment: added to this process's.
-        despite: a failure is none if it says this.
-
-    Raises:
-        error: it failed; with its last words.
+        what: is named in the `error` if it fails, with its last words; if it says `despite` that is none.
     """
     done = subprocess.run(
         [sys.executable, "-P", *words], env=os.environ | environment, capture_output=True, encoding="utf-8"

@@ -26,7 +26,7 @@ RECIPE, EPOCHS = "mnist-mobilenetv2", 10
 _CUT = {"train": 1000, "test": 500}
 
 
-def measure(data: Path, weights: str, scratch: Path, *, epochs: int, features: bool) -> Mapping[str, Any]:
+def measure(data: Path, weights: str, scratch: Path, *, epochs: int, features: bool) -> dict[str, Any]:
     """Train in a process of its own, with an empty cache: seconds, epochs, test accuracy, versions.
 
     Raises:
@@ -36,7 +36,9 @@ def measure(data: Path, weights: str, scratch: Path, *, epochs: int, features: b
         out = Path(folder, "checkpoint")
         words = ["-m", "edgewright.runtime", "train", RECIPE, "--weights", weights, "--data", str(data)]
         words += ["--epochs", str(epochs), "--out", str(out), *["--no-features"] * (not features)]
-        script.python(words, "training", TrainingError, {"EDGEWRIGHT_CACHE": str(Path(folder, "cache"))})
+        script.python(
+            words, "training", {"EDGEWRIGHT_CACHE": str(out.with_name("cache"))}, error=TrainingError
+        )
         found = jsonio.read(out / "checkpoint.json", CheckpointError)
     return {
         "way": "features" if features else "plain",
@@ -68,15 +70,8 @@ def main(words: list[str]) -> int:
         cut(arguments.data, few)
         for data, name, epochs in ((few, "cut", EPOCHS), (arguments.data, "whole", 1)):
             for features in (False, True):
-                row = dict(
-                    measure(
-                        data,
-                        arguments.weights,
-                        scratch,
-                        epochs=EPOCHS if features else epochs,
-                        features=features,
-                    )
-                )
+                count = EPOCHS if features else epochs
+                row = measure(data, arguments.weights, scratch, epochs=count, features=features)
                 versions = row.pop("versions")
                 ten = row["seconds"] * EPOCHS / row["epochs"]
                 rows.append({"recipe": RECIPE, "data": name, **row, "seconds_ten_epochs": round(ten, 2)})

@@ -1,4 +1,4 @@
-"""The measuring process: loads one variant, times it stage by stage, writes raw samples.
+"""The measuring process: loads one variant, times it stage by stage, gives raw samples.
 
     python -m edgewright.benchmarks.measure.probe JOB      (JOB is JSON; see `targets/local.py`)
 
@@ -22,14 +22,15 @@ from typing import TYPE_CHECKING, Any
 
 from edgewright.benchmarks.measure import environment, sampling
 from edgewright.benchmarks.record.measurement import Plan
-from edgewright.runtime.disk.files import write_file
 from edgewright.runtime.errors import EdgewrightError, MissingExtraError
+from edgewright.runtime.machine.child import send, standard_pipes
 
 if TYPE_CHECKING:
     from edgewright.runtime.predictor import Predictor
 
 
-def main(job: dict[str, Any]) -> None:
+def main(job: dict[str, Any]) -> dict[str, Any]:
+    """A `Measurement` as JSON takes it, but for the target."""
     plan = Plan(**job["plan"])
     folder, variant = Path(job["bundle"]), job["variant"]
     surroundings = environment.describe()
@@ -84,7 +85,7 @@ def main(job: dict[str, Any]) -> None:
     rate = _throughput(
         [load(path, threads=plan.threads) for _ in range(cores() // plan.threads)], pixels, plan
     )
-    result = {
+    return {
         "variant": variant,
         "threads": plan.threads,
         "kernels": predictor.session.kernels,
@@ -97,7 +98,6 @@ def main(job: dict[str, Any]) -> None:
         "calls_per_sample": runs.calls,
         "queries": runs.queries,
     }
-    write_file(Path(job["out"]), json.dumps(result).encode())
 
 
 def _few(runs: sampling.Runs, step_ns: int) -> list[str]:
@@ -192,7 +192,8 @@ def _peak_rss_bytes() -> int:
 
 
 if __name__ == "__main__":
+    _, answers = standard_pipes()
     try:
-        main(json.loads(sys.argv[1]))
+        send(answers, main(json.loads(sys.argv[1])))
     except EdgewrightError as failure:
         sys.exit(" ".join(str(failure).split()))

@@ -44,25 +44,25 @@ def parse_budget(text: str) -> list[Limit]:
         if name not in TIMES and name not in _SIZES and not name.endswith(_COUNTED):
             raise UnknownNameError("metric of --budget", name, (*TIMES, *_SIZES, *COUNTS, "macs"))
         units: Mapping[str, float] = _TIME_UNITS if name in TIMES else _SIZE_UNITS
-        found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([A-Za-z]*)", value)
-        if found is None or (found[2].removesuffix("B") not in units and found[2] not in units):
+        match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([A-Za-z]*)", value)
+        if match is None or (match[2].removesuffix("B") not in units and match[2] not in units):
             example = "5ms" if name in TIMES else "100k"
             raise InputError(
                 f"expected {name} in --budget to be a number in {', '.join(filter(None, units))}, such as "
                 f"{name}={example}, got '{value}'"
             )
-        unit = units[found[2]] if found[2] in units else units[found[2].removesuffix("B")]
+        unit = units[match[2]] if match[2] in units else units[match[2].removesuffix("B")]
         metric, own = _SIZES.get(name, (name, 1))
-        limits.append(Limit(metric=metric, most=float(found[1]) * unit / own, text=f"{name}={value}"))
+        limits.append(Limit(metric=metric, most=float(match[1]) * unit / own, text=f"{name}={value}"))
     return limits
 
 
 def parse_share(text: str) -> float:
     """Such as "5%" or "0.05", as 0.05. Raises `InputError`."""
-    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(%?)\s*", text)
-    if found is None:
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(%?)\s*", text)
+    if match is None:
         raise InputError(f"expected --max-slowdown to be a share such as 5%, got '{text}'")
-    return float(found[1]) / (100 if found[2] else 1)
+    return float(match[1]) / (100 if match[2] else 1)
 
 
 def over_budget(record: Record, limits: list[Limit]) -> list[str]:

@@ -75,33 +75,33 @@ class Record:
 
     def by_key(self) -> dict[Key, list[Measurement]]:
         """The measurements of each variant, target and number of threads."""
-        found: dict[Key, list[Measurement]] = {}
+        groups: dict[Key, list[Measurement]] = {}
         for m in self.measurements:
-            found.setdefault((m.variant, m.target, m.threads), []).append(m)
-        return found
+            groups.setdefault((m.variant, m.target, m.threads), []).append(m)
+        return groups
 
     def figures(self, key: Key) -> dict[str, Figure]:
         """Every metric that can be told of one variant, by name; times in milliseconds."""
         measured = self.by_key()[key]
-        found = {metric: Figure(estimate=e, unit="ms") for metric, e in times(measured).items()}
-        found |= {name: Figure(estimate=e, unit=_unit(name)) for name, e in counts(measured).items()}
+        figures = {metric: Figure(estimate=e, unit="ms") for metric, e in times(measured).items()}
+        figures |= {name: Figure(estimate=e, unit=_unit(name)) for name, e in counts(measured).items()}
         peaks = [m.peak_rss_bytes / 2**20 for m in measured if m.peak_rss_bytes]
         if peaks:
             estimate = Estimate(value=max(peaks), low=min(peaks), high=max(peaks))
-            found["peak_rss"] = Figure(estimate=estimate, unit="MiB")
+            figures["peak_rss"] = Figure(estimate=estimate, unit="MiB")
         model = self.models.get(key[0])
         if model is not None:
-            found["bytes"] = Figure(estimate=stats.exactly(model.bytes), unit="bytes")
+            figures["bytes"] = Figure(estimate=stats.exactly(model.bytes), unit="bytes")
             if model.macs is not None:
-                found["macs"] = Figure(estimate=stats.exactly(model.macs), unit="MAC")
+                figures["macs"] = Figure(estimate=stats.exactly(model.macs), unit="MAC")
             peak = self.peaks.get(key[2], {}).get(model.arithmetic)
-            if peak and model.macs and "p50" in found:
-                p50 = found["p50"].estimate
+            if peak and model.macs and "p50" in figures:
+                p50 = figures["p50"].estimate
                 share = [100 * model.macs / (ms / 1000 * peak) for ms in (p50.value, p50.high, p50.low)]
-                found["peak_share"] = Figure(
+                figures["peak_share"] = Figure(
                     estimate=Estimate(value=share[0], low=share[1], high=share[2]), unit="%"
                 )
-        return found
+        return figures
 
     def disturbed(self, *, where: str = " in ", alike: bool = True) -> list[str]:
         """The notes of all measurements, as `notes.gather` puts them together."""
@@ -141,16 +141,15 @@ def read_record(path: Path) -> Record:
         raise InputError(f"expected measurements in {path}, got none; measure again with edgewright bench")
     environment = obj.object("environment")
     environment.text("cpu")
-    models = obj.object("models") if obj.has("models") else None
-    peaks = obj.object("peaks") if obj.has("peaks") else None
-    if peaks and not all(threads.isdecimal() for threads in peaks.data):
+    models, peaks = _part(obj, "models"), _part(obj, "peaks")
+    if not all(threads.isdecimal() for threads in peaks.data):
         raise obj.fail("peaks", "figures by number of threads")
     return Record(
         bundle=obj.text("bundle"),
         environment=environment.data,
         measurements=measurements,
-        models={name: _model(models.object(name)) for name in models.data} if models else {},
-        peaks={int(threads): _rates(peaks.object(threads)) for threads in peaks.data} if peaks else {},
+        models={name: _model(models.object(name)) for name in models.data},
+        peaks={int(threads): _rates(peaks.object(threads)) for threads in peaks.data},
     )
 
 
@@ -204,6 +203,11 @@ def _unit(count: str) -> str:
     return ""
 
 
+def _part(obj: jsonio.JsonObject, key: str) -> jsonio.JsonObject:
+    """An object in it, empty if it has none."""
+    return obj.object(key) if obj.has(key) else jsonio.JsonObject({}, obj.where, BundleError)
+
+
 def _model(obj: jsonio.JsonObject) -> Model:
     return Model(
         bytes=obj.integer("bytes"),
@@ -217,7 +221,7 @@ def _rates(obj: jsonio.JsonObject) -> dict[str, float]:
 
 
 def _measurement(obj: jsonio.JsonObject) -> Measurement:
-    samples, counted = obj.object("samples_ns"), obj.object("counts") if obj.has("counts") else None
+    samples, counted = obj.object("samples_ns"), _part(obj, "counts")
     return Measurement(
         variant=obj.text("variant"),
         target=obj.text("target"),
@@ -227,7 +231,7 @@ def _measurement(obj: jsonio.JsonObject) -> Measurement:
         peak_rss_bytes=obj.integer("peak_rss_bytes"),
         base_rss_bytes=obj.integer("base_rss_bytes"),
         environment=obj.object("environment").data,
-        counts={name: _numbers(counted, name, float) for name in counted.data} if counted else {},
+        counts={name: _numbers(counted, name, float) for name in counted.data},
         notes=list(obj.texts("notes")) if obj.has("notes") else [],
         calls_per_sample=obj.integer("calls_per_sample", 1) if obj.has("calls_per_sample") else 1,
         queries=obj.integer("queries") if obj.has("queries") else 0,

@@ -131,12 +131,12 @@ def gather(bundles: Sequence[Path], benches: Sequence[Path] = ()) -> Report:
     for bundle in opened:
         _check(bundle)
     names = _names(opened)
-    given = _given(opened, benches)
-    found = [given.get(i) or _beside(path) for i, path in enumerate(bundles)]
-    figures = [measured.figures(bench) if bench else () for bench in found]
+    named = _given(opened, benches)
+    records = [named.get(i) or _beside(path) for i, path in enumerate(bundles)]
+    figures = [measured.figures(bench) if bench else () for bench in records]
     place = next((f.place for shown in figures for f in shown if "p50" in f.times), "")
     groups: dict[Any, list[Subject]] = {}
-    for bundle, name, bench, shown in zip(opened, names, found, figures, strict=True):
+    for bundle, name, bench, shown in zip(opened, names, records, figures, strict=True):
         groups.setdefault(_task_of(bundle), []).append(_subject(bundle, name, bench, shown, place))
     return Report(
         tasks=tuple(
@@ -170,7 +170,7 @@ def _names(bundles: Sequence[Bundle]) -> list[str]:
 
 def _given(bundles: Sequence[Bundle], benches: Sequence[Path]) -> dict[int, Record]:
     names = [bundle.manifest.name for bundle in bundles]
-    given: dict[int, Record] = {}
+    named: dict[int, Record] = {}
     for path in benches:
         bench = record.read_record(path)
         if names.count(bench.bundle) != 1:
@@ -179,10 +179,10 @@ def _given(bundles: Sequence[Bundle], benches: Sequence[Path]) -> dict[int, Reco
                 f"expected {path} to hold measurements of one of the bundles, got those of '{bench.bundle}', "
                 f"as which {which} known here"
             )
-        if names.index(bench.bundle) in given:
+        if names.index(bench.bundle) in named:
             raise InputError(f"expected one file of measurements for '{bench.bundle}', got a second, {path}")
-        given[names.index(bench.bundle)] = bench
-    return given
+        named[names.index(bench.bundle)] = bench
+    return named
 
 
 def _beside(bundle: Path) -> Record | None:
@@ -275,9 +275,11 @@ def _shown_classes(evidence: Mapping[str, Evidence] | None, count: int) -> tuple
     return tuple(sorted(sorted(range(count), key=changed, reverse=True)[:MAX_CLASSES]))
 
 
-def _change(one: Evidence, place: int, classes: int) -> ClassChange | None:
+def _change(evidence: Evidence, place: int, classes: int) -> ClassChange | None:
     """How a class fares; None if no image of it was judged."""
-    images, right, lost, won = (int(x[place]) for x in (one.images, one.keras_right, one.lost, one.won))
+    images, right, lost, won = (
+        int(x[place]) for x in (evidence.images, evidence.keras_right, evidence.lost, evidence.won)
+    )
     if images == 0:
         return None
     return ClassChange(
@@ -304,27 +306,27 @@ def _warnings(
     rows: Sequence[Row],
     evidence: Mapping[str, Evidence] | None,
 ) -> list[str]:
-    found = [f"{entry.get('name')} was left out: {entry.get('reason')}" for entry in manifest.refused]
+    lines = [f"{entry.get('name')} was left out: {entry.get('reason')}" for entry in manifest.refused]
     samples = manifest.reference["samples"]
-    found += [
+    lines += [
         f"{row.name} was judged on {row.entry.parity.samples:,} of {samples:,} images (it is slow here)"
         for row in rows
         if row.entry.parity.samples < samples
     ]
-    for name, one in (evidence or {}).items():
+    for name, judged in (evidence or {}).items():
         for place, label in enumerate(manifest.labels):
-            change = _change(one, place, len(manifest.labels))
+            change = _change(judged, place, len(manifest.labels))
             if change and change.sure and change.variant < change.keras:
                 points = 100 * (change.keras - change.variant)
-                found.append(f"{name} has lost {points:.1f} points of '{label}', more than chance would")
+                lines.append(f"{name} has lost {points:.1f} points of '{label}', more than chance would")
     if bench is None:
-        return found
-    found += dict.fromkeys(measured.warnings(bench, figures))
+        return lines
+    lines += dict.fromkeys(measured.warnings(bench, figures))
     sizes = {name: model.bytes for name, model in bench.models.items()}
     if stale := [row.name for row in rows if sizes.get(row.name, row.bytes) != row.bytes]:
-        found.append(f"measured as files of other sizes, measure again: {', '.join(stale)}")
+        lines.append(f"measured as files of other sizes, measure again: {', '.join(stale)}")
     if missing := [row.name for row in rows if row.figures is None]:
-        found.append(f"not measured: {', '.join(missing)}")
+        lines.append(f"not measured: {', '.join(missing)}")
     if strange := {f.variant for f in figures} - {row.name for row in rows}:
-        found.append(f"measured, but not in this bundle: {', '.join(sorted(strange))}")
-    return found
+        lines.append(f"measured, but not in this bundle: {', '.join(sorted(strange))}")
+    return lines

@@ -75,16 +75,16 @@ def get(name: str) -> Target:
 
 def options() -> dict[Option, list[str]]:
     """The options of all targets, each with the names of those that take it."""
-    found: dict[Option, list[str]] = {}
+    takers: dict[Option, list[str]] = {}
     for name in names():
         for option in get(name).options:
-            found.setdefault(option, []).append(name)
-    return found
+            takers.setdefault(option, []).append(name)
+    return takers
 
 
-def check_options(target: str, given: Sequence[str]) -> None:
+def check_options(target: str, names: Sequence[str]) -> None:
     """Raises `InputError` if an option of that name is not one of the target's."""
-    for name in given:
+    for name in names:
         takers = [taker for option, takers in options().items() if option.name == name for taker in takers]
         if target not in takers:
             known = ", ".join(takers) or "none does"

@@ -99,24 +99,24 @@ class EthosU:
         counts: dict[str, list[float]] = {}
         left = []
         configurations, stated = {}, []
-        for npu, found in _estimates(bundle, variant, NPUS).items():
-            operators = found.cpu_operators + found.npu_operators
+        for npu, prospect in _estimates(bundle, variant, NPUS).items():
+            operators = prospect.cpu_operators + prospect.npu_operators
             figures = {
-                "cycles": found.cycles,
-                "estimated_ms": found.cycles / found.clock_hz * 1e3,
-                **{f"{kind}_bytes": used for kind, used in found.memory_bytes.items() if used},
-                "cpu_ops_share": found.cpu_operators / operators,
+                "cycles": prospect.cycles,
+                "estimated_ms": prospect.cycles / prospect.clock_hz * 1e3,
+                **{f"{kind}_bytes": used for kind, used in prospect.memory_bytes.items() if used},
+                "cpu_ops_share": prospect.cpu_operators / operators,
             }
             counts |= {f"{npu.name}_{name}": [float(value)] for name, value in figures.items()}
-            if found.cpu_operators:
-                left.append(f"{found.cpu_operators} of {operators} on {npu.title}")
+            if prospect.cpu_operators:
+                left.append(f"{prospect.cpu_operators} of {operators} on {npu.title}")
             configurations[npu.name] = {
                 "accelerator": npu.accelerator,
                 "system_config": npu.system,
                 "memory_mode": npu.memory,
-                "clock_hz": found.clock_hz,
+                "clock_hz": prospect.clock_hz,
             }
-            stated.append(f"{npu.title} at {found.clock_hz / 1e6:.0f} MHz ({npu.system}, {npu.memory})")
+            stated.append(f"{npu.title} at {prospect.clock_hz / 1e6:.0f} MHz ({npu.system}, {npu.memory})")
         version = metadata.version("ethos-u-vela")
         return Measurement(
             variant=variant,
@@ -144,14 +144,14 @@ def _estimates(bundle: Bundle, variant: str, npus: tuple[Npu, ...]) -> dict[Npu,
         raise InputError(f"expected an integer .tflite for target ethos-u, got {path.name}; take tflite-int8")
     if not plugins.installed("ethosu"):
         raise MissingExtraError("ethos-u-vela, which estimates for Ethos-U NPUs,", "ethos-u")
-    found = {npu: estimate(path, entry.file.sha256, npu) for npu in npus}
-    for npu, prospect in found.items():
+    prospects = {npu: estimate(path, entry.file.sha256, npu) for npu in npus}
+    for npu, prospect in prospects.items():
         if prospect.npu_operators == 0:
             raise InputError(
                 f"expected an integer .tflite for target ethos-u, got {path.name}: {npu.title} computes in "
                 "integers and takes none of its operators; take tflite-int8"
             )
-    return found
+    return prospects
 
 
 @lru_cache

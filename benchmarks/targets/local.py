@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import subprocess
 import sys
-import tempfile
-from pathlib import Path
 
 from edgewright.benchmarks.record.measurement import Measurement, Plan
 from edgewright.benchmarks.targets import Option, Say
 from edgewright.runtime.bundle.manifest import Bundle
-from edgewright.runtime.disk import jsonio
-from edgewright.runtime.errors import BundleError, EdgewrightError
+from edgewright.runtime.errors import EdgewrightError
+from edgewright.runtime.machine.child import ChildProcess
 
 
 class Local:
@@ -33,24 +30,14 @@ class Local:
 
         path = bundle.path(bundle.variant(variant).file)
         load(path).close()  # what opens a file for the first time on a machine tries it in another process
-        with tempfile.TemporaryDirectory() as folder:
-            out = Path(folder, "measurement.json")
-            job = {
-                "bundle": str(bundle.folder.resolve()),
-                "variant": variant,
-                "plan": dataclasses.asdict(plan),
-                "out": str(out),
-            }
-            command = [sys.executable, "-P", "-m", "edgewright.benchmarks.measure.probe", json.dumps(job)]
-            done = subprocess.run(
-                command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
-            )
-            if done.returncode != 0:
-                lines = done.stderr.strip().splitlines()
-                last = lines[-1] if lines else f"measuring {variant} ended with status {done.returncode}"
-                raise EdgewrightError(last)
-            found = jsonio.read(out, BundleError).data
-        return Measurement(target="local", **found)
+        job = {"bundle": str(bundle.folder.resolve()), "variant": variant, "plan": dataclasses.asdict(plan)}
+        command = [sys.executable, "-P", "-m", "edgewright.benchmarks.measure.probe", json.dumps(job)]
+        with ChildProcess(command, log=True) as child:
+            answer = child.hear()
+            if answer is None:
+                status = child.status()
+                raise EdgewrightError(child.last_line() or f"measuring {variant} ended with status {status}")
+        return Measurement(target="local", **answer[0])
 
 
 TARGET = Local()

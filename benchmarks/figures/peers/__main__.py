@@ -143,15 +143,15 @@ def measure(bundle: Bundle, models: Sequence[Path], rounds: int) -> tuple[list[R
 def sources_of(bundle: Bundle, models: Sequence[Path]) -> dict[str, dict[str, Any]]:
     """What `Peer.open` is told of the Keras model, if it is given, and of each file, by variant."""
     wanted = bundle.manifest.input
-    given = {"height": wanted.height, "width": wanted.width, "channels": wanted.channels}
+    shape = {"height": wanted.height, "width": wanted.width, "channels": wanted.channels}
     sources: dict[str, dict[str, Any]] = {}
     for entry in bundle.manifest.variants:
         if entry.name in VARIANTS:
             path = bundle.path(entry.file)
             load(path).close()  # a file's first open on a machine tries it in another process
-            sources[entry.name] = given | {"path": str(path.absolute())}
+            sources[entry.name] = shape | {"path": str(path.absolute())}
     if VARIANTS[0] in sources and (keras := keras_model(bundle, models)):
-        sources[KERAS_FLOAT32] = given | keras
+        sources[KERAS_FLOAT32] = shape | keras
     return sources
 
 
@@ -169,23 +169,21 @@ def take_turns(running: Sequence[Running], rounds: int, title: str) -> None:
                     bar.advance(note=f"{one.peer} {one.variant}")
 
 
-def row(recipe: str, one: Running, ours: Running) -> Row:
+def row(recipe: str, theirs: Running, ours: Running) -> Row:
     """A published row; one that failed has the reason and no figures."""
-    common = {"recipe": recipe, "peer": one.peer, "variant": one.variant, "against": one.against}
-    if one.failed or ours.failed:
-        return common | {"reason": one.failed or ours.failed}
-    taken = percentile(one.rounds_ns, 50)
-    ratio = paired_ratio([a / b for a, b in zip(one.rounds_ns, ours.rounds_ns, strict=True)])
+    common = {"recipe": recipe, "peer": theirs.peer, "variant": theirs.variant, "against": theirs.against}
+    if theirs.failed or ours.failed:
+        return common | {"reason": theirs.failed or ours.failed}
+    taken = percentile(theirs.rounds_ns, 50)
+    ratio = paired_ratio([a / b for a, b in zip(theirs.rounds_ns, ours.rounds_ns, strict=True)])
     return common | {
         "p50_ms": round(taken.value / 1e6, 6),
         "low_ms": round(taken.low / 1e6, 6),
         "high_ms": round(taken.high / 1e6, 6),
-        "ratio": round(ratio.value, 4),
-        "ratio_low": round(ratio.low, 4),
-        "ratio_high": round(ratio.high, 4),
-        "agreement": float(np.mean(np.array(one.labels) == np.array(ours.labels))),
-        "images": len(one.labels),
-        "rounds": len(one.rounds_ns),
+        **publish.ratio(ratio, 4),
+        "agreement": float(np.mean(np.array(theirs.labels) == np.array(ours.labels))),
+        "images": len(theirs.labels),
+        "rounds": len(theirs.rounds_ns),
         "reason": "",
     }
 
@@ -199,8 +197,8 @@ def keras_model(bundle: Bundle, models: Sequence[Path]) -> dict[str, Any] | None
     expected = bundle.manifest.reference.get("model_sha256")
     for path in models:
         if files.sha256_of(path) == expected:
-            found = jsonio.read(path.with_name("checkpoint.json"), CheckpointError)
-            return {"path": str(path.absolute()), "input_range": found.array("input_range")}
+            checkpoint = jsonio.read(path.with_name("checkpoint.json"), CheckpointError)
+            return {"path": str(path.absolute()), "input_range": checkpoint.array("input_range")}
     console.complain(
         f"keras-predict is not measured on {bundle.folder}: none of --model is the one it was made from"
     )
@@ -233,12 +231,11 @@ def main(words: list[str]) -> int:
     surroundings = environment.describe()
     rows: list[Row] = []
     for folder in arguments.bundles:
-        found, versions = measure(Bundle.open(folder), arguments.model, arguments.rounds)
-        for one in found:
-            if one["reason"]:
-                console.complain(f"{one['recipe']}: {one['peer']} on {one['variant']}: {one['reason']}")
-        show(found)
-        rows += found
+        rows_of_bundle, versions = measure(Bundle.open(folder), arguments.model, arguments.rounds)
+        for failed in (made for made in rows_of_bundle if made["reason"]):
+            console.complain("{recipe}: {peer} on {variant}: {reason}".format(**failed))
+        show(rows_of_bundle)
+        rows += rows_of_bundle
         surroundings["versions"] |= {name: version for name, version in versions.items() if version}
     publish.write(arguments.out / "peers.json", surroundings, rows)
     return 0

@@ -39,19 +39,13 @@ def write(report: Report) -> bytes:
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters |= {
-        "breakable": breakable,
-        "change": wording.change,
-        "change_interval": wording.change_interval,
-        "differing": wording.differing,
+        **{f.__name__: f for f in (breakable, png, unbroken, wording.change, wording.change_interval)},
+        **{f.__name__: f for f in (wording.differing, wording.ms_interval, wording.named)},
         "ms": lambda value: unbroken(advice.milliseconds(value)),
-        "ms_interval": wording.ms_interval,
-        "named": wording.named,
         "percent": lambda share: unbroken(advice.percent(share)),
-        "png": png,
         "tenths": lambda points: wording.points(points, 1),
         "share": lambda share: ">99\xa0%" if share > 0.995 else f"{100 * float(share):.0f}\xa0%",
         "size": lambda count: unbroken(advice.size(count)),
-        "unbroken": unbroken,
         "tint": lambda points: round(min(1.0, abs(points) / _TINT_POINTS) * _TINT_MOST),
     }
     script = _source("page.js")

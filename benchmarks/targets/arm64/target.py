@@ -73,10 +73,10 @@ class Arm64:
             pixels, classes = images.read(Path(plan.options["images"]), bundle.manifest)
         with ThreadPoolExecutor(len(PROCESSORS)) as pool:
             infer_on = partial(infer, emulated, bundle=bundle, variant=variant, images=pixels)
-            found = dict(zip((p.name for p in PROCESSORS), pool.map(infer_on, PROCESSORS), strict=True))
+            inferences = dict(zip((p.name for p in PROCESSORS), pool.map(infer_on, PROCESSORS), strict=True))
         counts: dict[str, list[float]] = {}
         notes = []
-        for processor, (name, inference) in zip(PROCESSORS, found.items(), strict=True):
+        for processor, (name, inference) in zip(PROCESSORS, inferences.items(), strict=True):
             if inference.instructions:
                 counts[f"{name}_instructions"] = [float(count) for count in inference.instructions]
             verdict = judge(entry, inference.kernels, inference.golden, golden)
@@ -96,7 +96,7 @@ class Arm64:
             )
         if pixels is not None:
             host = _on_this_machine(bundle, entry, pixels)
-            for name, inference in found.items():
+            for name, inference in inferences.items():
                 best = np.argmax(inference.images, axis=1)
                 counts[f"{name}_accuracy"] = [float(np.mean(best == classes))]
                 counts[f"{name}_same_class_as_host"] = [float(np.mean(best == host.argmax(1)))]
@@ -104,7 +104,7 @@ class Arm64:
             variant=variant,
             target="arm64",
             threads=1,
-            kernels=_kernels(found),
+            kernels=_kernels(inferences),
             environment=_environment(emulated, 0 if pixels is None else len(pixels)),
             counts=counts,
             notes=notes,
@@ -136,9 +136,9 @@ def _on_this_machine(bundle: Bundle, entry: VariantEntry, pixels: Pixels) -> Sco
         return np.concatenate([predictor.scores(image[np.newaxis]) for image in pixels])
 
 
-def _kernels(found: dict[str, Inference]) -> str:
+def _kernels(inferences: dict[str, Inference]) -> str:
     """What computed; by processor where they differ."""
-    kernels = {name: inference.kernels for name, inference in found.items()}
+    kernels = {name: inference.kernels for name, inference in inferences.items()}
     if len(set(kernels.values())) == 1:
         return next(iter(kernels.values()))
     return ", ".join(f"{name} {kernel}" for name, kernel in kernels.items())

@@ -101,7 +101,7 @@ def test_the_interval_of_a_share_is_wilsons(right: int, count: int, low: float, 
 
 def test_a_limit_is_kept_in_its_own_sense() -> None:
     found = overhead.wilson(8, 10)
-    common = {"name": "n", "against": "a", "found": found, "reason": "because"}
+    common = {"name": "n", "against": "a", "ratio": found, "reason": "because"}
     assert overhead.Row(**common, limit=0.8).met
     assert not overhead.Row(**common, limit=0.79).met
     assert overhead.Row(**common, limit=0.8, sense="at least").met
@@ -120,7 +120,7 @@ def test_a_missed_limit_within_the_interval_is_said_to_be_so(
 ) -> None:
     estimate = Estimate(value=1.06, low=ends[0], high=ends[1])
     row = overhead.Row(
-        name="a", against="b", found=estimate, limit=1.02 if "most" in sense else 1.2, sense=sense
+        name="a", against="b", ratio=estimate, limit=1.02 if "most" in sense else 1.2, sense=sense
     )
     assert not row.met
     assert row.to_json()["reason"].startswith(why)
@@ -133,8 +133,8 @@ def test_each_ratio_of_calls_is_taken(folder: Path, images: np.ndarray) -> None:
     models = overhead.Models(folder, images)
     rows = [*overhead.pictures(models), *overhead.many(models), *overhead.agreement(models, 4)]
     assert [row.sense for row in rows] == ["at most"] * 5 + ["at least"] * 3
-    assert all(0 < row.found.low <= row.found.value <= row.found.high for row in rows)
-    assert rows[6].found.value == 1
+    assert all(0 < row.ratio.low <= row.ratio.value <= row.ratio.high for row in rows)
+    assert rows[6].ratio.value == 1
 
 
 def test_where_a_variant_was_refused_another_stands_in(
