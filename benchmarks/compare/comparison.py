@@ -37,11 +37,8 @@ CONFIDENCE = 0.99
 
 @dataclass(frozen=True, kw_only=True)
 class Design:
-    """`pairs` of fresh processes, `turns` of one block each, `block_seconds` a block.
-
-    Raises:
-        InputError: a number of threads that cannot be.
-    """
+    """`pairs` of fresh processes, `turns` of one block each, `block_seconds` a block. Raises `InputError`: a
+    number of threads that cannot be."""
 
     threads: int = 1
     pairs: int = 12

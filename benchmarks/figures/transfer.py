@@ -36,9 +36,8 @@ def measure(data: Path, weights: str, scratch: Path, *, epochs: int, features: b
         out = Path(folder, "checkpoint")
         words = ["-m", "edgewright.runtime", "train", RECIPE, "--weights", weights, "--data", str(data)]
         words += ["--epochs", str(epochs), "--out", str(out), *["--no-features"] * (not features)]
-        script.python(
-            words, "training", {"EDGEWRIGHT_CACHE": str(out.with_name("cache"))}, error=TrainingError
-        )
+        surroundings = {"EDGEWRIGHT_CACHE": str(out.with_name("cache"))}
+        script.python(words, "training", surroundings, error=TrainingError)
         found = jsonio.read(out / "checkpoint.json", CheckpointError)
     return {
         "way": "features" if features else "plain",

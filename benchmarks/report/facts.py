@@ -132,7 +132,9 @@ def gather(bundles: Sequence[Path], benches: Sequence[Path] = ()) -> Report:
         _check(bundle)
     names = _names(opened)
     named = _given(opened, benches)
-    records = [named.get(i) or _beside(path) for i, path in enumerate(bundles)]
+    beside = [measurement.default_out(path) for path in bundles]
+    read = record.read_record
+    records = [named.get(i) or (read(path) if path.exists() else None) for i, path in enumerate(beside)]
     figures = [measured.figures(bench) if bench else () for bench in records]
     place = next((f.place for shown in figures for f in shown if "p50" in f.times), "")
     groups: dict[Any, list[Subject]] = {}
@@ -183,11 +185,6 @@ def _given(bundles: Sequence[Bundle], benches: Sequence[Path]) -> dict[int, Reco
             raise InputError(f"expected one file of measurements for '{bench.bundle}', got a second, {path}")
         named[names.index(bench.bundle)] = bench
     return named
-
-
-def _beside(bundle: Path) -> Record | None:
-    path = measurement.default_out(bundle)
-    return record.read_record(path) if path.exists() else None
 
 
 def _task_of(bundle: Bundle) -> Any:
