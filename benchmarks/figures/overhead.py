@@ -30,7 +30,7 @@ from edgewright.benchmarks.figures import bare, interleaved, publish, script
 from edgewright.benchmarks.figures.photos import PHONE, Camera
 from edgewright.benchmarks.measure import environment
 from edgewright.benchmarks.record.stats import Estimate, paired_ratio
-from edgewright.runtime import InputContract, Predictor, console, load
+from edgewright.runtime import InputContract, Predictor, console, load, trust
 from edgewright.runtime.bundle.manifest import Bundle
 from edgewright.runtime.errors import InputError
 from edgewright.runtime.machine.threads import cores
@@ -93,7 +93,7 @@ class Models:
         opened = self._bundles[bundle]
         held = {entry.name for entry in opened.manifest.variants}
         path = opened.path(opened.variant(variant if variant in held else instead or variant).file)
-        load(path).close()  # the first time a file is tried out in another process
+        trust.introduce(path)
         return path
 
     def labels(self, bundle: str) -> Path:

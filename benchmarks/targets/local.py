@@ -26,10 +26,9 @@ class Local:
         pass
 
     def run(self, bundle: Bundle, variant: str, plan: Plan, say: Say = lambda line: None) -> Measurement:
-        from edgewright.runtime.predictor import load
+        from edgewright.runtime import trust
 
-        path = bundle.path(bundle.variant(variant).file)
-        load(path).close()  # what opens a file for the first time on a machine tries it in another process
+        trust.introduce(bundle.path(bundle.variant(variant).file))
         job = {"bundle": str(bundle.folder.resolve()), "variant": variant, "plan": dataclasses.asdict(plan)}
         command = [sys.executable, "-P", "-m", "edgewright.benchmarks.measure.probe", json.dumps(job)]
         with ChildProcess(command, log=True) as child:

@@ -31,12 +31,11 @@ from edgewright.benchmarks.figures.peers import KERAS_FLOAT32, VARIANTS, Peer
 from edgewright.benchmarks.measure import environment
 from edgewright.benchmarks.measure.probe import encode
 from edgewright.benchmarks.record.stats import paired_ratio, percentile
-from edgewright.runtime import console, plugins
+from edgewright.runtime import console, plugins, trust
 from edgewright.runtime.bundle.manifest import Bundle
 from edgewright.runtime.disk import files, jsonio
 from edgewright.runtime.errors import CheckpointError, InputError
 from edgewright.runtime.machine.child import ChildProcess, Message
-from edgewright.runtime.predictor import load
 from edgewright.runtime.verification import GOLDEN_INPUTS, read_golden
 
 OURS = "edgewright-runtime"
@@ -148,7 +147,7 @@ def sources_of(bundle: Bundle, models: Sequence[Path]) -> dict[str, dict[str, An
     for entry in bundle.manifest.variants:
         if entry.name in VARIANTS:
             path = bundle.path(entry.file)
-            load(path).close()  # a file's first open on a machine tries it in another process
+            trust.introduce(path)
             sources[entry.name] = shape | {"path": str(path.absolute())}
     if VARIANTS[0] in sources and (keras := keras_model(bundle, models)):
         sources[KERAS_FLOAT32] = shape | keras
