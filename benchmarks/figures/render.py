@@ -1,28 +1,33 @@
-"""Renders the README's tables from `benchmarks/figures/results/*.json`, so that no figure is typed.
+"""Renders the tables of README and docs from `benchmarks/figures/results/*.json`, so that no figure is typed.
 
-    python -m edgewright.benchmarks.figures.render README.md benchmarks/figures/results
+    python -m edgewright.benchmarks.figures.render [--check] [--results DIR] README.md docs …
 
-What stands between `<!-- table: NAME -->` and `<!-- end -->` is replaced.
+What stands between `<!-- table: NAME -->` and `<!-- end -->` in the files, and in the Markdown files of the
+folders, is replaced. `--check` writes nothing and exits with 1 if a table is not what the results say.
 """
 
 from __future__ import annotations
 
+import argparse
 import re
-import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from edgewright.benchmarks.figures import script
 from edgewright.runtime import console
 from edgewright.runtime.disk import jsonio
 from edgewright.runtime.disk.files import write_file
-from edgewright.runtime.errors import EdgewrightError, InputError
+from edgewright.runtime.errors import InputError
 
-Rows = Sequence[Mapping[str, Any]]
+Row = Mapping[str, Any]
+Rows = Sequence[Row]
+Column = tuple[str, Callable[[Row], str]]
+RESULTS = Path(__file__).parent / "results"
 _TABLE = re.compile(r"(<!-- table: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
-def render(text: str, results: Path) -> str:
+def render(text: str, results: Path = RESULTS) -> str:
     """`text` with every table made anew.
 
     Raises:
@@ -36,7 +41,7 @@ def render(text: str, results: Path) -> str:
         file, renderer = _RENDERERS[name]
         found = jsonio.read(results / f"{file}.json", InputError)
         rows = [row.data for row in found.objects("rows")]
-        return match[1] + renderer(rows, found.object("environment").data) + match[3]
+        return f"{match[1]}\n{renderer(rows, found.object('environment').data)}\n{match[3]}"
 
     return _TABLE.sub(table, text)
 
@@ -46,50 +51,40 @@ def _markdown(columns: Sequence[str], rows: Sequence[Sequence[str]], left: int) 
     return "".join(f"| {' | '.join(row)} |\n" for row in (columns, rule, *rows))
 
 
-def _train(rows: Rows, _: Mapping[str, Any]) -> str:
-    columns = (
-        "recipe",
-        "data",
-        "parameters",
-        "epochs",
-        "best",
-        "seconds",
-        "training accuracy",
-        "validation accuracy",
-        "test accuracy",
-    )
+def _table(columns: Sequence[Column], rows: Rows, left: int) -> str:
+    """A line a row, a column a pair of its heading and what it says of the row."""
     return _markdown(
-        columns,
-        [
-            (
-                f"`{row['recipe']}`",
-                row["data"],
-                f"{row['parameters']:,}",
-                str(row["epochs"]),
-                str(row["best_epoch"]),
-                f"{row['seconds']:.0f}",
-                f"{row['train_accuracy']:.4f}",
-                f"{row['validation_accuracy']:.4f}",
-                f"{row['test_accuracy']:.4f}",
-            )
-            for row in rows
-        ],
-        left=2,
+        [heading for heading, _ in columns], [[cell(row) for _, cell in columns] for row in rows], left
     )
 
 
-_DEMO, _DEMO_RECIPE = "fashion-mini", "fashion-mlp"
-_DEFAULT = (
-    "tflite-float32",
-    "tflite-float16",
-    "tflite-dynamic-int8",
-    "tflite-int8",
-    "onnx-float32",
-    "onnx-int8",
-)
+def _code(key: str) -> Callable[[Row], str]:
+    return lambda row: f"`{row[key]}`"
 
 
-def _demo(rows: Rows, _: Mapping[str, Any]) -> str:
+def _plain(key: str, form: str = "") -> Callable[[Row], str]:
+    return lambda row: format(row[key], form)
+
+
+def _train(rows: Rows, _: Row) -> str:
+    columns = (
+        ("recipe", _code("recipe")),
+        ("data", _plain("data")),
+        ("parameters", _plain("parameters", ",")),
+        ("epochs", _plain("epochs")),
+        ("best", _plain("best_epoch")),
+        ("seconds", _plain("seconds", ".0f")),
+        ("training accuracy", _plain("train_accuracy", ".4f")),
+        ("validation accuracy", _plain("validation_accuracy", ".4f")),
+        ("test accuracy", _plain("test_accuracy", ".4f")),
+    )
+    return _table(columns, rows, left=2)
+
+
+_DEMO = "fashion-mini"
+
+
+def _demo(rows: Rows, _: Row) -> str:
     """The variants of the data set that comes with the project."""
     return _judged([row for row in rows if row["data"] == _DEMO])
 
@@ -110,7 +105,7 @@ def _judged(rows: Rows) -> str:
 _PASS = "+"
 
 
-def _compared(row: Mapping[str, Any]) -> Sequence[str]:
+def _compared(row: Row) -> Sequence[str]:
     """Accuracy, drop, agreement, tie-aware agreement, largest error."""
     accuracy = f"{row['accuracy']:.4f}" if "accuracy" in row else "-"
     if "drop" not in row:
@@ -124,50 +119,50 @@ def _compared(row: Mapping[str, Any]) -> Sequence[str]:
     )
 
 
-def _sizes(row: Mapping[str, Any]) -> Sequence[str]:
+def _sizes(row: Row) -> Sequence[str]:
     return [f"{row[key]:,}" if key in row else "-" for key in ("bytes", "gzip_bytes")]
 
 
-def _verdict(row: Mapping[str, Any]) -> str:
+def _verdict(row: Row) -> str:
     return str(row["verdict"]) if "drop" in row or row["verdict"] == "reference" else str(row["reason"])
 
 
 def _by_recipe(rows: Rows) -> Mapping[tuple[str, str], Rows]:
     """The rows of each recipe and data set, those of the demo left out."""
-    found: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
+    found: dict[tuple[str, str], list[Row]] = {}
     for row in rows:
         if row["data"] != _DEMO:
             found.setdefault((row["recipe"], row["data"]), []).append(row)
     return found
 
 
-def _drops(rows: Rows, _: Mapping[str, Any]) -> str:
-    """A row a recipe, a column a default variant: points of accuracy lost."""
+def _drops(rows: Rows, _: Row) -> str:
+    """A row a recipe, a column a default variant: points of accuracy lost. The demo exports the defaults."""
+    defaults = [row["variant"] for row in rows if row["data"] == _DEMO and row["verdict"] != "reference"]
     lines = []
     for (recipe, data), found in _by_recipe(rows).items():
         by_variant = {row["variant"]: row for row in found}
         reference = by_variant["keras-float32"]
         cells = [f"`{recipe}`", data, f"{100 * reference['accuracy']:.2f}"]
-        for name in _DEFAULT:
+        for name in defaults:
             row = by_variant.get(name, {})
             passed = row.get("verdict") == "passed"
             cells.append(f"{100 * row['drop']:+.2f}" if passed else str(row.get("verdict", "-")))
         small = by_variant.get("tflite-int8", {}).get("bytes")
         cells.append(f"{reference['bytes'] / small:.1f}x" if small else "-")
         lines.append(cells)
-    columns = ("recipe", "data", "accuracy", *(f"`{name}`" for name in _DEFAULT), "`tflite-int8` smaller by")
+    columns = ("recipe", "data", "accuracy", *(f"`{name}`" for name in defaults), "`tflite-int8` smaller by")
     return _markdown(columns, lines, left=2)
 
 
-def _export(rows: Rows, _: Mapping[str, Any]) -> str:
-    """All variants of all recipes, each recipe folded away."""
+def _export(rows: Rows, _: Row) -> str:
+    """All variants of all recipes, a heading a recipe."""
     return "\n".join(
-        f"<details><summary><code>{recipe}</code> on {data}</summary>\n\n{_judged(found)}\n</details>\n"
-        for (recipe, data), found in _by_recipe(rows).items()
+        f"### `{recipe}` on {data}\n\n{_judged(found)}" for (recipe, data), found in _by_recipe(rows).items()
     )
 
 
-def _passes(rows: Rows, _: Mapping[str, Any]) -> str:
+def _passes(rows: Rows, _: Row) -> str:
     """What passes made, each beside the plain variant of the same format and scheme."""
     lines = []
     for (recipe, data), found in _by_recipe(rows).items():
@@ -186,13 +181,13 @@ def _passes(rows: Rows, _: Mapping[str, Any]) -> str:
     return _markdown((*columns, "gzip smaller by", "verdict"), lines, left=3)
 
 
-def _bench(rows: Rows, environment: Mapping[str, Any]) -> str:
-    """Each recipe folded away but for the demo's: its times, and what targets that take none have counted."""
-    recipes: dict[str, dict[tuple[str, str, str, int], dict[str, Mapping[str, Any]]]] = {}
+def _bench(rows: Rows, environment: Row) -> str:
+    """A heading a recipe: its times, and what targets that take none have counted."""
+    recipes: dict[str, dict[tuple[str, str, str, int], dict[str, Row]]] = {}
     for row in rows:
         key = (row["recipe"], row["variant"], row["target"], row["threads"])
         recipes.setdefault(row["recipe"], {}).setdefault(key, {})[row["metric"]] = row
-    text = ""
+    sections = []
     for recipe, found in recipes.items():
         timed = [_times(*one) for one in found.items() if "p50" in one[1]]
         counted = [one for one in found.items() if "p50" not in one[1]]
@@ -200,12 +195,9 @@ def _bench(rows: Rows, environment: Mapping[str, Any]) -> str:
             *([_markdown(_TIMES, timed, left=2)] if timed else []),
             *([_counts(counted)] if counted else []),
         ]
-        shown = " open" if recipe == _DEMO_RECIPE else ""
-        text += f"<details{shown}><summary><code>{recipe}</code></summary>\n\n" + "\n".join(tables)
-        text += "\n</details>\n\n"
-    if any(row["metric"] == "p50" for row in rows):
-        text += _where(environment).lstrip()
-    return text
+        sections.append("\n".join((f"### `{recipe}`\n", *tables)))
+    timing = any(row["metric"] == "p50" for row in rows)
+    return "\n".join(sections) + (_where(environment) if timing else "")
 
 
 _TIMES = (
@@ -214,7 +206,7 @@ _TIMES = (
 )
 
 
-def _times(key: tuple[str, str, str, int], found: Mapping[str, Mapping[str, Any]]) -> Sequence[str]:
+def _times(key: tuple[str, str, str, int], found: Mapping[str, Row]) -> Sequence[str]:
     def show(metric: str, form: str = ".4g", unit: str = "") -> str:
         return f"{found[metric]['value']:{form}}{unit}" if metric in found else "-"
 
@@ -236,13 +228,13 @@ def _times(key: tuple[str, str, str, int], found: Mapping[str, Mapping[str, Any]
     )
 
 
-def _counts(counted: Sequence[tuple[tuple[str, str, str, int], Mapping[str, Mapping[str, Any]]]]) -> str:
+def _counts(counted: Sequence[tuple[tuple[str, str, str, int], Mapping[str, Row]]]) -> str:
     metrics = list(dict.fromkeys(metric for _, found in counted for metric in found))
 
     def number(value: float) -> str:
         return f"{value:,.0f}" if value == round(value) or abs(value) >= 1000 else f"{value:,.4g}"
 
-    def cell(row: Mapping[str, Any] | None) -> str:
+    def cell(row: Row | None) -> str:
         if row is None:
             return "-"
         value = number(row["value"])
@@ -257,79 +249,76 @@ def _counts(counted: Sequence[tuple[tuple[str, str, str, int], Mapping[str, Mapp
     return _markdown(("variant", "target", *(m.replace("_", " ") for m in metrics)), lines, left=2)
 
 
-def _compare(rows: Rows, environment: Mapping[str, Any]) -> str:
-    columns = ("machine", "true slow-down", "comparisons", "found", "B to A, median [range]")
+def _compare(rows: Rows, environment: Row) -> str:
+    def ratio(row: Row) -> str:
+        return _ratio(row, ".3f") if "ratio" in row else "-"
 
-    def ratio(row: Mapping[str, Any]) -> str:
-        return (
-            f"{row['ratio']:.3f} [{row['ratio_low']:.3f}, {row['ratio_high']:.3f}]" if "ratio" in row else "-"
-        )
-
-    lines = [
-        (
-            row["machine"],
-            f"{row['slow_down']:.0%}" if row["slow_down"] else "none",
-            f"{row['comparisons']:,}",
-            f"{row['found']:,} ({row['found'] / row['comparisons']:.1%})",
-            ratio(row),
-        )
-        for row in rows
-    ]
-    return _markdown(columns, lines, left=1) + (
+    columns: Sequence[Column] = (
+        ("machine", _plain("machine")),
+        ("true slow-down", lambda row: f"{row['slow_down']:.0%}" if row["slow_down"] else "none"),
+        ("comparisons", _plain("comparisons", ",")),
+        ("found", lambda row: f"{row['found']:,} ({row['found'] / row['comparisons']:.1%})"),
+        ("B to A, median [range]", ratio),
+    )
+    return _table(columns, rows, left=1) + (
         f"\n{environment['cpu']}, {environment['cores']} cores, "
         f"load {environment['load_1min']:.1f} at the start.\n"
     )
 
 
-def _transfer(rows: Rows, _: Mapping[str, Any]) -> str:
+def _ratio(row: Row, form: str) -> str:
+    return f"{row['ratio']:{form}} [{row['ratio_low']:{form}}, {row['ratio_high']:{form}}]"
+
+
+def _transfer(rows: Rows, _: Row) -> str:
     """A row for each way, and how many times faster features are."""
-    columns = ("data", "way", "epochs", "seconds", "seconds for all epochs", "times faster", "test accuracy")
     plain = {row["data"]: row["seconds_ten_epochs"] for row in rows if row["way"] == "plain"}
-    return _markdown(
-        columns,
-        [
-            (
-                row["data"],
-                row["way"],
-                str(row["epochs"]),
-                f"{row['seconds']:.1f}",
-                f"{row['seconds_ten_epochs']:.0f}",
-                f"{plain[row['data']] / row['seconds_ten_epochs']:.1f}",
-                f"{row['test_accuracy']:.4f}",
-            )
-            for row in rows
-        ],
-        left=2,
+    columns: Sequence[Column] = (
+        ("data", _plain("data")),
+        ("way", _plain("way")),
+        ("epochs", _plain("epochs")),
+        ("seconds", _plain("seconds", ".1f")),
+        ("seconds for all epochs", _plain("seconds_ten_epochs", ".0f")),
+        ("times faster", lambda row: f"{plain[row['data']] / row['seconds_ten_epochs']:.1f}"),
+        ("test accuracy", _plain("test_accuracy", ".4f")),
     )
+    return _table(columns, rows, left=2)
 
 
-def _proof(rows: Rows, _: Mapping[str, Any]) -> str:
-    columns = ("recipe", "images a variant", "export", "conversion", "inference", "ratio [range]", "at most")
-    return _markdown(
-        columns,
-        [
-            (
-                f"`{row['recipe']}`",
-                f"{row['images']:,}",
-                f"{row['export_seconds']:.1f} s",
-                f"{row['conversion_seconds']:.1f} s",
-                f"{row['inference_seconds']:.1f} s on one of {row['cores']} cores",
-                f"{row['ratio']:.2f} [{row['ratio_low']:.2f}, {row['ratio_high']:.2f}]",
-                f"{row['limit']:.2f}",
-            )
-            for row in rows
-        ],
-        left=1,
+def _proof(rows: Rows, _: Row) -> str:
+    columns: Sequence[Column] = (
+        ("recipe", _code("recipe")),
+        ("images a variant", _plain("images", ",")),
+        ("export", lambda row: f"{row['export_seconds']:.1f} s"),
+        ("conversion", lambda row: f"{row['conversion_seconds']:.1f} s"),
+        ("inference", lambda row: f"{row['inference_seconds']:.1f} s on one of {row['cores']} cores"),
+        ("ratio [range]", lambda row: _ratio(row, ".2f")),
+        ("at most", _plain("limit", ".2f")),
     )
+    return _table(columns, rows, left=1)
 
 
-def _peers(rows: Rows, environment: Mapping[str, Any]) -> str:
+def _peers(rows: Rows, environment: Row) -> str:
     """A row for each of our files, a column a peer."""
+    return _beside(rows, sorted({row["peer"] for row in rows[1:]} - {rows[0]["peer"]}), environment)
+
+
+def _peers_int8(rows: Rows, environment: Row) -> str:
+    """Our 8-bit files alone, beside the peers that ran any; a file's bare interpreter is one column."""
     ours = rows[0]["peer"]
-    names = sorted({row["peer"] for row in rows} - {ours})
+    small = [
+        {**row, "peer": "bare interpreter"} if row["peer"].startswith("bare-") else row
+        for row in rows
+        if row["against"].endswith("-int8")
+    ]
+    return _beside(small, sorted({row["peer"] for row in small if not row["reason"]} - {ours}), environment)
+
+
+def _beside(rows: Rows, names: Sequence[str], environment: Row) -> str:
+    ours = rows[0]["peer"]
     found = {(row["recipe"], row["against"], row["peer"]): row for row in rows}
 
-    def cell(row: Mapping[str, Any] | None) -> str:
+    def cell(row: Row | None) -> str:
         if row is None or row["reason"]:
             return "-" if row is None else "fails"
         alike = round(row["agreement"] * row["images"])
@@ -347,35 +336,33 @@ def _peers(rows: Rows, environment: Mapping[str, Any]) -> str:
     return _markdown(("recipe", "variant", "Edgewright", *names), lines, left=2) + _where(environment)
 
 
-def _where(environment: Mapping[str, Any]) -> str:
+def _where(environment: Row) -> str:
     """The line that says what machine and which versions gave the figures."""
-    versions = ", ".join(f"{name} {version}" for name, version in environment["versions"].items() if version)
     return (
         f"\nMilliseconds, one thread, load {environment['load_1min']:.1f} at the start: "
         f"{environment['cpu']}, {environment['cores']} cores"
-        f"{' (virtual machine)' if environment['virtual_machine'] else ''}; {versions}.\n"
+        f"{' (virtual machine)' if environment['virtual_machine'] else ''}; {_versions(environment)}.\n"
     )
 
 
-def _runtime(rows: Rows, environment: Mapping[str, Any]) -> str:
+def _versions(environment: Row) -> str:
+    return ", ".join(f"{name} {version}" for name, version in environment["versions"].items() if version)
+
+
+def _runtime(rows: Rows, environment: Row) -> str:
     """Ratios with their limits, and why a limit is missed."""
-    columns = ("what", "against", "ratio [95 % interval]", "limit", "met")
-    lines = [
-        (
-            row["name"],
-            row["against"],
-            f"{row['ratio']:.3f} [{row['ratio_low']:.3f}, {row['ratio_high']:.3f}]",
-            f"{row['sense']} {row['limit']:g}",
-            "yes" if row["met"] else f"**no**{': ' * bool(row['reason'])}{row['reason']}",
-        )
-        for row in rows
-    ]
-    versions = ", ".join(f"{name} {version}" for name, version in environment["versions"].items() if version)
-    where = f"\n{environment['cpu']}, {environment['cores']} cores; {versions}.\n"
-    return _markdown(columns, lines, left=2) + where
+    columns: Sequence[Column] = (
+        ("what", _plain("name")),
+        ("against", _plain("against")),
+        ("ratio [95 % interval]", lambda row: _ratio(row, ".3f")),
+        ("limit", lambda row: f"{row['sense']} {row['limit']:g}"),
+        ("met", lambda row: "yes" if row["met"] else f"**no**{': ' * bool(row['reason'])}{row['reason']}"),
+    )
+    where = f"\n{environment['cpu']}, {environment['cores']} cores; {_versions(environment)}.\n"
+    return _table(columns, rows, left=2) + where
 
 
-_RENDERERS: Mapping[str, tuple[str, Callable[[Rows, Mapping[str, Any]], str]]] = {
+_RENDERERS: Mapping[str, tuple[str, Callable[[Rows, Row], str]]] = {
     "train": ("train", _train),
     "demo": ("export", _demo),
     "drops": ("export", _drops),
@@ -386,20 +373,37 @@ _RENDERERS: Mapping[str, tuple[str, Callable[[Rows, Mapping[str, Any]], str]]] =
     "transfer": ("transfer", _transfer),
     "proof": ("proof", _proof),
     "peers": ("peers", _peers),
+    "peers_int8": ("peers", _peers_int8),
     "runtime": ("runtime", _runtime),
 }
 
 
-def main(readme: Path, results: Path) -> int:
-    text = readme.read_text(encoding="utf-8")
-    write_file(readme, render(text, results).encode("utf-8"))
-    console.say(f"wrote {readme}")
-    return 0
+def pages(paths: Iterable[Path]) -> list[Path]:
+    """The files, and the Markdown files of the folders, that hold tables."""
+    files = [file for path in paths for file in (sorted(path.rglob("*.md")) if path.is_dir() else [path])]
+    return [file for file in files if _TABLE.search(file.read_text(encoding="utf-8"))]
+
+
+def main(words: list[str]) -> int:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("paths", type=Path, nargs="+")
+    parser.add_argument("--results", type=Path, default=RESULTS)
+    parser.add_argument("--check", action="store_true")
+    arguments = parser.parse_args(words)
+    stale = 0
+    for page in pages(arguments.paths):
+        text = page.read_text(encoding="utf-8")
+        made = render(text, arguments.results)
+        if made == text:
+            continue
+        stale += 1
+        if arguments.check:
+            console.complain(f"expected the tables that {arguments.results} gives in {page}, got others")
+        else:
+            write_file(page, made.encode("utf-8"))
+            console.say(f"wrote {page}")
+    return 1 if stale and arguments.check else 0
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main(Path(sys.argv[1]), Path(sys.argv[2])))
-    except EdgewrightError as failure:
-        console.complain(str(failure))
-        sys.exit(1)
+    script.run(main)

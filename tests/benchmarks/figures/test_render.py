@@ -1,15 +1,15 @@
-"""Published figures are rendered, never typed: the README says what the results files say."""
+"""Published figures are rendered, never typed: README and docs say what the results files say."""
 
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
-from edgewright.benchmarks.figures import publish
-from edgewright.benchmarks.figures import render as readme
+from edgewright.benchmarks.figures import publish, render
 from edgewright.benchmarks.record import measurement
 from edgewright.runtime.bundle.manifest import Bundle
 from edgewright.runtime.cli import main
@@ -26,9 +26,29 @@ ROW_KEYS = {
 }
 
 
-def test_readme_shows_the_published_results() -> None:
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
-    assert readme.render(text, ROOT / "benchmarks" / "figures" / "results") == text
+def test_readme_and_docs_show_the_published_results() -> None:
+    papers = [ROOT / "README.md", ROOT / "docs"]
+    assert {"README.md", "accuracy.md", "speed.md"} <= {page.name for page in render.pages(papers)}
+    assert render.main(["--check", *map(str, papers)]) == 0
+
+
+def test_every_table_that_can_be_rendered_is_shown() -> None:
+    pages = render.pages([ROOT / "README.md", ROOT / "docs"])
+    shown = {name for page in pages for name in re.findall(r"<!-- table: (\w+) -->", page.read_text("utf-8"))}
+    assert shown == set(render._RENDERERS)
+
+
+def test_check_names_a_stale_table_and_leaves_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    page = tmp_path / "docs" / "figures" / "train.md"
+    page.parent.mkdir(parents=True)
+    page.write_text("<!-- table: train -->\nold\n<!-- end -->\n")
+    (page.parent / "other.md").write_text("no table\n")
+    assert render.main(["--check", str(tmp_path / "docs")]) == 1
+    assert f"in {page}, got others" in capsys.readouterr().err
+    assert "old" in page.read_text()
+    assert render.main([str(tmp_path / "docs")]) == 0
+    assert "old" not in page.read_text()
+    assert render.main(["--check", str(tmp_path / "docs")]) == 0
 
 
 def test_results_come_from_what_the_commands_wrote(
@@ -47,7 +67,7 @@ def test_results_come_from_what_the_commands_wrote(
         assert found["environment"]["versions"]["edgewright"]
         assert set(found["rows"][-1]) == set(keys.split())
     (tmp_path / "README.md").write_text("<!-- table: demo -->\nold\n<!-- end -->\n")
-    assert readme.main(tmp_path / "README.md", out) == 0
+    assert render.main([str(tmp_path / "README.md"), "--results", str(out)]) == 0
     rendered = (tmp_path / "README.md").read_text()
     assert "old" not in rendered
     manifest = json.loads((bundle / "manifest.json").read_text())
@@ -56,9 +76,9 @@ def test_results_come_from_what_the_commands_wrote(
 
 def test_unknown_table_and_missing_results_are_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="got 'sizes'"):
-        readme.render("<!-- table: sizes -->\n<!-- end -->", tmp_path)
+        render.render("<!-- table: sizes -->\n<!-- end -->", tmp_path)
     with pytest.raises(InputError, match=r"export\.json"):
-        readme.render("<!-- table: export -->\n<!-- end -->", tmp_path)
+        render.render("<!-- table: export -->\n<!-- end -->", tmp_path)
 
 
 def test_results_of_different_versions_are_not_put_into_one_table(trained: Path, checkpoint: Path) -> None:
@@ -75,16 +95,17 @@ def row(recipe: str, variant: str, **figures: object) -> dict[str, object]:
     parity = {"accuracy": 0.9, "drop": 0.01, "drop_low": 0.0, "drop_high": 0.02, "agreement": 0.99}
     parity |= {"tie_agreement": 1.0, "max_abs_error": 0.1}
     sizes = {"bytes": 1000, "gzip_bytes": 900}
+    verdict = "passed"
     if variant == "keras-float32":
-        parity = {"accuracy": 0.91}
+        parity, verdict = {"accuracy": 0.91}, "reference"
     common = {"recipe": recipe, "data": "mnist", "variant": variant, "seed": 0, "samples": 500}
-    return {**common, **sizes, **parity, "verdict": "passed", "reason": "", **figures}
+    return {**common, **sizes, **parity, "verdict": verdict, "reason": "", **figures}
 
 
 def shown(table: str, rows: list[dict[str, object]], folder: Path) -> str:
     folder.mkdir(exist_ok=True)
     publish.write(folder / "export.json", {"versions": {}}, rows)
-    return readme.render(f"<!-- table: {table} -->\n<!-- end -->", folder)
+    return render.render(f"<!-- table: {table} -->\n<!-- end -->", folder)
 
 
 def test_passes_are_shown_beside_the_plain_variant_of_their_scheme(tmp_path: Path) -> None:
@@ -98,8 +119,9 @@ def test_passes_are_shown_beside_the_plain_variant_of_their_scheme(tmp_path: Pat
 def test_a_refused_variant_is_shown_as_such(tmp_path: Path) -> None:
     refused = row("a", "tflite-int8", verdict="refused", reason="too far")
     failed = {**row("a", "keras-float32"), "variant": "onnx-int8", "verdict": "failed", "reason": "no op"}
-    rows = [row("a", "keras-float32", bytes=4000), refused, failed]
-    assert "| 91.00 | - | - | - | refused | - | failed | 4.0x |" in shown("drops", rows, tmp_path)
+    demo = [row("b", name, data="fashion-mini") for name in ("tflite-float32", "tflite-int8", "onnx-int8")]
+    rows = [row("a", "keras-float32", bytes=4000), refused, failed, *demo]
+    assert "| 91.00 | - | refused | failed | 4.0x |" in shown("drops", rows, tmp_path)
     assert "| no op |" in shown("export", rows, tmp_path)
 
 
@@ -152,18 +174,18 @@ def test_times_and_counts_get_a_table_each(made: SimpleNamespace, tmp_path: Path
     assert {tuple(row) for row in rows} == {tuple(ROW_KEYS["bench"].split())}
     assert all(row["low"] <= row["value"] <= row["high"] for row in rows)
     publish.write(tmp_path / "bench.json", record.environment, rows)
-    shown = readme.render("<!-- table: bench -->\n<!-- end -->", tmp_path)
+    shown = render.render("<!-- table: bench -->\n<!-- end -->", tmp_path)
     lines = [line for line in shown.splitlines() if line.startswith("| `")]
     assert [line.split(" | ")[0] for line in lines] == ["| `tflite-int8`", "| `onnx-int8`", "| `tflite-int8`"]
     assert "1,000 | 203,264 | 5.1 % | 50.0 MiB |" in lines[0]
     assert "`arm64` | 203,264 | 458,292 | 0 |" in lines[2]
     assert "Milliseconds, one thread, load 0.5 at the start: A CPU, 2 cores (virtual machine)" in shown
-    assert shown.count("<details") == shown.count("</details>") == 1
+    assert shown.count("### `") == 1
 
 
 def test_counts_alone_are_a_table(made: SimpleNamespace, tmp_path: Path) -> None:
     record = made.record(made.counted())
     publish.write(tmp_path / "bench.json", record.environment, publish.bench_rows(record))
-    shown = readme.render("<!-- table: bench -->\n<!-- end -->", tmp_path)
+    shown = render.render("<!-- table: bench -->\n<!-- end -->", tmp_path)
     assert "a76 instructions" in shown
     assert "Milliseconds" not in shown
