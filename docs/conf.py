@@ -6,6 +6,7 @@ Pages are plain Markdown that reads as well in the repository. README is the sit
 from __future__ import annotations
 
 import re
+from importlib import import_module
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -31,7 +32,7 @@ add_module_names = False
 autodoc_typehints = "signature"
 autodoc_typehints_format = "short"
 autodoc_member_order = "bysource"
-autodoc_default_options = {"members": True, "imported-members": True, "show-inheritance": False}
+autodoc_default_options = {"members": True, "imported-members": True}
 autodoc_preserve_defaults = True
 maximum_signature_line_length = 90
 napoleon_numpy_docstring = False
@@ -50,7 +51,8 @@ def read_papers(app, docname, source):
 
 
 def as_written(app, what, name, obj, options, lines):
-    """Indented and drawn parts of a module's docstring stay as they are."""
+    """Docstrings are no reStructuredText: what is indented or drawn in a module's stays as it is."""
+    lines[:] = [line.replace("`..`", "` to `") for line in lines]
     if what != "module":
         return
     drawn, made = False, []
@@ -64,6 +66,15 @@ def as_written(app, what, name, obj, options, lines):
     lines[:] = made
 
 
+def plain_defaults(app, what, name, obj, options, signature, returns):
+    return (signature.replace("<factory>", "...") if signature else signature), returns
+
+
 def setup(app):
+    for package in ("runtime", "train", "export", "benchmarks"):
+        face = import_module(f"edgewright.{package}")
+        for name in getattr(face, "__all__", ()):
+            vars(face)[name] = getattr(face, name)  # autodoc does not see what is imported when asked for
     app.connect("source-read", read_papers)
     app.connect("autodoc-process-docstring", as_written)
+    app.connect("autodoc-process-signature", plain_defaults)
