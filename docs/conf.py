@@ -75,6 +75,7 @@ def setup(app):
         face = import_module(f"edgewright.{package}")
         for name in getattr(face, "__all__", ()):
             vars(face)[name] = getattr(face, name)  # autodoc does not see what is imported when asked for
+        face.__all__ = sorted(getattr(face, "__all__", ()), key=lambda name: isinstance(vars(face)[name], type))
     app.connect("source-read", read_papers)
     app.connect("autodoc-process-docstring", as_written)
     app.connect("autodoc-process-signature", plain_defaults)

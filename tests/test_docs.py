@@ -6,6 +6,7 @@ import contextlib
 import importlib
 import io
 import re
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -102,6 +103,17 @@ def test_every_public_name_of_the_runtime_is_on_its_page() -> None:
 def test_every_plugin_has_its_row(package: str, page: str) -> None:
     rows = re.findall(r"^\| `([a-z0-9-]+)", (ROOT / "docs" / page).read_text(encoding="utf-8"), re.MULTILINE)
     assert set(plugins.names(package)) <= set(rows)
+
+
+def test_architecture_names_every_room() -> None:
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["importlinter"]
+    page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    for contract in contracts["contracts"]:
+        folder = contract["name"].removeprefix("rooms of ")
+        if folder != contract["name"]:
+            table = page.partition(f"\n**{folder}**\n")[2].partition("\n**")[0]
+            rooms = {room for floor in contract["layers"] for room in floor.split(" | ")}
+            assert rooms <= set(re.findall(r"`(\w+)/?`", table)), folder
 
 
 def test_every_variant_has_its_row() -> None:
