@@ -73,9 +73,9 @@ def plain_defaults(app, what, name, obj, options, signature, returns):
 def setup(app):
     for package in ("runtime", "train", "export", "benchmarks"):
         face = import_module(f"edgewright.{package}")
-        for name in getattr(face, "__all__", ()):
-            vars(face)[name] = getattr(face, name)  # autodoc does not see what is imported when asked for
-        face.__all__ = sorted(getattr(face, "__all__", ()), key=lambda name: isinstance(vars(face)[name], type))
+        public = {name: getattr(face, name) for name in getattr(face, "__all__", ())}
+        vars(face).update(public)  # autodoc does not see what is imported when it is asked for
+        face.__all__ = sorted(public, key=lambda name, of=public: isinstance(of[name], type))
     app.connect("source-read", read_papers)
     app.connect("autodoc-process-docstring", as_written)
     app.connect("autodoc-process-signature", plain_defaults)
