@@ -57,9 +57,10 @@ def test_every_command_has_its_line(page: Path) -> None:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
-def test_python_in_the_page_compiles_and_links_lead_to_files(page: Path) -> None:
+def test_python_in_the_page_compiles_its_names_are_there_and_links_lead_to_files(page: Path) -> None:
     for code in snippets(page, "python"):
         compile(code, str(page), "exec")
+        exec("\n".join(re.findall(r"^from edgewright.*$", code, re.MULTILINE)), {})
     for link in re.findall(r"\]\(([^)#\s]+)[^)]*\)", page.read_text(encoding="utf-8")):
         assert "://" in link or (page.parent / link).exists(), link
 
