@@ -212,17 +212,11 @@ def _times(key: tuple[str, str, str, int], found: Mapping[str, Row]) -> Sequence
 
     p50 = found["p50"]
     return (
-        f"`{key[1]}`",
-        f"`{key[2]}`",
-        show("load"),
-        show("first_run"),
+        *(f"`{word}`" for word in key[1:3]),
+        *(show(metric) for metric in ("load", "first_run")),
         f"{p50['value']:.4g} [{p50['low']:.4g}, {p50['high']:.4g}]",
-        show("p90"),
-        show("p99"),
-        show("jpeg_to_label"),
-        show("png_to_label"),
-        show("inferences_per_second", ",.0f"),
-        show("macs", ",.0f"),
+        *(show(metric) for metric in ("p90", "p99", "jpeg_to_label", "png_to_label")),
+        *(show(metric, ",.0f") for metric in ("inferences_per_second", "macs")),
         show("peak_share", ".2g", " %"),
         show("peak_rss", ".1f", " MiB"),
     )
