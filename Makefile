@@ -56,8 +56,8 @@ format: $(READY)  ## rewrite the sources as `make check` wants them
 	$(BIN)/ruff format $(SOURCES)
 	$(BIN)/ruff check --fix $(SOURCES)
 
-docs: types  ## build the pages of docs/ as a site; a broken link fails
-	PYTHONPATH=.types $(BIN)/mkdocs build --strict
+docs: $(READY)  ## build the pages of docs/ as a site; a broken link fails
+	$(BIN)/sphinx-build -E -W --keep-going -q -d .cache/doctrees docs .cache/site
 
 # Wheels' exact versions are listed whole; npm's install scripts would download what CPUs do not need.
 clients: $(patsubst %,$(EDGEWRIGHT_CLIENTS)/%/.ready,openvino mediapipe opencv node)  ## install what tests/clients opens our files with
