@@ -6,10 +6,10 @@ file. It runs in a child process that has TensorFlow; nothing heavy is imported 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from edgewright.export.weights.summary import Weights
 from edgewright.runtime import plugins
@@ -19,6 +19,7 @@ from edgewright.train.datasets import Images
 if TYPE_CHECKING:
     from edgewright.export.network.network import Network
 
+Convert: TypeAlias = Callable[["Network", Images], tuple[Any, dict[str, Any]]]
 
 # The layer that gives the scores stays in float32 where it holds few of the weights. Measured on
 # fashion-mlp (1.3 % of its weights, +3.5 % bytes, no time): agreement with the float model .9990
@@ -31,24 +32,28 @@ WHY_FLOAT_CLASSIFIER = (
 
 @dataclass(frozen=True, kw_only=True)
 class Scheme:
-    """How numbers are stored and computed.
+    """How numbers are stored and computed: all that is said of a scheme, in one place.
 
-    `arithmetic` is what it mostly computes with, `int8` or `float32`; of a bundle's variants that of the
-    lowest `rank` is recommended, and of those the smallest: int8 is the fastest with every kind of layer,
-    while int16x8 and 4-bit weights are small but up to fifty times slower. `calibrated` schemes need sample
-    images. `repeats` says how closely another machine with the same kernels repeats the scores: to 1e-5
-    ("float"), to one step of the 8-bit output ("step"), or only about as closely as the scheme keeps to the
-    float model ("kernel": rounding inside). Of a slow scheme the gate sees `most_samples` test images, drawn
-    at random; None: all of them.
+    `convert(network, calibration images)` gives the model as its format goes on with it, and what was chosen;
+    `tool` is what does so, where the format alone does not say it. `arithmetic` is what files mostly compute
+    with, `int8` or `float32`. Of a bundle's files the one of the lowest `rank` is recommended, then the
+    smallest: int8 is the fastest with every kind of layer, while int16x8 and 4-bit weights are small but up
+    to fifty times slower. `default` schemes are written unless others are asked for; `calibrated` ones need
+    sample images. `repeats` says how closely another machine with the same kernels repeats the scores: to
+    1e-5 ("float"), to one step of the 8-bit output ("step"), or only about as closely as the scheme keeps to
+    the float model ("kernel": rounding inside). Of a slow scheme the gate sees `most_samples` test images,
+    drawn at random; None: all of them.
     """
 
     summary: str
+    convert: Convert
     arithmetic: str
     rank: int = 5
+    default: bool = False
     calibrated: bool = False
     repeats: str = "float"
-    default: bool = True
     most_samples: int | None = None
+    tool: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

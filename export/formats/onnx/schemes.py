@@ -26,19 +26,16 @@ thread, onnxruntime 1.31.1, x86_64 with AVX-512 VNNI. To measure again, export b
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable
+from collections.abc import Mapping
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeAlias
 
 from edgewright.export.formats import SMALL_CLASSIFIER, WHY_FLOAT_CLASSIFIER, Conversion, Scheme
 from edgewright.export.formats.onnx import graph as onnx_graph
-from edgewright.export.formats.onnx.refine import biases as onnx_biases
-from edgewright.export.formats.onnx.refine import codebooks as onnx_codebooks
-from edgewright.export.formats.onnx.refine import pixels
+from edgewright.export.formats.onnx.refine import Context, biases, codebooks, pixels
 from edgewright.export.network.network import INPUT, Network
-from edgewright.export.weights import codebooks
-from edgewright.export.weights.biases import sample
 from edgewright.export.weights.summary import Weights
 from edgewright.runtime.contract import CONTRACT_KEY, ModelContract, stamp
 from edgewright.runtime.errors import ExportError
@@ -46,79 +43,13 @@ from edgewright.train.datasets import Images
 from edgewright.train.stack import versions
 
 OPSET, IR_VERSION = 17, 8
-Converted: TypeAlias = tuple[Any, str, dict[str, Any]]  # model, what made it beside tf2onnx, what was chosen
 WHY_UNSIGNED = (
     "activations unsigned: 0.3 to 1.04 times the time of signed ones on all networks measured, and a "
     "pixel is uint8 already"
 )
-Convert: TypeAlias = Callable[[Network, Any, Images], Converted]
-
-_ASIDE: dict[str, Any] = {"repeats": "kernel", "default": False}
-
-
-class Onnx:
-    suffix = ".onnx"
-    modules = ("tf2onnx", "onnx", "onnxruntime", "onnxslim", "sympy")
-    schemes = {  # noqa: RUF012
-        "float32": Scheme(arithmetic="float32", rank=3, summary="32-bit floats"),
-        "float16": Scheme(
-            arithmetic="float32", rank=2, summary="16-bit floats, computed so where a device can", **_ASIDE
-        ),
-        "dynamic-int8": Scheme(
-            arithmetic="int8",
-            rank=1,
-            summary="8-bit weights of dense layers, their activations quantized as they come",
-            **_ASIDE,
-        ),
-        "int8": Scheme(
-            arithmetic="int8",
-            rank=0,
-            summary="static, QDQ, 8-bit weights and activations",
-            calibrated=True,
-            repeats="kernel",
-        ),
-        "int8-u8s8": Scheme(
-            arithmetic="int8", summary="int8 with unsigned activations", calibrated=True, **_ASIDE
-        ),
-        "int8-s8s8": Scheme(
-            arithmetic="int8", summary="int8 with signed activations", calibrated=True, **_ASIDE
-        ),
-    }
-
-    def export(self, network: Network, scheme: str, calibration: Images, path: Path) -> Conversion:
-        import onnx
-
-        convert: Convert = {
-            "float32": _float32,
-            "float16": _float16,
-            "dynamic-int8": _dynamic_int8,
-            "int8": _int8,
-            "int8-u8s8": _u8s8,
-            "int8-s8s8": _s8s8,
-        }[scheme]
-        model = onnx.load_from_string(_float32_file(network))
-        model, tool, chosen = convert(network, model, calibration)
-        model.ir_version = IR_VERSION
-        _write(onnx_graph.normalized(model), path)
-        tools = ", ".join(f"{name} {version}" for name, version in versions("tf2onnx", "onnxslim").items())
-        return Conversion(
-            tool=tools + (f", onnxruntime {versions('onnxruntime')['onnxruntime']} {tool}" if tool else ""),
-            chosen={"opset": OPSET, "ir_version": IR_VERSION, **chosen},
-        )
-
-    def weights(self, path: Path) -> Weights:
-        import onnx
-
-        return onnx_graph.kernels(onnx.load(path).graph)
-
-    def attach(self, path: Path, contract: ModelContract) -> None:
-        import onnx
-
-        model = onnx.load(path)
-        kept = {p.key: p.value for p in model.metadata_props if p.key != CONTRACT_KEY}
-        onnx.helper.set_model_props(model, {**kept, CONTRACT_KEY: contract.to_bytes().decode()})
-        _write(model, path)
-        path.write_bytes(stamp(path.read_bytes()))
+# What an int8 model goes through, in this order, by its key in the manifest.
+REFINEMENTS = {"codebooks": codebooks.refine, "biases": biases.refine, "input": pixels.refine}
+Converted: TypeAlias = tuple[Any, dict[str, Any]]  # the ModelProto, and what was chosen
 
 
 @lru_cache(maxsize=1)  # every scheme starts from it
@@ -135,22 +66,25 @@ def _float32_file(network: Network) -> bytes:
     return raw
 
 
-def _float32(_: Network, model: Any, __: Images) -> Converted:
-    return model, "", {}
+def _float32(network: Network, _: Images) -> Converted:
+    import onnx
+
+    return onnx.load_from_string(_float32_file(network)), {}
 
 
-def _float16(_: Network, model: Any, __: Images) -> Converted:
+def _float16(network: Network, calibration: Images) -> Converted:
     """By onnxruntime's function; onnxconverter-common's of the same name leaves Resize with mixed types."""
     from onnxruntime.quantization.onnx_model import ONNXModel
     from onnxruntime.transformers.float16 import convert_float_to_float16
 
+    model, _ = _float32(network, calibration)
     scaled = [node.name for node in pixels.scaling(model.graph).nodes]
     halved = ONNXModel(convert_float_to_float16(model, keep_io_types=True, node_block_list=scaled))
     halved.topological_sort()  # casts stand at the end
-    return halved.model, "convert_float_to_float16", {"weights": "float16", "float32": "scaling of pixels"}
+    return halved.model, {"weights": "float16", "float32": "scaling of pixels"}
 
 
-def _dynamic_int8(network: Network, model: Any, _: Images) -> Converted:
+def _dynamic_int8(network: Network, calibration: Images) -> Converted:
     import onnx
     from onnxruntime import quantization
 
@@ -159,6 +93,7 @@ def _dynamic_int8(network: Network, model: Any, _: Images) -> Converted:
             "expected batch 1 for dynamic-int8, got another: onnxruntime takes one range for a whole batch, "
             "so that an image's scores would depend on its neighbours; take int8"
         )
+    model, _ = _float32(network, calibration)
     dense = _dense_nodes(model.graph)
     if not dense:
         raise ExportError(
@@ -186,23 +121,23 @@ def _dynamic_int8(network: Network, model: Any, _: Images) -> Converted:
     }
     if len(quantized) < len(dense):
         chosen |= {"float32": "the last dense layer", "why": f"it {WHY_FLOAT_CLASSIFIER}"}
-    return result, "quantize_dynamic", chosen
+    return result, chosen
 
 
-def _int8(network: Network, model: Any, calibration: Images) -> Converted:
-    converted, tool, chosen = _u8s8(network, model, calibration)
-    return converted, tool, chosen | {"rule": WHY_UNSIGNED}
+def _int8(network: Network, calibration: Images) -> Converted:
+    model, chosen = _u8s8(network, calibration)
+    return model, chosen | {"rule": WHY_UNSIGNED}
 
 
-def _u8s8(network: Network, model: Any, calibration: Images) -> Converted:
-    return _static(network, model, calibration, signed=False)
+def _u8s8(network: Network, calibration: Images) -> Converted:
+    return _static(network, calibration, signed=False)
 
 
-def _s8s8(network: Network, model: Any, calibration: Images) -> Converted:
-    return _static(network, model, calibration, signed=True)
+def _s8s8(network: Network, calibration: Images) -> Converted:
+    return _static(network, calibration, signed=True)
 
 
-def _static(network: Network, model: Any, calibration: Images, *, signed: bool) -> Converted:
+def _static(network: Network, calibration: Images, *, signed: bool) -> Converted:
     """QDQ by quantize_static. The pixels' own scaling is left to the input's quantization."""
     import onnx
     from onnxruntime import quantization
@@ -223,7 +158,7 @@ def _static(network: Network, model: Any, calibration: Images, *, signed: bool) 
         given, prepared, quantized = (
             str(Path(folder, f"{name}.onnx")) for name in ("given", "prepared", "int8")
         )
-        onnx.save(model, given)
+        Path(given).write_bytes(_float32_file(network))
         quant_pre_process(given, prepared)
         float32 = onnx.load(prepared)
         graph = float32.graph
@@ -239,25 +174,20 @@ def _static(network: Network, model: Any, calibration: Images, *, signed: bool) 
             weight_type=quantization.QuantType.QInt8,
             nodes_to_exclude=[*kept, *(node.name for node in pixels.scaling(graph).nodes)],
         )
-        result = onnx.load(quantized)
-    layers = onnx_codebooks.share(result.graph, network.clustered)
-    images = sample(calibration, network.edge.batch or 1)
-    corrected = onnx_biases.correct(result, float32, list(network.batches(images)), len(images))
-    direct = pixels.read_raw_pixels(result.graph, network.edge.dtype)
-    return (
-        result,
-        "quantize_static",
-        {
-            "input": "pixels by the input's own quantization" if direct else "pixels, scaled in float32",
-            "weights": "int8 per channel",
-            "activations": f"{'int8' if signed else 'uint8'} per tensor, asymmetric, ranges from the "
-            "calibration images",
-            **({"codebooks": codebooks.note(layers)} if layers else {}),
-            **({"biases": corrected} if corrected else {}),
-            "float32": " and ".join(sorted(kept.values())),
-            "why": f"the dense layer {WHY_FLOAT_CLASSIFIER}",
-        },
-    )
+        model = onnx.load(quantized)
+    chosen = {
+        "input": "pixels, scaled in float32",
+        "weights": "int8 per channel",
+        "activations": f"{'int8' if signed else 'uint8'} per tensor, asymmetric, ranges from the "
+        "calibration images",
+    }
+    context = Context(network=network, float32=float32, calibration=calibration)
+    for name, refine in REFINEMENTS.items():
+        if note := refine(model, context):
+            chosen[name] = note
+    chosen["float32"] = " and ".join(sorted(kept.values()))
+    chosen["why"] = f"the dense layer {WHY_FLOAT_CLASSIFIER}"
+    return model, chosen
 
 
 def _dense_nodes(graph: Any) -> list[Any]:
@@ -280,6 +210,72 @@ def _write(model: Any, path: Path) -> None:
 
     onnx.checker.check_model(model, full_check=True)
     path.write_bytes(model.SerializeToString(deterministic=True))
+
+
+_INT8 = Scheme(
+    summary="static, QDQ, 8-bit weights and activations",
+    convert=_int8,
+    arithmetic="int8",
+    rank=0,
+    default=True,
+    calibrated=True,
+    repeats="kernel",
+    tool="quantize_static",
+)
+_ASIDE = replace(_INT8, rank=5, default=False)
+
+
+class Onnx:
+    suffix = ".onnx"
+    modules = ("tf2onnx", "onnx", "onnxruntime", "onnxslim", "sympy")
+    schemes: Mapping[str, Scheme] = {
+        "float32": Scheme(
+            summary="32-bit floats", convert=_float32, arithmetic="float32", rank=3, default=True
+        ),
+        "float16": Scheme(
+            summary="16-bit floats, computed so where a device can",
+            convert=_float16,
+            arithmetic="float32",
+            rank=2,
+            repeats="kernel",
+            tool="convert_float_to_float16",
+        ),
+        "dynamic-int8": Scheme(
+            summary="8-bit weights of dense layers, their activations quantized as they come",
+            convert=_dynamic_int8,
+            arithmetic="int8",
+            rank=1,
+            repeats="kernel",
+            tool="quantize_dynamic",
+        ),
+        "int8": _INT8,
+        "int8-u8s8": replace(_ASIDE, summary="int8 with unsigned activations", convert=_u8s8),
+        "int8-s8s8": replace(_ASIDE, summary="int8 with signed activations", convert=_s8s8),
+    }
+
+    def export(self, network: Network, scheme: str, calibration: Images, path: Path) -> Conversion:
+        settings = self.schemes[scheme]
+        model, chosen = settings.convert(network, calibration)
+        model.ir_version = IR_VERSION
+        _write(onnx_graph.normalized(model), path)
+        tools = [f"{name} {version}" for name, version in versions("tf2onnx", "onnxslim").items()]
+        if settings.tool:
+            tools.append(f"onnxruntime {versions('onnxruntime')['onnxruntime']} {settings.tool}")
+        return Conversion(tool=", ".join(tools), chosen={"opset": OPSET, "ir_version": IR_VERSION, **chosen})
+
+    def weights(self, path: Path) -> Weights:
+        import onnx
+
+        return onnx_graph.kernels(onnx.load(path).graph)
+
+    def attach(self, path: Path, contract: ModelContract) -> None:
+        import onnx
+
+        model = onnx.load(path)
+        kept = {p.key: p.value for p in model.metadata_props if p.key != CONTRACT_KEY}
+        onnx.helper.set_model_props(model, {**kept, CONTRACT_KEY: contract.to_bytes().decode()})
+        _write(model, path)
+        path.write_bytes(stamp(path.read_bytes()))
 
 
 FORMAT = Onnx()

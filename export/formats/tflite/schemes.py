@@ -20,17 +20,17 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from numpy.typing import NDArray
 
 from edgewright.export.formats import SMALL_CLASSIFIER, WHY_FLOAT_CLASSIFIER, Conversion, Scheme
 from edgewright.export.formats.tflite import metadata as tflite_metadata
 from edgewright.export.formats.tflite import tree as tflite_tree
-from edgewright.export.formats.tflite.refine import biases, codebooks, logits
+from edgewright.export.formats.tflite.refine import Context, biases, codebooks, logits
 from edgewright.export.network.network import Network
 from edgewright.export.weights.summary import Weights
 from edgewright.runtime.contract import ModelContract, stamp
@@ -39,67 +39,9 @@ from edgewright.train.datasets import Images
 from edgewright.train.stack import versions
 
 _RAW_PIXELS = "raw pixels, scaled inside the file"
-
-
-class TFLite:
-    suffix = ".tflite"
-    modules = ("ai_edge_litert", "ai_edge_quantizer", "flatbuffers")
-    schemes = {  # noqa: RUF012
-        "float32": Scheme(arithmetic="float32", rank=3, summary="32-bit floats"),
-        "float16": Scheme(
-            arithmetic="float32", rank=2, summary="weights as 16-bit floats, computed in 32 bits"
-        ),
-        "dynamic-int8": Scheme(
-            arithmetic="int8",
-            rank=1,
-            summary="8-bit weights, activations quantized as they come",
-            repeats="kernel",
-        ),
-        "int8": Scheme(
-            arithmetic="int8",
-            rank=0,
-            summary="all integer, for NPUs and the fastest kernels",
-            calibrated=True,
-            repeats="step",
-        ),
-        "int16x8": Scheme(
-            arithmetic="int8",
-            summary="8-bit weights, 16-bit activations: for accuracy, 10 to 50 times slower than int8",
-            calibrated=True,
-            repeats="kernel",
-            default=False,
-            most_samples=2000,
-        ),
-        "weight-int8": Scheme(
-            arithmetic="float32", rank=4, summary="8-bit weights, computed in 32-bit floats", default=False
-        ),
-        "weight-int4": Scheme(
-            arithmetic="float32", summary="4-bit weights, computed in 32-bit floats", default=False
-        ),
-    }
-
-    def export(self, network: Network, scheme: str, calibration: Images, path: Path) -> Conversion:
-        convert = {
-            "float32": _float32,
-            "float16": _float16,
-            "dynamic-int8": _dynamic_int8,
-            "int8": _int8,
-            "int16x8": _int16x8,
-            "weight-int8": _weight_int8,
-            "weight-int4": _weight_int4,
-        }[scheme]
-        raw, chosen = convert(network, calibration)
-        tree = tflite_tree.read(raw)
-        tflite_tree.shorten_names(tree)
-        path.write_bytes(tflite_tree.write(tree))
-        version = versions("tensorflow")["tensorflow"]
-        return Conversion(tool=f"tf.lite.TFLiteConverter {version}", chosen=chosen)
-
-    def weights(self, path: Path) -> Weights:
-        return tflite_tree.kernels(tflite_tree.read(path.read_bytes()))
-
-    def attach(self, path: Path, contract: ModelContract) -> None:
-        path.write_bytes(stamp(tflite_metadata.embed(path.read_bytes(), contract)))
+# What an int8 file goes through, in this order, by its key in the manifest.
+REFINEMENTS = {"codebooks": codebooks.refine, "biases": biases.refine, "logits": logits.refine}
+Converted: TypeAlias = tuple[Any, dict[str, Any]]  # the file as a tree, and what was chosen
 
 
 def _converter(network: Network, function: Any) -> Any:
@@ -108,8 +50,8 @@ def _converter(network: Network, function: Any) -> Any:
     return tf.lite.TFLiteConverter.from_concrete_functions([function.get_concrete_function()], network.holder)
 
 
-def _float32(network: Network, _: Images) -> tuple[bytes, dict[str, Any]]:
-    return _float32_file(network), {"input": _RAW_PIXELS}
+def _float32(network: Network, _: Images) -> Converted:
+    return tflite_tree.read(_float32_file(network)), {"input": _RAW_PIXELS}
 
 
 @lru_cache(maxsize=1)  # other schemes start from it too
@@ -118,28 +60,28 @@ def _float32_file(network: Network) -> bytes:
     return raw
 
 
-def _float16(network: Network, _: Images) -> tuple[bytes, dict[str, Any]]:
+def _float16(network: Network, _: Images) -> Converted:
     import tensorflow as tf
 
     converter = _converter(network, network.on_pixels)
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
     converter.target_spec.supported_types = [tf.float16]
-    return converter.convert(), {"input": _RAW_PIXELS}
+    return tflite_tree.read(converter.convert()), {"input": _RAW_PIXELS}
 
 
-def _dynamic_int8(network: Network, _: Images) -> tuple[bytes, dict[str, Any]]:
+def _dynamic_int8(network: Network, _: Images) -> Converted:
     from ai_edge_quantizer import recipe
 
     return _weights_quantized(network, recipe.dynamic_wi8_afp32(), "int8 per channel")
 
 
-def _weight_int8(network: Network, _: Images) -> tuple[bytes, dict[str, Any]]:
+def _weight_int8(network: Network, _: Images) -> Converted:
     from ai_edge_quantizer import recipe
 
     return _weights_quantized(network, recipe.weight_only_wi8_afp32(), "int8 per channel")
 
 
-def _weight_int4(network: Network, _: Images) -> tuple[bytes, dict[str, Any]]:
+def _weight_int4(network: Network, _: Images) -> Converted:
     """Depthwise convolutions in 8 bits: ai-edge-quantizer leaves them in float32 else, and of a MobileNetV2
     they are 7 % more bytes then."""
     from ai_edge_quantizer.qtyping import TFLOperationName
@@ -152,7 +94,7 @@ def _weight_int4(network: Network, _: Images) -> tuple[bytes, dict[str, Any]]:
     return _weights_quantized(network, how.get_quantization_recipe(), weights)
 
 
-def _weights_quantized(network: Network, how: Any, weights: str) -> tuple[bytes, dict[str, Any]]:
+def _weights_quantized(network: Network, how: Any, weights: str) -> Converted:
     """By ai-edge-quantizer, which can leave single layers alone and knows weights that are only stored."""
     from ai_edge_quantizer import quantizer, recipe
     from ai_edge_quantizer.qtyping import TFLOperationName
@@ -168,7 +110,7 @@ def _weights_quantized(network: Network, how: Any, weights: str) -> tuple[bytes,
             algorithm_key=recipe.AlgorithmName.NO_QUANTIZE,
         )
         chosen |= {"float32": "the last dense layer", "why": f"it {WHY_FLOAT_CLASSIFIER}"}
-    return bytes(quantizing.quantize().quantized_model), chosen
+    return tflite_tree.read(bytes(quantizing.quantize().quantized_model)), chosen
 
 
 def _small_classifier(raw: bytes) -> str | None:
@@ -181,7 +123,7 @@ def _small_classifier(raw: bytes) -> str | None:
     return tflite_tree.tensor_name(tree, dense[-1].outputs[0])
 
 
-def _int8(network: Network, calibration: Images) -> tuple[bytes, dict[str, Any]]:
+def _int8(network: Network, calibration: Images) -> Converted:
     import tensorflow as tf
 
     pixels = network.edge.dtype == "uint8"
@@ -193,7 +135,7 @@ def _int8(network: Network, calibration: Images) -> tuple[bytes, dict[str, Any]]
             [network.scaled(sample) if pixels else sample] for sample in _samples(network, calibration)
         )
     converter.inference_input_type = converter.inference_output_type = tf.as_dtype(network.edge.dtype)
-    raw = converter.convert()
+    tree = tflite_tree.read(converter.convert())
     ranges = "training" if network.fake_quantized else "the calibration images"
     chosen = {
         "input": "uint8 pixels by the input's own quantization" if pixels else _RAW_PIXELS,
@@ -201,18 +143,16 @@ def _int8(network: Network, calibration: Images) -> tuple[bytes, dict[str, Any]]
         "activations": f"int8 per tensor, ranges from {ranges}",
     }
     if not network.fake_quantized:
-        if shared := codebooks.share(raw, network.clustered):
-            raw, chosen["codebooks"] = shared
-        if corrected := biases.correct(raw, _float32_file(network), calibration):
-            raw, chosen["biases"] = corrected
-        if narrowed := logits.narrow(raw, _float32_file(network), calibration):
-            raw, chosen["logits"] = narrowed
+        context = Context(network=network, float32=_float32_file(network), calibration=calibration)
+        for name, refine in REFINEMENTS.items():
+            if note := refine(tree, context):
+                chosen[name] = note
     if pixels or not network.fake_quantized:  # else floats are scaled before training's own quantization
-        _check_input(raw, network.input_range if pixels else (0.0, 255.0))
-    return raw, chosen
+        _check_input(tree, network.input_range if pixels else (0.0, 255.0))
+    return tree, chosen
 
 
-def _int16x8(network: Network, calibration: Images) -> tuple[bytes, dict[str, Any]]:
+def _int16x8(network: Network, calibration: Images) -> Converted:
     """Float operators for the pixels' scaling, as the converter refuses uint8 beside 16-bit activations."""
     import tensorflow as tf
 
@@ -223,7 +163,7 @@ def _int16x8(network: Network, calibration: Images) -> tuple[bytes, dict[str, An
         tf.lite.OpsSet.TFLITE_BUILTINS,
     ]
     converter.representative_dataset = lambda: ([s] for s in _samples(network, calibration))
-    return converter.convert(), {
+    return tflite_tree.read(converter.convert()), {
         "input": _RAW_PIXELS,
         "weights": "int8 per channel",
         "activations": "int16 per tensor, symmetric, ranges from the calibration images",
@@ -241,9 +181,8 @@ def _samples(network: Network, calibration: Images) -> Iterator[NDArray[Any]]:
     return network.batches(spanning)
 
 
-def _check_input(raw: bytes, input_range: tuple[float, float]) -> None:
+def _check_input(tree: Any, input_range: tuple[float, float]) -> None:
     """See that the input's quantization reads raw pixels as the network wants them."""
-    tree = tflite_tree.read(raw)
     scale, zero_point = tflite_tree.quantization(tree, tree.subgraphs[0].inputs[0])
     if not scale:  # floats come in; the first operator makes int8 of them
         scale, zero_point = tflite_tree.quantization(tree, tflite_tree.operators(tree)[0].outputs[0])
@@ -257,6 +196,70 @@ def _check_input(raw: bytes, input_range: tuple[float, float]) -> None:
             f"expected the int8 input to take pixels 0-255 for {low:g} to {high:g}, "
             f"got scale {scale:.6g} and zero point {zero_point}"
         )
+
+
+class TFLite:
+    suffix = ".tflite"
+    modules = ("ai_edge_litert", "ai_edge_quantizer", "flatbuffers")
+    schemes: Mapping[str, Scheme] = {
+        "float32": Scheme(
+            summary="32-bit floats", convert=_float32, arithmetic="float32", rank=3, default=True
+        ),
+        "float16": Scheme(
+            summary="weights as 16-bit floats, computed in 32 bits",
+            convert=_float16,
+            arithmetic="float32",
+            rank=2,
+            default=True,
+        ),
+        "dynamic-int8": Scheme(
+            summary="8-bit weights, activations quantized as they come",
+            convert=_dynamic_int8,
+            arithmetic="int8",
+            rank=1,
+            default=True,
+            repeats="kernel",
+        ),
+        "int8": Scheme(
+            summary="all integer, for NPUs and the fastest kernels",
+            convert=_int8,
+            arithmetic="int8",
+            rank=0,
+            default=True,
+            calibrated=True,
+            repeats="step",
+        ),
+        "int16x8": Scheme(
+            summary="8-bit weights, 16-bit activations: for accuracy, 10 to 50 times slower than int8",
+            convert=_int16x8,
+            arithmetic="int8",
+            calibrated=True,
+            repeats="kernel",
+            most_samples=2000,
+        ),
+        "weight-int8": Scheme(
+            summary="8-bit weights, computed in 32-bit floats",
+            convert=_weight_int8,
+            arithmetic="float32",
+            rank=4,
+        ),
+        "weight-int4": Scheme(
+            summary="4-bit weights, computed in 32-bit floats", convert=_weight_int4, arithmetic="float32"
+        ),
+    }
+
+    def export(self, network: Network, scheme: str, calibration: Images, path: Path) -> Conversion:
+        tree, chosen = self.schemes[scheme].convert(network, calibration)
+        tflite_tree.shorten_names(tree)
+        path.write_bytes(tflite_tree.write(tree))
+        version = versions("tensorflow")["tensorflow"]
+        return Conversion(tool=f"tf.lite.TFLiteConverter {version}", chosen=chosen)
+
+    def weights(self, path: Path) -> Weights:
+        return tflite_tree.kernels(tflite_tree.read(path.read_bytes()))
+
+    def attach(self, path: Path, contract: ModelContract) -> None:
+        path.write_bytes(stamp(tflite_metadata.embed(path.read_bytes(), contract)))
 
 
 FORMAT = TFLite()

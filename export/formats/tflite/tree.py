@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -23,7 +23,11 @@ class Operator:
 
 
 def read(raw: bytes) -> Any:
-    """The file's `ModelT` of the schema LiteRT installs, all constants inside."""
+    """The file's `ModelT` of the schema LiteRT installs, all constants inside.
+
+    `ai_edge_litert.tools.flatbuffer_utils` reads it too, in twice the time, and leaves empty buffers out: a
+    file would not be written with the bytes it was read from.
+    """
     from ai_edge_litert import schema_py_generated as schema
 
     tree = schema.ModelT.InitFromObj(schema.Model.GetRootAsModel(bytearray(raw), 0))
@@ -179,6 +183,18 @@ def set_constant(tree: Any, index: int, array: NDArray[Any]) -> None:
         tree.buffers.append(new)
     else:
         tree.buffers[tensor.buffer] = new
+
+
+def remembered(tree: Any) -> Callable[[], None]:
+    """What puts the constants of all tensors back, whatever `set_constant` has made of them since."""
+    buffers, places = list(tree.buffers), [tensor.buffer for tensor in tree.subgraphs[0].tensors]
+
+    def put_back() -> None:
+        tree.buffers[:] = buffers
+        for tensor, place in zip(tree.subgraphs[0].tensors, places, strict=True):
+            tensor.buffer = place
+
+    return put_back
 
 
 def set_quantization(tree: Any, index: int, scale: float, zero_point: int) -> None:

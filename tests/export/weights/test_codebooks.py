@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from edgewright.export.formats.onnx.refine import codebooks as onnx_codebooks
+from edgewright.export.formats.onnx import schemes as onnx_schemes
 from edgewright.export.formats.onnx.schemes import FORMAT as ONNX
 from edgewright.export.formats.tflite import run as tflite_run
 from edgewright.export.formats.tflite import tree as tflite_tree
-from edgewright.export.formats.tflite.refine import codebooks
+from edgewright.export.formats.tflite.refine import Context, codebooks
 from edgewright.export.formats.tflite.schemes import FORMAT as TFLITE
 from edgewright.export.network.network import Network
 from edgewright.export.weights.codebooks import clustered
@@ -55,7 +55,11 @@ def network(
 
 
 def shared(network: Network, quantized: bytes) -> tuple[bytes, str] | None:
-    return codebooks.share(quantized, network.clustered)
+    """The file with shared codebooks, and what was said of it."""
+    tree = tflite_tree.read(quantized)
+    context = Context(network=network, float32=b"", calibration=np.empty((0, 1, 1, 1), np.uint8))
+    said = codebooks.refine(tree, context)
+    return (tflite_tree.write(tree), said) if said else None
 
 
 def kernels(raw: bytes) -> list[NDArray[Any]]:
@@ -187,8 +191,9 @@ def test_weights_that_are_not_clustered_are_left_alone(
     quantized, _ = converted(made, colour.x_train[:40])
     assert shared(made, quantized) is None
     others = [np.round(v.numpy(), 1) for v in made.holder.variables]  # clustered, but other weights
-    assert clustered(others)
-    assert codebooks.share(quantized, clustered(others)) is None
+    made.__dict__["clustered"] = clustered(others)
+    assert made.clustered
+    assert shared(made, quantized) is None
 
 
 @pytest.mark.parametrize("scheme", ["int8", "int8-s8s8"])
@@ -204,7 +209,7 @@ def test_an_onnx_file_has_them_too(
     shared, apart = tmp_path / "shared.onnx", tmp_path / "apart.onnx"
     chosen = ONNX.export(made, scheme, colour.x_train[:100], shared).chosen
     assert chosen["codebooks"] == "2 layers, one for all channels of each"
-    monkeypatch.setattr(onnx_codebooks, "share", lambda *_: 0)
+    monkeypatch.delitem(onnx_schemes.REFINEMENTS, "codebooks")
     assert "codebooks" not in ONNX.export(made, scheme, colour.x_train[:100], apart).chosen
     before, after = ({a.shape: a for a in ONNX.weights(path).values()} for path in (apart, shared))
     convolution, dense, classifier = (8, 3, 3, 3), (64, 288), (10, 64)

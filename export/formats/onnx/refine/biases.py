@@ -16,8 +16,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edgewright.export.formats.onnx.refine import Context
 from edgewright.export.network.network import INPUT, OUTPUT
-from edgewright.export.weights.biases import shift
+from edgewright.export.weights.biases import sample, shift
 from edgewright.runtime.backends.ort.session import EXACT_PRODUCTS
 
 _CLEARLY = 0.8  # of the error that there was
@@ -26,29 +27,22 @@ Values = NDArray[Any]
 Held = dict[str, list[Values]]  # the batches of each value
 
 
-def correct(quantized: Any, float32: Any, batches: Sequence[Values], images: int) -> str:
-    """Correct the biases of `quantized` if that brings its scores clearly closer.
-
-    Args:
-        quantized: an int8 QDQ model, changed in place.
-        float32: the model it was quantized from, with the same names.
-        batches: of images as both take them.
-        images: how many are in them; the last batch may be filled up.
-
-    Returns:
-        What was done; "" for nothing.
-    """
+def refine(quantized: Any, context: Context) -> str | None:
+    """Correct the biases of a QDQ model; taken back where that brings its scores not clearly closer."""
     from onnx import numpy_helper
 
-    places = _places(quantized.graph, float32.graph)
+    network = context.network
+    places = _places(quantized.graph, context.float32.graph)
     if not places:
-        return ""
+        return None
+    images = sample(context.calibration, network.edge.batch or 1)
+    batches = list(network.batches(images))
     nodes = quantized.graph.node
     constants = {constant.name: constant for constant in quantized.graph.initializer}
     numbers = {name: numpy_helper.to_array(constant) for name, constant in constants.items()}
-    scores, wanted = _wanted(float32, places, batches)
+    scores, wanted = _wanted(context.float32, places, batches)
     error = _error(quantized, scores, batches)
-    held: Held = {INPUT: list(batches)}
+    held: Held = {INPUT: batches}
     start = 0
     for place, (mean, share) in zip(places, wanted, strict=True):
         # What is quantized is held in a quarter of the bytes. Of two convolutions side by side, the second
@@ -67,8 +61,8 @@ def correct(quantized: Any, float32: Any, batches: Sequence[Values], images: int
     if not after <= _CLEARLY * error:  # nor if it is no number
         for place in places:
             constants[place.bias].CopyFrom(numpy_helper.from_array(numbers[place.bias], place.bias))
-        return ""
-    return f"corrected on {images} calibration images: mean error {error:.4f} -> {after:.4f}"
+        return None
+    return f"corrected on {len(images)} calibration images: mean error {error:.4f} -> {after:.4f}"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,28 +3,25 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from edgewright.export.formats.onnx.refine import Context
 from edgewright.export.weights import codebooks
 
 
-def share(graph: Any, kernels: Sequence[NDArray[Any]]) -> int:
-    """Store clustered layers with one codebook each; how many there are.
-
-    Args:
-        graph: changed in place.
-        kernels: as `codebooks.clustered` finds them.
-    """
+def refine(model: Any, context: Context) -> str | None:
+    """Store each clustered layer with one codebook; None where no layer is clustered."""
     from onnx import numpy_helper
 
+    graph = model.graph
     constants = {constant.name: constant for constant in graph.initializer}
     made = {node.output[0]: node for node in graph.node if node.op_type == "DequantizeLinear"}
     uses = Counter(name for node in graph.node for name in node.input)
-    turned = [np.moveaxis(kernel, -1, 1) for kernel in kernels]  # input channels before height and width
+    turned = [
+        np.moveaxis(kernel, -1, 1) for kernel in context.network.clustered
+    ]  # input channels before height and width
     done = 0
     for node in graph.node:
         parts = [made[name] for name in node.input[1:] if name in made]
@@ -41,17 +38,18 @@ def share(graph: Any, kernels: Sequence[NDArray[Any]]) -> int:
         if stored.dtype != np.int8 or scales.ndim != 1:
             continue
         axis = next((a.i for a in parts[0].attribute if a.name == "axis"), 1)
-        found = codebooks.recode(np.moveaxis(stored, axis, 0), scales, turned)
-        if found is None:
+        recoded = codebooks.recode(np.moveaxis(stored, axis, 0), scales, turned)
+        if recoded is None:
             continue
-        anew = {parts[0].input[0]: np.moveaxis(found[0], 0, axis), parts[0].input[1]: found[1]}
+        codes, shared = recoded
+        anew = {parts[0].input[0]: np.moveaxis(codes, 0, axis), parts[0].input[1]: shared}
         if len(parts) > 1:
             bias, steps = (numpy_helper.to_array(constants[name]) for name in parts[1].input[:2])
-            moved = np.rint(bias * (scales / found[1].astype(np.float64)))
+            moved = np.rint(bias * (scales / shared.astype(np.float64)))
             if np.abs(moved).max() > 2**31 - 1:
                 continue
-            anew |= {parts[1].input[0]: moved.astype(np.int32), parts[1].input[1]: steps * found[1] / scales}
+            anew |= {parts[1].input[0]: moved.astype(np.int32), parts[1].input[1]: steps * shared / scales}
         for name, array in anew.items():
             constants[name].CopyFrom(numpy_helper.from_array(np.ascontiguousarray(array), name))
         done += 1
-    return done
+    return codebooks.note(done) if done else None

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from edgewright.export.formats.onnx import graph as onnx_graph
+from edgewright.export.formats.onnx.refine import Context
 from edgewright.export.network.network import INPUT
 
 _MOVES = ("Reshape", "Flatten", "Transpose", "Squeeze", "Unsqueeze")  # numbers stay as they are
@@ -52,40 +53,37 @@ def scaling(graph: Any) -> Scaling:
     return Scaling(nodes=nodes, factor=factor, offset=offset, value=value)
 
 
-def read_raw_pixels(graph: Any, dtype: str) -> bool:
+def refine(model: Any, context: Context) -> str | None:
     """Let the first quantization's scale and zero point read raw pixels, instead of scaling them.
 
     A uint8 pixel is already what QuantizeLinear would make of it once scaled, so both go: the file
     has no operator before its first layer. With two ends of the range at half a step, as in -1..1,
-    pixels are half a step off. True if it was so; else the graph is as it was.
-
-    Args:
-        graph: a QDQ graph with uint8 activations, changed in place.
-        dtype: of the graph's input, uint8 or float32.
+    pixels are half a step off. Of signed activations, and of any other scaling, nothing is changed.
     """
     from onnx import helper, numpy_helper
 
-    numbers, found = onnx_graph.numbers(graph), scaling(graph)
+    graph = model.graph
+    numbers, scaled = onnx_graph.numbers(graph), scaling(graph)
     moves: list[Any] = []
-    value = found.value
+    value = scaled.value
     while len(readers := onnx_graph.readers(graph, value)) == 1 and readers[0].op_type in _MOVES:
         moves.append(readers[0])
         value = readers[0].output[0]
     if len(readers) != 1 or readers[0].op_type != "QuantizeLinear":
-        return False
+        return None
     quantize = readers[0]
     step, zero_point = (numbers.get(name) for name in quantize.input[1:3])
     if (
         step is None
         or zero_point is None
         or zero_point.dtype != np.uint8
-        or not math.isclose(step, found.factor, rel_tol=1e-5)
-        or abs(found.offset + zero_point * step) > step / 2 * 1.01
+        or not math.isclose(step, scaled.factor, rel_tol=1e-5)
+        or abs(scaled.offset + zero_point * step) > step / 2 * 1.01
     ):
-        return False
-    pixels = INPUT if dtype == "uint8" else "pixels"
-    renamed = {found.value: pixels, quantize.output[0]: moves[-1].output[0] if moves else pixels}
-    for node in (*found.nodes, quantize):
+        return None
+    pixels = INPUT if context.network.edge.dtype == "uint8" else "pixels"
+    renamed = {scaled.value: pixels, quantize.output[0]: moves[-1].output[0] if moves else pixels}
+    for node in (*scaled.nodes, quantize):
         graph.node.remove(node)
     for node in graph.node:
         node.input[:] = [renamed.get(name, name) for name in node.input]
@@ -94,4 +92,4 @@ def read_raw_pixels(graph: Any, dtype: str) -> bool:
         graph.initializer.append(numpy_helper.from_array(np.uint8(0), "pixels_zero_point"))
         rounding = [INPUT, "pixels_scale", "pixels_zero_point"]
         graph.node.insert(0, helper.make_node("QuantizeLinear", rounding, [pixels]))
-    return True
+    return "pixels by the input's own quantization"

@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 
 from edgewright.export.formats.tflite import run as tflite_run
 from edgewright.export.formats.tflite import tree as tflite_tree
+from edgewright.export.formats.tflite.refine import Context
 from edgewright.export.formats.tflite.tree import Operator
 from edgewright.export.weights.biases import sample, shift
 from edgewright.train.datasets import Images
@@ -35,17 +36,12 @@ _LETS_THROUGH = {0: (-np.inf, np.inf), 1: (0.0, np.inf), 3: (0.0, 6.0)}  # none,
 Floats = NDArray[np.float32]
 
 
-def correct(quantized: bytes, float32: bytes, calibration: Images) -> tuple[bytes, str] | None:
-    """The int8 file with its convolutions' biases corrected, and what was chosen.
+def refine(tree: Any, context: Context) -> str | None:
+    """Correct the biases of an int8 file's convolutions.
 
-    None where it does not apply, or where it brings the scores of the calibration images no closer.
-
-    Args:
-        quantized: an int8 file.
-        float32: the same network in float32, on raw pixels.
-        calibration: uint8 `(n, height, width, channels)` training images.
+    None where it does not apply; taken back where it brings the scores of the calibration images no closer.
     """
-    tree, twin = tflite_tree.read(quantized), tflite_tree.read(float32)
+    twin = context.twin
     operators, places = tflite_tree.operators(tree), _convolutions(tree)
     likes = [tflite_tree.operators(twin)[place] for place in _convolutions(twin)]
     if not places or [_shape(tree, operators[p]) for p in places] != [_shape(twin, op) for op in likes]:
@@ -54,30 +50,33 @@ def correct(quantized: bytes, float32: bytes, calibration: Images) -> tuple[byte
     (first,) = (int(index) for index in tree.subgraphs[0].inputs)
     described = tree.subgraphs[0].tensors[first]
     size, dtype = int(described.shape[0]), tflite_tree.dtype(tree, first)
-    images = sample(calibration, size)
-    wanted = _means(float32, [op.outputs[0] for op in likes], ends, images)
+    images = sample(context.calibration, size)
+    wanted = _means(context.float32, [op.outputs[0] for op in likes], ends, images)
+    (scores,) = twin.subgraphs[0].outputs
+    exact = [batch for (batch,) in tflite_run.tensors(context.float32, [int(scores)], images)]
+    before, take_back = _error(tree, exact, images), tflite_tree.remembered(tree)
 
     held = {first: list(tflite_run.batches(images, size, dtype))}
     start = 0
     for place, (mean, share) in zip(places, wanted, strict=True):
         convolution = operators[place].outputs[0]
         reads, writes = _edges(operators, start, place, held)
-        given = [held[tensor] for tensor in reads]
-        found = tflite_run.run(_part(tree, start, place, reads, writes), given)
+        batches = [held[tensor] for tensor in reads]
+        outputs = tflite_run.run(_part(tree, start, place, reads, writes), batches)
         scale, zero_point = tflite_tree.quantization(tree, convolution)
-        is_ = np.mean([_mean(batch) for batch in found[writes.index(convolution)]], axis=0)
+        is_ = np.mean([_mean(batch) for batch in outputs[writes.index(convolution)]], axis=0)
         off = mean - (is_ - zero_point) * scale
         if _move_bias(tree, operators, place, shift(off, share)):
-            found = tflite_run.run(_part(tree, start, place, reads, writes), given)
-        held |= dict(zip(writes, found, strict=True))
+            outputs = tflite_run.run(_part(tree, start, place, reads, writes), batches)
+        held |= dict(zip(writes, outputs, strict=True))
         later = {tensor for op in operators[place + 1 :] for tensor in op.inputs}
         held = {tensor: batches for tensor, batches in held.items() if tensor in later}
         start = place + 1
-    corrected = tflite_tree.write(tree)
-    before, after = (_error(raw, float32, images) for raw in (quantized, corrected))
+    after = _error(tree, exact, images)
     if after >= before:
+        take_back()
         return None
-    return corrected, f"corrected on {len(images)} calibration images: mean error {before:.4f} -> {after:.4f}"
+    return f"corrected on {len(images)} calibration images: mean error {before:.4f} -> {after:.4f}"
 
 
 def _convolutions(tree: Any) -> list[int]:
@@ -151,17 +150,13 @@ def _move_bias(tree: Any, operators: Sequence[Operator], place: int, by: Floats)
     return True
 
 
-def _error(raw: bytes, float32: bytes, images: Images) -> float:
-    """Mean difference of the scores of an int8 file from those of the float32 one."""
-    tree, twin = tflite_tree.read(raw), tflite_tree.read(float32)
-    ours, theirs = (int(t.subgraphs[0].outputs[0]) for t in (tree, twin))
-    scale, zero_point = tflite_tree.quantization(tree, ours)
+def _error(tree: Any, exact: Sequence[Floats], images: Images) -> float:
+    """Mean difference of the scores of an int8 file from the batches of `exact` ones."""
+    output = int(tree.subgraphs[0].outputs[0])
+    scale, zero_point = tflite_tree.quantization(tree, output)
+    batches = tflite_run.tensors(tflite_tree.write(tree), [output], images)
     differences = [
         np.abs((is_.astype(np.float32) - zero_point) * (scale or 1) - wanted).mean()
-        for (is_,), (wanted,) in zip(
-            tflite_run.tensors(raw, [ours], images),
-            tflite_run.tensors(float32, [theirs], images),
-            strict=True,
-        )
+        for (is_,), wanted in zip(batches, exact, strict=True)
     ]
     return float(np.mean(differences))

@@ -14,51 +14,39 @@ import math
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from edgewright.export.formats.tflite import run as tflite_run
 from edgewright.export.formats.tflite import tree as tflite_tree
-from edgewright.train.datasets import Images
+from edgewright.export.formats.tflite.refine import Context
 
 REACH = math.log(2 * 256)  # a logit so far below the best one has less than half a step of probability
 
 
-def narrow(quantized: bytes, float32: bytes, calibration: Images) -> tuple[bytes, str] | None:
-    """The int8 file with its logits' range narrowed, and what was chosen; None where it does not apply.
-
-    Args:
-        quantized: an int8 file that ends in SOFTMAX.
-        float32: the same network in float32, on raw pixels.
-        calibration: uint8 `(n, height, width, channels)` training images.
-    """
-    tree = tflite_tree.read(quantized)
-    target, source = _logits(tree), _logits(tflite_tree.read(float32))
+def refine(tree: Any, context: Context) -> str | None:
+    """Narrow the logits' range of an int8 file that ends in SOFTMAX; None where it does not apply."""
+    target, source = _logits(tree), _logits(context.twin)
     if target is None or source is None:
         return None
     scale, zero_point = tflite_tree.quantization(tree, target)
     low, high = (-128 - zero_point) * scale, (127 - zero_point) * scale
-    raised = float(_values(float32, source, calibration).max(axis=1).min()) - REACH
+    batches = tflite_run.tensors(context.float32, [source], context.calibration)
+    best = np.concatenate([logits.max(axis=1) for (logits,) in batches])[: len(context.calibration)]
+    raised = float(best.min()) - REACH
     if not low < raised < high:
         return None
     narrowed = (high - raised) / 255
     tflite_tree.set_quantization(tree, target, narrowed, max(-128, min(127, round(-128 - raised / narrowed))))
-    chosen = f"saturated below {raised:.2f}: steps of {narrowed:.3f} instead of {scale:.3f}"
-    return tflite_tree.write(tree), chosen
+    return f"saturated below {raised:.2f}: steps of {narrowed:.3f} instead of {scale:.3f}"
 
 
 def _logits(tree: Any) -> int | None:
     """The tensor that the final SOFTMAX reads, if a dense layer alone writes it and nothing else reads it."""
-    found = tflite_tree.operators(tree)
-    last = found[-2] if len(found) > 1 and found[-1].name in ("QUANTIZE", "DEQUANTIZE") else found[-1]
+    operators = tflite_tree.operators(tree)
+    ends = len(operators) > 1 and operators[-1].name in ("QUANTIZE", "DEQUANTIZE")
+    last = operators[-2 if ends else -1]
     if last.name != "SOFTMAX":
         return None
     tensor = last.inputs[0]
-    writers = [op.name for op in found if tensor in op.outputs]
-    readers = [op.name for op in found if tensor in op.inputs]
+    writers = [op.name for op in operators if tensor in op.outputs]
+    readers = [op.name for op in operators if tensor in op.inputs]
     return tensor if writers == ["FULLY_CONNECTED"] and readers == ["SOFTMAX"] else None
-
-
-def _values(float32: bytes, tensor: int, images: Images) -> NDArray[np.float32]:
-    """What the tensor holds for each image, `(n, classes)`."""
-    found = [batch for (batch,) in tflite_run.tensors(float32, [tensor], images)]
-    return np.concatenate(found)[: len(images)]

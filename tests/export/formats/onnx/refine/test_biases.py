@@ -11,13 +11,15 @@ from typing import Any
 import numpy as np
 import pytest
 
+from edgewright.export.formats.onnx import schemes
+from edgewright.export.formats.onnx.refine import Context
 from edgewright.export.formats.onnx.refine import biases as onnx_biases
-from edgewright.export.formats.onnx.schemes import FORMAT
 from edgewright.export.network.model import Edge
+from edgewright.export.weights.biases import sample
 from edgewright.train.datasets import Dataset
 
 MakeCheckpoint = Callable[..., Path]
-Graphs = tuple[Any, Any, list[Any], int]
+Graphs = tuple[Any, Context]
 
 
 @pytest.fixture
@@ -30,7 +32,7 @@ def graphs(
     monkeypatch: pytest.MonkeyPatch,
 ) -> Callable[..., Graphs]:
     """int8 and float32 of a network with two convolutions of one value, a ReLU and a ReLU6, as an export
-    hands them on with images and their number."""
+    hands them on."""
 
     def make(batch: int = 1, scheme: str = "int8", *, dense: bool = False) -> Graphs:
         layers = keras.layers
@@ -47,12 +49,16 @@ def graphs(
         for layer in model.layers:
             if weights := layer.get_weights():  # biases of zeros would be folded away
                 layer.set_weights([weights[0], np.random.default_rng(1).normal(0, 0.1, weights[1].shape)])
-        found: list[Graphs] = []
+        handed: list[Graphs] = []
+
+        def take(model: Any, context: Context) -> None:
+            handed.append((copy.deepcopy(model), context))
+
         with monkeypatch.context() as patch:
-            patch.setattr(onnx_biases, "correct", lambda *given: found.append(copy.deepcopy(given)) or "")
+            patch.setitem(schemes.REFINEMENTS, "biases", take)
             network = network_of(make_checkpoint(model, colour), Edge(batch=batch))
-            FORMAT.export(network, scheme, colour.x_train[:60], tmp_path / "int8.onnx")
-        return found[0]
+            schemes.FORMAT.export(network, scheme, colour.x_train[:60], tmp_path / "int8.onnx")
+        return handed[0]
 
     return make
 
@@ -74,9 +80,15 @@ def spoil(quantized: Any, steps: float) -> set[str]:
 
 
 def off(graphs: Graphs) -> float:
-    quantized, float32, batches, _ = graphs
-    scores, _ = onnx_biases._wanted(float32, [], batches)
+    quantized, context = graphs
+    batches = batches_of(context)
+    scores, _ = onnx_biases._wanted(context.float32, [], batches)
     return onnx_biases._error(quantized, scores, batches)
+
+
+def batches_of(context: Context) -> list[Any]:
+    """What the error is taken over: whole batches of the calibration images."""
+    return list(context.network.batches(sample(context.calibration, context.network.edge.batch or 1)))
 
 
 @pytest.mark.parametrize(("batch", "scheme"), [(1, "int8"), (7, "int8"), (1, "int8-s8s8")])
@@ -87,11 +99,12 @@ def test_what_every_image_is_off_by_is_taken_out(
     good = off(made)
     assert len(spoil(made[0], 4)) == 5
     bad = off(made)
-    said = onnx_biases.correct(*made)
+    said = onnx_biases.refine(*made)
     assert bad > 3 * good
     assert off(made) < bad / 3
-    assert sum(len(one) for one in made[2]) == made[3] == 60 // batch * batch
-    assert said == f"corrected on {made[3]} calibration images: mean error {bad:.4f} -> {off(made):.4f}"
+    images = sum(len(one) for one in batches_of(made[1]))
+    assert images == 60 // batch * batch
+    assert said == f"corrected on {images} calibration images: mean error {bad:.4f} -> {off(made):.4f}"
 
 
 def test_only_biases_change(graphs: Callable[..., Graphs]) -> None:
@@ -99,7 +112,7 @@ def test_only_biases_change(graphs: Callable[..., Graphs]) -> None:
     changed = spoil(made[0], 6)
     before = {constant.name: constant.SerializeToString() for constant in made[0].graph.initializer}
     nodes = [node.SerializeToString() for node in made[0].graph.node]
-    assert onnx_biases.correct(*made)
+    assert onnx_biases.refine(*made)
     assert [node.SerializeToString() for node in made[0].graph.node] == nodes
     after = {constant.name: constant.SerializeToString() for constant in made[0].graph.initializer}
     assert {name for name, raw in after.items() if raw != before[name]} <= changed
@@ -111,14 +124,14 @@ def test_what_brings_little_is_undone(graphs: Callable[..., Graphs], monkeypatch
     spoil(made[0], 4)
     before = made[0].SerializeToString(deterministic=True)
     monkeypatch.setattr(onnx_biases, "_CLEARLY", 0.0)
-    assert onnx_biases.correct(*made) == ""
+    assert onnx_biases.refine(*made) is None
     assert made[0].SerializeToString(deterministic=True) == before
 
 
 def test_a_network_without_convolutions_is_left_alone(graphs: Callable[..., Graphs]) -> None:
     made = graphs(dense=True)
     before = made[0].SerializeToString(deterministic=True)
-    assert onnx_biases.correct(*made) == ""
+    assert onnx_biases.refine(*made) is None
     assert made[0].SerializeToString(deterministic=True) == before
 
 
@@ -129,5 +142,5 @@ def test_of_two_convolutions_of_one_value_each_is_corrected_for_itself(graphs: C
     assert ("Conv", "Conv") in itertools.pairwise(kinds)
     good = off(made)
     spoil(made[0], 6)
-    assert onnx_biases.correct(*made)
+    assert onnx_biases.refine(*made)
     assert off(made) < 1.5 * good

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from edgewright.export.formats.tflite import run as tflite_run
 from edgewright.export.formats.tflite import tree as tflite_tree
-from edgewright.export.formats.tflite.refine import biases
+from edgewright.export.formats.tflite.refine import Context, biases
 from edgewright.train.datasets import Images
 
 Files = tuple[bytes, bytes]
@@ -73,6 +73,13 @@ def both(keras: Any, images: Images) -> Files:
     return files(keras, images)
 
 
+def corrected_by(quantized: bytes, float32: bytes, images: Images) -> tuple[bytes, str] | None:
+    """The file with its biases corrected, and what was said of it; None if it was left as it is."""
+    tree = tflite_tree.read(quantized)
+    said = biases.refine(tree, Context(network=cast(Any, None), float32=float32, calibration=images))
+    return (tflite_tree.write(tree), said) if said else None
+
+
 def off(raw: bytes, float32: bytes, images: Images) -> float:
     """Mean difference of the scores from those of the float32 file."""
 
@@ -103,7 +110,7 @@ def spoilt(raw: bytes, by: int) -> bytes:
 def test_what_every_image_is_off_by_is_taken_out(keras: Any, images: Images, batch: int) -> None:
     quantized, float32 = files(keras, images, batch)
     worse = spoilt(quantized, 4)
-    corrected = biases.correct(worse, float32, images)
+    corrected = corrected_by(worse, float32, images)
     assert corrected is not None
     before, after = (off(raw, float32, images) for raw in (worse, corrected[0]))
     assert before > 3 * off(quantized, float32, images)
@@ -113,7 +120,7 @@ def test_what_every_image_is_off_by_is_taken_out(keras: Any, images: Images, bat
 
 def test_only_biases_change(both: Files, images: Images) -> None:
     worse = tflite_tree.write(tflite_tree.read(spoilt(both[0], 12)))  # as this writer lays it out
-    corrected = biases.correct(worse, both[1], images)
+    corrected = corrected_by(worse, both[1], images)
     assert corrected is not None
     assert len(corrected[0]) == len(worse)
     before, after = tflite_tree.read(worse), tflite_tree.read(corrected[0])
@@ -131,20 +138,38 @@ def test_only_biases_change(both: Files, images: Images) -> None:
 
 def test_the_same_files_give_the_same_bytes(both: Files, images: Images) -> None:
     worse = spoilt(both[0], 12)
-    assert biases.correct(worse, both[1], images) == biases.correct(worse, both[1], images)
+    assert corrected_by(worse, both[1], images) == corrected_by(worse, both[1], images)
 
 
 def test_a_file_that_comes_no_closer_is_left_alone(both: Files, images: Images) -> None:
-    corrected = biases.correct(both[0], both[1], images)
+    corrected = corrected_by(both[0], both[1], images)
     if corrected is not None:  # as close as it gets in one round
         assert off(corrected[0], both[1], images) < off(both[0], both[1], images)
-        assert biases.correct(corrected[0], both[0], images) is None
+        assert corrected_by(corrected[0], both[0], images) is None
+
+
+def test_a_correction_that_comes_no_closer_is_taken_back(
+    both: Files, images: Images, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tree = tflite_tree.read(spoilt(both[0], 12))
+    before, moved = tflite_tree.write(tree), []
+    errors = iter([0.1, 0.2])
+
+    def worse(changed: Any, *_: Any) -> float:
+        moved.append(tflite_tree.write(changed) != before)
+        return next(errors)
+
+    monkeypatch.setattr(biases, "_error", worse)
+    context = Context(network=cast(Any, None), float32=both[1], calibration=images)
+    assert biases.refine(tree, context) is None
+    assert moved == [False, True]
+    assert tflite_tree.write(tree) == before
 
 
 def test_a_network_without_convolutions_is_left_alone(keras: Any, images: Images) -> None:
-    assert biases.correct(*files(keras, images, dense=True), images) is None
+    assert corrected_by(*files(keras, images, dense=True), images) is None
 
 
 def test_files_of_different_networks_are_left_alone(keras: Any, both: Files, images: Images) -> None:
     _, other = files(keras, images, dense=True)
-    assert biases.correct(both[0], other, images) is None
+    assert corrected_by(both[0], other, images) is None

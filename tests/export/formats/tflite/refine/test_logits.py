@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
 from edgewright.export.formats.tflite import tree as tflite_tree
-from edgewright.export.formats.tflite.refine import logits
+from edgewright.export.formats.tflite.refine import Context, logits
 from edgewright.export.network.network import Network
 from edgewright.train.datasets import Dataset, Images
 
@@ -26,6 +26,15 @@ def steps(raw: bytes) -> float:
     tree = tflite_tree.read(raw)
     last = next(op for op in tflite_tree.operators(tree) if op.name == "SOFTMAX")
     return tflite_tree.quantization(tree, last.inputs[0])[0]
+
+
+def narrowed_by(quantized: bytes, float32: bytes, calibration: Images) -> tuple[bytes, str] | None:
+    """The file with its logits narrowed, and what was said of it; None if it was left as it is."""
+    tree = tflite_tree.read(quantized)
+    before = tflite_tree.write(tree)
+    said = logits.refine(tree, Context(network=cast(Any, None), float32=float32, calibration=calibration))
+    assert said is not None or tflite_tree.write(tree) == before
+    return (tflite_tree.write(tree), said) if said else None
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +53,7 @@ def test_it_ties_fewer_images_and_agrees_no_less(
     score: Score,
 ) -> None:
     quantized, float32 = both
-    narrowed = logits.narrow(quantized, float32, fashion_mini.x_train[:128])
+    narrowed = narrowed_by(quantized, float32, fashion_mini.x_train[:128])
     assert narrowed is not None
     reference = network_of(trained).scores(fashion_mini.x_test)
     agreement, tied = {}, {}
@@ -60,7 +69,7 @@ def test_it_ties_fewer_images_and_agrees_no_less(
 
 def test_it_adds_no_operator_and_says_what_it_chose(both: tuple[bytes, bytes], fashion_mini: Dataset) -> None:
     quantized, float32 = both
-    narrowed = logits.narrow(quantized, float32, fashion_mini.x_train[:128])
+    narrowed = narrowed_by(quantized, float32, fashion_mini.x_train[:128])
     assert narrowed is not None
     before, after = (tflite_tree.operators(tflite_tree.read(raw)) for raw in (quantized, narrowed[0]))
     assert before == after
@@ -73,10 +82,10 @@ def test_it_never_widens_and_leaves_what_is_narrow_already(
     both: tuple[bytes, bytes], fashion_mini: Dataset, images: int
 ) -> None:
     quantized, float32 = both
-    once = logits.narrow(quantized, float32, fashion_mini.x_train[:images])
+    once = narrowed_by(quantized, float32, fashion_mini.x_train[:images])
     assert once is not None
     assert steps(once[0]) < steps(quantized)
-    twice = logits.narrow(once[0], float32, fashion_mini.x_train[:images])
+    twice = narrowed_by(once[0], float32, fashion_mini.x_train[:images])
     assert twice is None or steps(twice[0]) == pytest.approx(steps(once[0]), rel=0.02)
 
 
@@ -85,7 +94,7 @@ def test_every_8_bit_score_within_reach_is_kept(
 ) -> None:
     """Saturation itself may not change a score by more than its own step: quantization noise does."""
     quantized, float32 = both
-    narrowed = logits.narrow(quantized, float32, fashion_mini.x_train[:128])
+    narrowed = narrowed_by(quantized, float32, fashion_mini.x_train[:128])
     assert narrowed is not None
     paths = tmp_path / "float32.tflite", tmp_path / "wide.tflite", tmp_path / "narrow.tflite"
     for path, raw in zip(paths, (float32, quantized, narrowed[0]), strict=True):
@@ -104,7 +113,7 @@ def test_a_network_that_gives_logits_is_left_alone(
 ) -> None:
     folder = make_checkpoint(build_conv((-1.0, 1.0), None), colour, input_range=(-1.0, 1.0), head="logits")
     quantized, float32 = converted(network_of(folder), colour.x_train[:60])
-    assert logits.narrow(quantized, float32, colour.x_train[:60]) is None
+    assert narrowed_by(quantized, float32, colour.x_train[:60]) is None
 
 
 def test_logits_that_are_all_within_reach_are_left_alone(
@@ -119,4 +128,4 @@ def test_logits_that_are_all_within_reach_are_left_alone(
     model = keras.Sequential([*layers, keras.layers.Dense(10, activation="softmax")])
     folder = make_checkpoint(model, colour)
     quantized, float32 = converted(network_of(folder), colour.x_train[:60])
-    assert logits.narrow(quantized, float32, colour.x_train[:60]) is None
+    assert narrowed_by(quantized, float32, colour.x_train[:60]) is None
