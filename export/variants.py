@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from edgewright.export import formats, passes
@@ -46,8 +47,9 @@ def defaults() -> list[Variant]:
     return [variant for variant in known().values() if variant.settings.default]
 
 
-def parse(text: str) -> list[Variant]:
-    """Variants from a comma-separated list, each once, in the order given; `all` stands for every one.
+def parse(asked: str | Sequence[str | Variant]) -> list[Variant]:
+    """Variants by their names, with commas between them or one by one; each once, in the order given. `all`
+    stands for every one without passes.
 
     Raises:
         UnknownNameError: a variant or pass that is none, with the nearest known name.
@@ -55,7 +57,11 @@ def parse(text: str) -> list[Variant]:
     """
     everything = known()
     chosen: dict[str, Variant] = {}
-    for name in (part.strip() for part in text.split(",")):
+    for part in asked.split(",") if isinstance(asked, str) else asked:
+        if isinstance(part, Variant):
+            chosen[part.name] = part
+            continue
+        name = part.strip()
         if name == "all":
             chosen |= everything
             continue

@@ -80,6 +80,7 @@ def _commands(words: Sequence[str]) -> Mapping[str, Callable[[], Any]]:
         "data",
         "train",
         "export",
+        "how-to",
         "predict",
         "verify",
         "inspect",

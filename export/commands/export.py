@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import argparse
+from contextlib import ExitStack
 from pathlib import Path
 
 from edgewright.export import howto
-from edgewright.export.source import options as model_options
+from edgewright.export.commands import model_options
 from edgewright.runtime import console
-from edgewright.runtime.errors import InputError
 
 HELP = "convert a Keras model to TFLite and ONNX files, each proven against it"
 
@@ -20,12 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="MODEL",
         help="a checkpoint folder that train wrote, a .keras or .h5 file, or a SavedModel folder",
     )
-    parser.add_argument("--out", type=Path, metavar="BUNDLE", help="the folder to write")
-    parser.add_argument(
-        "--how-to",
-        choices=howto.PLATFORMS,
-        help="write nothing: show how an app feeds a file of the bundle MODEL (--variants names which)",
-    )
+    parser.add_argument("--out", type=Path, metavar="BUNDLE", required=True, help="the folder to write")
     parser.add_argument(
         "--variants",
         metavar="LIST",
@@ -83,43 +78,35 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    if arguments.how_to:
-        return _how_to(arguments.how_to, arguments.model, arguments.variants)
-    if arguments.out is None:
-        raise InputError("expected a folder for the bundle, got none; add --out BUNDLE")
-    from edgewright.export import variants
-    from edgewright.export.exporter import Options, export
-    from edgewright.export.network.model import Edge
+    from edgewright.export.exporter import export
+    from edgewright.export.network.model import FileInterface
+    from edgewright.export.source.options import Options
     from edgewright.runtime.bundle.parity_table import parity_table
 
-    result = export(
-        arguments.model,
-        Options(
-            out=arguments.out,
-            variants=variants.parse(arguments.variants) if arguments.variants else variants.defaults(),
-            max_drop=arguments.max_drop,
-            calibration_size=arguments.calibration_size,
-            seed=arguments.seed,
-            overwrite=arguments.overwrite,
-            data=arguments.data,
-            data_dir=arguments.data_dir,
-            finetune_epochs=arguments.finetune_epochs,
-            edge=Edge(batch=arguments.batch, dtype=arguments.io),
-            given=model_options.given(arguments),
-        ),
+    options = Options(
+        out=arguments.out,
+        variants=arguments.variants or (),
+        max_drop=arguments.max_drop,
+        calibration_size=arguments.calibration_size,
+        seed=arguments.seed,
+        overwrite=arguments.overwrite,
+        data=arguments.data,
+        data_dir=arguments.data_dir,
+        finetune_epochs=arguments.finetune_epochs,
+        interface=FileInterface(batch=arguments.batch, dtype=arguments.io),
+        given=model_options.given(arguments),
     )
+    with _Bars() as bars:
+        result = export(arguments.model, options, bars)
     rows = [(o.name, o.bytes, o.gzip_bytes, o.parity) for o in result.outcomes if o.parity is not None]
-    console.table(
-        *parity_table(f"Parity with the float Keras model of {arguments.model}", result.reference, rows)
-    )
+    title = f"Parity with the float Keras model of {arguments.model}"
+    console.table(*parity_table(title, result.reference, rows))
     for note in result.notes:
         console.say(note)
     written = [outcome.name for outcome in result.outcomes if outcome.passed]
     if written:
         console.say(f"wrote {arguments.out}: {', '.join(written)}")
-        console.say(
-            f"how an app feeds them: edgewright export {arguments.out} --how-to {'|'.join(howto.PLATFORMS)}"
-        )
+        console.say(f"how an app feeds them: edgewright how-to {arguments.out} {'|'.join(howto.PLATFORMS)}")
     left_out = [outcome for outcome in result.outcomes if not outcome.passed]
     for outcome in left_out:
         verdict = outcome.parity.verdict if outcome.parity else "failed"
@@ -129,15 +116,18 @@ def run(arguments: argparse.Namespace) -> int:
     return 1 if left_out else 0
 
 
-def _how_to(platform: str, folder: Path, variant: str | None) -> int:
-    from edgewright.runtime.bundle.manifest import Bundle
+class _Bars(ExitStack):
+    """A progress bar for each stage of the export, one after the other."""
 
-    bundle = Bundle.open(folder)
-    chosen = bundle.variant(variant) if variant else howto.for_platform(platform, bundle.manifest)
-    text = howto.facts(bundle.manifest, chosen) + "\n\n" + howto.snippet(platform, bundle.manifest, chosen)
-    for line in text.splitlines():
-        console.say(line)
-    return 0
+    _stage, _done = "", 0.0
+
+    def __call__(self, stage: str, done: float, total: float, note: str = "") -> None:
+        if stage != self._stage:
+            self.close()
+            self._bar = self.enter_context(console.progress(stage, total))
+            self._stage, self._done = stage, 0.0
+        self._bar.advance(done - self._done, note)
+        self._done = done
 
 
 def _batch(text: str) -> int | None:

@@ -11,7 +11,7 @@ import inspect
 import shutil
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,8 +22,8 @@ from edgewright.export import passes
 from edgewright.export.network.model import Model
 from edgewright.export.variants import Variant
 from edgewright.export.work.cache import Cache
+from edgewright.export.work.events import Progress, Progressed, Trained, silent
 from edgewright.export.work.protocol import Process
-from edgewright.runtime import console
 from edgewright.runtime.disk import jsonio
 from edgewright.runtime.errors import CheckpointError, ExportError, UnknownNameError
 from edgewright.train import recipe as recipes
@@ -32,7 +32,7 @@ from edgewright.train.datasets import Dataset, Images, Labels
 from edgewright.train.stack import versions
 
 FILES = ("x", "y", "x_validation", "y_validation")
-TUNED, SAVED_MODEL = "model.keras", "fake-quantized"
+KERAS_MODEL, SAVED_MODEL = "model.keras", "fake-quantized"
 STEP = 0.01  # of a pass between two reports of it
 _RECORD = "record.json"
 
@@ -71,16 +71,22 @@ class Training:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Tuned:
+class FineTuned:
     """What a chain of passes has left; `record` says of each pass how long it trained and how well it did."""
 
     model: Model
     record: tuple[Mapping[str, Any], ...]
 
 
-def run(
-    model: Model, training: Training, variants: Sequence[Variant], epochs: int, seed: int, scratch: Path
-) -> dict[str, Tuned]:
+def fine_tune(
+    model: Model,
+    training: Training,
+    variants: Sequence[Variant],
+    epochs: int,
+    seed: int,
+    scratch: Path,
+    progress: Progress = silent,
+) -> dict[str, FineTuned]:
     """The models of all chains of `variants`, by `Variant.chain`.
 
     Args:
@@ -96,18 +102,20 @@ def run(
         variant.passes[: i + 1] for variant in variants for i in range(len(variant.passes))
     )
     asked = sorted({name for chain in chains for name in chain})
-    done: dict[tuple[str, ...], Tuned] = {(): Tuned(model=model, record=())}
-    with (
-        tempfile.TemporaryDirectory() as data,
-        console.progress("fine-tuning", total=len(chains)) as bar,
-    ):
+    done: dict[tuple[str, ...], FineTuned] = {(): FineTuned(model=model, record=())}
+
+    def report(share: float, note: str) -> None:
+        progress("fine-tuning", len(done) - 1 + share, len(chains), title + note)
+
+    with tempfile.TemporaryDirectory() as data:
         for chain in chains:
             title = passes.SEPARATOR.join(chain)
+            report(0, "")
             before = done[chain[:-1]]
             parts = _parts(model, training, chain, epochs, seed)
-            out = scratch / f"tuned-{len(done)}"
-            found = Cache().find(parts)
-            if found is None:
+            out = scratch / f"fine-tuned-{len(done)}"
+            entry = Cache().find(parts)
+            if entry is None:
                 task = {
                     "model": str(before.model.path),
                     "data": _written(training, Path(data)),
@@ -119,40 +127,38 @@ def run(
                     "seed": seed,
                 }
                 out.mkdir()
-                _tune({**task, "out": str(out)}, out, bar, title)
+                _run_pass({**task, "out": str(out)}, out, report)
                 with Cache().add(parts) as folder:
                     shutil.copytree(out, folder, dirs_exist_ok=True)
             else:
-                shutil.copytree(found, out)
-                bar.advance(note=f"{title}: done before")
+                shutil.copytree(entry, out)
+            report(1, "" if entry is None else ": done before")
             done[chain] = _opened(out, chain, before, model)
-    return {passes.SEPARATOR.join(chain): tuned for chain, tuned in done.items() if chain}
+    return {passes.SEPARATOR.join(chain): result for chain, result in done.items() if chain}
 
 
-def _tune(task: Mapping[str, Any], folder: Path, bar: console.Bar, title: str) -> None:
-    """Run one pass in a child that fills `folder`."""
-    share = 0.0
+def _run_pass(task: Mapping[str, Any], folder: Path, report: Callable[[float, str], None]) -> None:
+    """Run one pass in a child that fills `folder`; `report` is told its share that is done, and a note."""
     with Process("edgewright.export.finetuning.child") as child:
         child.tell(dict(task))
         record = None
         for event in child.events():
-            if event.kind == "progress":
-                bar.advance(event.share - share, note=f"{title}: {event.note}")
-                share = event.share
-            else:
-                record = event.conversion
+            if isinstance(event, Progressed):
+                report(event.share, f": {event.note}")
+            elif isinstance(event, Trained):
+                record = event.record
         child.end()
     if record is None:
+        title = passes.SEPARATOR.join(task["chain"])
         raise ExportError(f"the process that fine-tunes for {title} ended without a word")
-    (folder / _RECORD).write_bytes(jsonio.dump(record))
-    bar.advance(1 - share, note=title)
+    (folder / _RECORD).write_bytes(jsonio.dump(dict(record)))
 
 
-def _opened(folder: Path, chain: tuple[str, ...], before: Tuned, model: Model) -> Tuned:
+def _opened(folder: Path, chain: tuple[str, ...], before: FineTuned, model: Model) -> FineTuned:
     record = jsonio.read(folder / _RECORD, ExportError).data
     fake = passes.get(chain[-1]).fake_quantizes
-    path = folder / (SAVED_MODEL if fake else TUNED)
-    return Tuned(
+    path = folder / (SAVED_MODEL if fake else KERAS_MODEL)
+    return FineTuned(
         model=Model.at(path, model.normalization, fake_quantized=fake),
         record=(*before.record, {"pass": chain[-1], **record}),
     )

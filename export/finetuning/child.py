@@ -17,11 +17,11 @@ from typing import Any
 import numpy as np
 
 from edgewright.export import passes
-from edgewright.export.finetuning.chains import FILES, SAVED_MODEL, STEP, TUNED
+from edgewright.export.finetuning.chains import FILES, KERAS_MODEL, SAVED_MODEL, STEP
 from edgewright.export.network.network import INPUT, OUTPUT
-from edgewright.export.network.trainer import Examples, Tuner
+from edgewright.export.network.trainer import Examples, Trainer
 from edgewright.export.work import protocol as job
-from edgewright.export.work.protocol import Event
+from edgewright.export.work.events import Event, Progressed, Trained
 from edgewright.train import bridge, recipe
 from edgewright.train.checkpoint import scale
 from edgewright.train.fitting.fit import head_of
@@ -43,11 +43,11 @@ def _work(next_task: Callable[[], dict[str, Any]], report: Callable[[Event], Non
         nonlocal said
         if share - said >= STEP or share == 1:
             said = share
-            report(Event(kind="progress", share=share, note=note))
+            report(Progressed(share=share, note=note))
 
     *earlier, name = task["chain"]
     chosen = passes.get(name)
-    tuner = Tuner(
+    trainer = Trainer(
         model,
         recipe=recipe.named(task["recipe"]),
         head=head_of(model),
@@ -62,16 +62,16 @@ def _work(next_task: Callable[[], dict[str, Any]], report: Callable[[Event], Non
     plain = bridge.to_tf_keras(model).model
     for asked in task["asked"]:  # all of them before the first is trained
         passes.get(asked).check(plain)
-    tuned = chosen.apply(name, tuner)
+    trained = chosen.apply(name, trainer)
     if chosen.fake_quantizes:
-        _save(tuned, out / SAVED_MODEL)
+        _save(trained, out / SAVED_MODEL)
     else:
-        back = tuner.bridged.of(tuned)
+        back = trainer.bridged.of(trained)
         back.copy_back()
-        few = scale(np.load(folder / "x.npy", mmap_mode="r")[:64], tuner.input_range)
+        few = scale(np.load(folder / "x.npy", mmap_mode="r")[:64], trainer.input_range)
         bridge.compare(model, back, bridge.probe(few.shape[1:], few))
-        model.save(out / TUNED)
-    report(Event(kind="tuned", conversion=tuner.record))
+        model.save(out / KERAS_MODEL)
+    report(Trained(record=trainer.record))
 
 
 def _save(model: Any, folder: Path) -> None:

@@ -110,7 +110,7 @@ def _files(path: Path) -> list[Path]:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Edge:
+class FileInterface:
     """What an exported file takes: `batch` images at once (None: any number), as `dtype`.
 
     Either dtype holds raw pixels, 0-255. A float32 file also gives float32 scores in schemes that else
@@ -121,7 +121,7 @@ class Edge:
     dtype: str = "uint8"
 
 
-ONE_IMAGE = Edge()
+ONE_IMAGE = FileInterface()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgewright.export.network.loading import load
-from edgewright.export.network.model import ONE_IMAGE, Edge, Facts, Model
-from edgewright.export.network.traced import Graph
+from edgewright.export.network.model import ONE_IMAGE, Facts, FileInterface, Model
+from edgewright.export.network.traced import TracedGraph
 from edgewright.export.weights import codebooks
 from edgewright.runtime.backends import Scores
 from edgewright.runtime.errors import ExportError
@@ -22,12 +22,12 @@ _BATCH, _BATCH_PIXELS = 250, 2**21  # whichever is less: a large network's activ
 
 
 class Network:
-    """A loaded model, never in training mode, with its normalization and the edge its files get."""
+    """A loaded model, never in training mode, with its normalization and the interface its files get."""
 
-    def __init__(self, model: Model, edge: Edge = ONE_IMAGE) -> None:
-        self.edge = edge
+    def __init__(self, model: Model, interface: FileInterface = ONE_IMAGE) -> None:
+        self.interface = interface
         self._loaded = load(model)
-        if self._loaded.batch not in (None, edge.batch):
+        if self._loaded.batch not in (None, interface.batch):
             raise ExportError(
                 "expected --batch 1 with a SavedModel whose signature takes one image, got another; "
                 "save it with a free batch size"
@@ -70,8 +70,8 @@ class Network:
         )
 
     @cached_property
-    def graph(self) -> Graph:
-        return Graph(self.on_scaled, self._loaded.layers)
+    def graph(self) -> TracedGraph:
+        return TracedGraph(self.on_scaled, self._loaded.layers)
 
     def scaled(self, images: Images) -> NDArray[np.float32]:
         """Raw pixels as `on_scaled` takes them: 0 and 255 are the ends of `input_range`."""
@@ -89,10 +89,10 @@ class Network:
 
     def batches(self, images: Images) -> Iterator[NDArray[Any]]:
         """The images as an exported file takes them; the last one is repeated to fill the last batch."""
-        size = self.edge.batch or 1
+        size = self.interface.batch or 1
         for start in range(0, len(images), size):
             part = images[start : start + size]
-            yield np.pad(part, ((0, size - len(part)), *[(0, 0)] * 3), "edge").astype(self.edge.dtype)
+            yield np.pad(part, ((0, size - len(part)), *[(0, 0)] * 3), "edge").astype(self.interface.dtype)
 
     @cached_property
     def holder(self) -> Any:
@@ -110,7 +110,7 @@ class Network:
 
     @cached_property
     def on_pixels(self) -> Any:
-        """tf.function of raw pixels, (batch, height, width, channels) of the edge's dtype; scales inside."""
+        """tf.function of raw pixels as a file takes them, (batch, height, width, channels); scales inside."""
         import tensorflow as tf
 
         factor, offset = (
@@ -125,7 +125,7 @@ class Network:
             x = x * factor
             return {OUTPUT: self._loaded.call(x + offset if offset.any() else x)}
 
-        return tf.function(call, input_signature=[self._signature(self.edge.dtype)])
+        return tf.function(call, input_signature=[self._signature(self.interface.dtype)])
 
     @cached_property
     def on_scaled(self) -> Any:
@@ -157,4 +157,4 @@ class Network:
     def _signature(self, dtype: str) -> Any:
         import tensorflow as tf
 
-        return tf.TensorSpec((self.edge.batch, *self.shape), dtype, name=INPUT)
+        return tf.TensorSpec((self.interface.batch, *self.shape), dtype, name=INPUT)

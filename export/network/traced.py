@@ -12,7 +12,7 @@ from edgewright.runtime.errors import ExportError
 _TRANSPARENT = {"Identity", "Cast", "Reshape", "Squeeze", "ExpandDims", "StopGradient", "EnsureShape"}
 
 
-class Graph:
+class TracedGraph:
     """The ops that scores are computed by, calls inlined, variables as constants."""
 
     def __init__(self, function: Any, layers: Collection[str]) -> None:

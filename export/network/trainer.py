@@ -39,7 +39,7 @@ class Examples:
     y_validation: Labels
 
 
-class Tuner:
+class Trainer:
     """One fine-tuning.
 
     Adam at 1e-3 (TFMOT's passes need about that: at 1e-4 they end far below), or what the pass asks for,
@@ -155,7 +155,7 @@ class Tuner:
             self._given.on_epoch_end()
 
     def _judge(self, model: Any, ready_at: int) -> Any:
-        tuner, scores_of = self, scorer(model, self._prepare)
+        trainer, scores_of = self, scorer(model, self._prepare)
 
         class Judge(self.tf_keras.callbacks.Callback):  # type: ignore[misc,name-defined]
             """Judges each epoch on the held-out images; comes after the pass's own callbacks."""
@@ -166,40 +166,40 @@ class Tuner:
                 self._kept: list[tuple[Any, Any]] = []
 
             def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
-                self._done = epoch * tuner._per_epoch
+                self._done = epoch * trainer._per_epoch
 
             def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
                 step, loss = self._done + batch + 1, logs["loss"]
                 if not math.isfinite(loss):
                     raise self._failure(f"a finite loss while fine-tuning, got {loss}", step)
-                tuner._report(step / tuner.steps, f"step {step}, loss {loss:.4f}")
+                trainer._report(step / trainer.steps, f"step {step}, loss {loss:.4f}")
 
             def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-                step = self._done + tuner._per_epoch
+                step = self._done + trainer._per_epoch
                 if not all(np.isfinite(variable.numpy()).all() for variable in model.weights):
                     # TensorFlow's relu makes 0 of NaN on CPUs: the loss may never show it.
                     raise self._failure("finite weights while fine-tuning, got NaN or infinity", step)
-                guessed = metrics.probabilities(scores_of(tuner._x), tuner._head)
-                self._history.append(metrics.summary(guessed, tuner._y))
+                guessed = metrics.probabilities(scores_of(trainer._x), trainer._head)
+                self._history.append(metrics.summary(guessed, trainer._y))
                 if step < ready_at:
                     return
                 if self._best < 0 or self._history[-1]["loss"] < self._history[self._best]["loss"]:
                     self._best = epoch
                     self._kept = [(variable, variable.numpy()) for variable in model.weights]
-                self.model.stop_training = epoch - self._best >= max(_PATIENCE, tuner.epochs // 2)
+                self.model.stop_training = epoch - self._best >= max(_PATIENCE, trainer.epochs // 2)
 
             def _failure(self, what: str, step: int) -> TrainingError:
-                return TrainingError(f"expected {what} at step {step} of {tuner.steps}; look at the data")
+                return TrainingError(f"expected {what} at step {step} of {trainer.steps}; look at the data")
 
             def keep_best(self) -> None:
                 for variable, value in self._kept:
                     variable.assign(value)
                 best = self._history[self._best]
-                tuner.record = {
+                trainer.record = {
                     "epochs": len(self._history),
                     "best_epoch": self._best + 1,
-                    "steps_per_epoch": tuner._per_epoch,
-                    "validation_images": len(tuner._y),
+                    "steps_per_epoch": trainer._per_epoch,
+                    "validation_images": len(trainer._y),
                     "validation_accuracy": round(best["accuracy"], 6),
                     "validation_loss": round(best["loss"], 6),
                 }

@@ -8,20 +8,21 @@ one before has left. They run in a child process that has TFMOT
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from edgewright.runtime import plugins
 from edgewright.runtime.errors import InputError, UnknownNameError
 
 if TYPE_CHECKING:
-    from edgewright.export.network.trainer import Tuner
+    from edgewright.export.network.trainer import Trainer
 
 SEPARATOR = "+"
 
 
-class Pass(Protocol):
-    """A family of passes, such as `prune` with `prune50` and `prune2x4`.
+class Pass(ABC):
+    """A family of passes, such as `prune` with `prune50` and `prune2x4`; each states what differs from this.
 
     `examples` are names it takes, for messages; `rank` is its place in a chain: a pass undoes what one of a
     higher rank has left. `only` are the variants it is for (empty: all), for the reason `why_only`.
@@ -30,26 +31,25 @@ class Pass(Protocol):
 
     examples: tuple[str, ...]
     rank: int
-    only: tuple[str, ...]
-    why_only: str
-    fake_quantizes: bool
+    only: tuple[str, ...] = ()
+    why_only = ""
+    fake_quantizes = False
 
     def takes(self, name: str) -> bool:
         """Whether `name` is one of the family. Raises `InputError`: one with a number that cannot be."""
-        ...
+        return name in self.examples
 
-    def check(self, model: Any) -> None:
+    def check(self, model: Any) -> None:  # noqa: B027  (most take any model)
         """Raises `InputError`: a tf_keras model that the pass is not for, with the reason."""
-        ...
 
-    def apply(self, name: str, tuner: Tuner) -> Any:
-        """Wrap `tuner.model`, have it fine-tuned, and take off what was wrapped.
+    @abstractmethod
+    def apply(self, name: str, trainer: Trainer) -> Any:
+        """Wrap `trainer.model`, have it fine-tuned, and take off what was wrapped.
 
         Returns:
-            A tf_keras model; layers have the names they have in `tuner.model`, unless the pass
+            A tf_keras model; layers have the names they have in `trainer.model`, unless the pass
             `fake_quantizes`.
         """
-        ...
 
 
 def get(name: str) -> Pass:
@@ -78,12 +78,12 @@ def check(chain: Sequence[str], variant: str) -> None:
         UnknownNameError, InputError: as `get`; an order that undoes an earlier pass; a variant they are
             not for; none.
     """
-    found = [get(name) for name in chain]
+    order = [get(name) for name in chain]
     for i in range(1, len(chain)):
         first, second = chain[i - 1 : i + 1]
-        if found[i].rank == found[i - 1].rank:
+        if order[i].rank == order[i - 1].rank:
             raise InputError(f"expected one of {first} and {second}, got both; leave one out")
-        if found[i].rank < found[i - 1].rank:
+        if order[i].rank < order[i - 1].rank:
             raise InputError(
                 f"expected {second} before {first}, got {first}{SEPARATOR}{second}: {second} trains the "
                 f"weights on and undoes what {first} has made of them"
@@ -93,7 +93,7 @@ def check(chain: Sequence[str], variant: str) -> None:
             f"expected a variant behind the passes, such as {SEPARATOR.join([*chain, 'tflite-int8'])}, got "
             f"{SEPARATOR.join(chain)}"
         )
-    for name, family in zip(chain, found, strict=True):
+    for name, family in zip(chain, order, strict=True):
         if family.only and variant not in family.only:
             raise InputError(
                 f"expected {name} before {' or '.join(family.only)}, got it before {variant}: "

@@ -13,22 +13,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgewright.export.network.layers import refuse_without_weights, wrapped
+from edgewright.export.passes import Pass
 from edgewright.runtime.errors import InputError
 from edgewright.train.stack import import_tfmot
 
 if TYPE_CHECKING:
-    from edgewright.export.network.trainer import Tuner
+    from edgewright.export.network.trainer import Trainer
 
 _FEWEST, _MOST = 3, 255  # zero and a value of either sign; what 8-bit weights can tell apart
 _ROUNDS = 50
 
 
-class Cluster:
+class Cluster(Pass):
     examples = ("cluster16", "cluster32")
     rank = 2
-    only: tuple[str, ...] = ()
-    why_only = ""
-    fake_quantizes = False
 
     def takes(self, name: str) -> bool:
         found = re.fullmatch(r"cluster(-?[\d.]+)", name)
@@ -42,11 +40,11 @@ class Cluster:
     def check(self, model: Any) -> None:
         refuse_without_weights(model)
 
-    def apply(self, name: str, tuner: Tuner) -> Any:
+    def apply(self, name: str, trainer: Trainer) -> Any:
         clustering = import_tfmot().clustering.keras
         from tensorflow_model_optimization.python.core.clustering.keras.experimental import cluster
 
-        asked, sparse = int(name.removeprefix("cluster")), tuner.made_by("prune")
+        asked, sparse = int(name.removeprefix("cluster")), trainer.made_by("prune")
 
         def wrap(layer: Any) -> Any:
             kernel = layer.kernel.numpy()
@@ -62,8 +60,8 @@ class Cluster:
                 preserve_sparsity=sparse,
             )
 
-        model = wrapped(tuner.model, wrap)
-        tuner.fit(model, learning_rate=_learning_rate(tuner.epochs))
+        model = wrapped(trainer.model, wrap)
+        trainer.fit(model, learning_rate=_learning_rate(trainer.epochs))
         return clustering.strip_clustering(model)
 
 

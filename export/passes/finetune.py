@@ -7,26 +7,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from edgewright.export.passes import Pass
+
 if TYPE_CHECKING:
-    from edgewright.export.network.trainer import Tuner
+    from edgewright.export.network.trainer import Trainer
 
 
-class Finetune:
+class Finetune(Pass):
     examples = ("finetune",)
     rank = 0
-    only: tuple[str, ...] = ()
-    why_only = ""
-    fake_quantizes = False
 
-    def takes(self, name: str) -> bool:
-        return name == "finetune"
-
-    def check(self, model: Any) -> None:
-        pass
-
-    def apply(self, name: str, tuner: Tuner) -> Any:
-        tuner.fit(tuner.model)
-        return tuner.model
+    def apply(self, name: str, trainer: Trainer) -> Any:
+        trainer.fit(trainer.model)
+        return trainer.model
 
 
 PASS = Finetune()

@@ -11,21 +11,19 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from edgewright.export.network.layers import refuse_without_weights, wrapped
+from edgewright.export.passes import Pass
 from edgewright.runtime.errors import InputError
 from edgewright.train.stack import import_tfmot
 
 if TYPE_CHECKING:
-    from edgewright.export.network.trainer import Tuner
+    from edgewright.export.network.trainer import Trainer
 
 _UPDATES = 20  # of the masks, until the sparsity is what was asked for
 
 
-class Prune:
+class Prune(Pass):
     examples = ("prune50", "prune80", "prune90", "prune2x4")
     rank = 1
-    only: tuple[str, ...] = ()
-    why_only = ""
-    fake_quantizes = False
 
     def takes(self, name: str) -> bool:
         found = re.fullmatch(r"prune(-?[\d.]+)", name)
@@ -38,20 +36,20 @@ class Prune:
     def check(self, model: Any) -> None:
         refuse_without_weights(model)
 
-    def apply(self, name: str, tuner: Tuner) -> Any:
+    def apply(self, name: str, trainer: Trainer) -> Any:
         sparsity = import_tfmot().sparsity.keras
         settings: dict[str, Any]
         if name == "prune2x4":
             settings, end = {"sparsity_m_by_n": (2, 4)}, 1
         else:
             # A mask is made anew at multiples of `frequency` only: the end must be one of them.
-            frequency = max(1, tuner.steps // (2 * _UPDATES))
-            end = max(1, tuner.steps // 2 // frequency) * frequency
+            frequency = max(1, trainer.steps // (2 * _UPDATES))
+            end = max(1, trainer.steps // 2 // frequency) * frequency
             share = int(name.removeprefix("prune")) / 100
             schedule = sparsity.PolynomialDecay(0.0, share, 0, end, frequency=frequency)
             settings = {"pruning_schedule": schedule}
-        model = wrapped(tuner.model, lambda layer: sparsity.prune_low_magnitude(layer, **settings))
-        tuner.fit(model, callbacks=[sparsity.UpdatePruningStep()], ready_at=end)
+        model = wrapped(trainer.model, lambda layer: sparsity.prune_low_magnitude(layer, **settings))
+        trainer.fit(model, callbacks=[sparsity.UpdatePruningStep()], ready_at=end)
         return sparsity.strip_pruning(model)
 
 

@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edgewright.export.passes import Pass
 from edgewright.runtime.errors import InputError
 from edgewright.train.stack import import_tfmot
 
 if TYPE_CHECKING:
-    from edgewright.export.network.trainer import Tuner
+    from edgewright.export.network.trainer import Trainer
 
 _MOST_VALUES = 256  # a layer with more distinct weights is not clustered
 _OUTPUT_ONLY = ("Rescaling", "Resizing")  # without weights; TFMOT has to be told that it may
@@ -28,15 +29,12 @@ _DEAD = 1e-6  # a channel of no greater weights
 _WITH_ITS_CONVOLUTION = "BatchNormalization"
 
 
-class Qat:
+class Qat(Pass):
     examples = ("qat",)
     rank = 3
     only = ("tflite-int8",)
     why_only = "what it trains is the rounding of an all-integer TFLite file"
     fake_quantizes = True
-
-    def takes(self, name: str) -> bool:
-        return name == "qat"
 
     def check(self, model: Any) -> None:
         supports = _registry().supports
@@ -54,27 +52,27 @@ class Qat:
                 "leave qat out"
             )
 
-    def apply(self, name: str, tuner: Tuner) -> Any:
+    def apply(self, name: str, trainer: Trainer) -> Any:
         tfmot = import_tfmot().quantization.keras
         from tensorflow_model_optimization.python.core.quantization.keras.default_8bit import (
             default_8bit_quantize_configs as configs,
         )
 
-        _equalize(tuner.model)
+        _equalize(trainer.model)
 
         def annotate(layer: Any) -> Any:
             if type(layer).__name__ in _OUTPUT_ONLY:
                 return tfmot.quantize_annotate_layer(layer, configs.Default8BitOutputQuantizeConfig())
             return tfmot.quantize_annotate_layer(layer)
 
-        annotated = tuner.tf_keras.models.clone_model(tuner.model, clone_function=annotate)
+        annotated = trainer.tf_keras.models.clone_model(trainer.model, clone_function=annotate)
         with tfmot.quantize_scope(
             {"Default8BitOutputQuantizeConfig": configs.Default8BitOutputQuantizeConfig}
         ):
-            model = tfmot.quantize_apply(annotated, _scheme(tuner))
-        _read_raw_pixels(model, tuner.input_range)
-        _start_ranges(model, [tuner.batch(i) for i in range(_START)])
-        tuner.fit(model)
+            model = tfmot.quantize_apply(annotated, _scheme(trainer))
+        _read_raw_pixels(model, trainer.input_range)
+        _start_ranges(model, [trainer.batch(i) for i in range(_START)])
+        trainer.fit(model)
         return model
 
 
@@ -87,7 +85,7 @@ def _registry() -> Any:
     return default.Default8BitQuantizeRegistry()
 
 
-def _scheme(tuner: Tuner) -> Any:
+def _scheme(trainer: Trainer) -> Any:
     """TFMOT's 8-bit scheme, with quantizers that keep what earlier passes have made of each layer.
 
     TFMOT's own schemes share a quantizer among layers, and one layer without zeros, such as the last,
@@ -103,7 +101,7 @@ def _scheme(tuner: Tuner) -> Any:
         default_8bit_quantize_scheme as default,
     )
 
-    plain, clustered, sparse = _registry(), tuner.made_by("cluster"), tuner.made_by("prune")
+    plain, clustered, sparse = _registry(), trainer.made_by("cluster"), trainer.made_by("prune")
 
     class Registry:
         def supports(self, layer: Any) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from edgewright.export.proof.sampling import in_turn
 from edgewright.runtime.errors import DataError, InputError
 from edgewright.train.checkpoint import split
 from edgewright.train.datasets import Dataset, Images
@@ -48,17 +49,8 @@ def draw(
     return random.permutation(candidates[chosen[:size]])
 
 
-def in_turn(labels: NDArray[np.int64]) -> NDArray[np.intp]:
-    """An order of the images in which the classes take turns: all their first ones, then all second ones."""
-    rank = np.empty(len(labels), np.intp)
-    for c in np.unique(labels):
-        of_class = np.flatnonzero(labels == c)
-        rank[of_class] = np.arange(len(of_class))
-    return np.argsort(rank, kind="stable")
-
-
 def refuse_overlap(calibration: Images, test: Images) -> None:
-    """Refuse test images that also calibrate: the proof would be taken on what was tuned for.
+    """Refuse test images that also calibrate: the proof would be taken on what the file was fitted to.
 
     Raises:
         DataError: with how many and which comes first.

@@ -1,125 +1,61 @@
-"""The options that say of a model of one's own what its file does not say."""
+"""What a user may set of an export."""
 
 from __future__ import annotations
 
-import argparse
-import math
-import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from edgewright.runtime.contract import FITS, HEADS
-from edgewright.runtime.errors import InputError
-
-if TYPE_CHECKING:
-    from edgewright.export.source.source import Given
-    from edgewright.train.normalization import Normalization
-
-RANGES = ("0..1", "-1..1", "0..255")
+from edgewright.export.network.model import ONE_IMAGE, FileInterface
+from edgewright.export.variants import Variant
+from edgewright.train.normalization import Normalization
 
 
-def add(parser: argparse.ArgumentParser) -> None:
-    parser._negative_number_matcher = re.compile(r"-\.?\d")  # else -1..1 is taken for an option
-    group = parser.add_argument_group("a model of your own (a checkpoint says all this itself)")
-    group.add_argument("--input-range", choices=RANGES, help="what the network wants pixels 0-255 brought to")
-    group.add_argument(
-        "--mean",
-        metavar="A,B,C",
-        help="instead: (pixel / 255 - mean) / std, one number or one a channel in the order the network "
-        "takes them, as torchvision and ImageNet state them: --mean 0.485,0.456,0.406 "
-        "--std 0.229,0.224,0.225",
-    )
-    group.add_argument("--std", metavar="A,B,C", help="see --mean")
-    group.add_argument(
-        "--bgr", action="store_true", help="the network takes its channels as blue, green, red"
-    )
-    group.add_argument(
-        "--labels",
-        type=Path,
-        metavar="FILE",
-        help="a label a line, in the order of the scores (default: the class folders of --test, or numbers)",
-    )
-    group.add_argument(
-        "--fit",
-        choices=FITS,
-        help="how pictures of another shape are brought to the network's size, here and on devices "
-        "(default: stretch)",
-    )
-    group.add_argument(
-        "--size", metavar="HxW", help="the size for a network that leaves height and width open"
-    )
-    group.add_argument("--head", choices=HEADS, help="what the scores are (default: as the last layer says)")
-    group.add_argument(
-        "--calibration",
-        type=Path,
-        metavar="FOLDER|NPZ",
-        help="images that set the ranges of int8 files: class folders, any pictures, or an .npz with x",
-    )
-    group.add_argument(
-        "--test",
-        type=Path,
-        metavar="FOLDER|NPZ",
-        help="labelled images that the files are judged on: class folders, or an .npz with x and y",
-    )
-    group.add_argument(
-        "--unsafe-load",
-        action="store_true",
-        help="let Keras run Python code out of the file (Lambda layers); only for files you trust",
-    )
+@dataclass(frozen=True, kw_only=True)
+class Given:
+    """What a user says of a model that is no checkpoint; None and the like where nothing is said.
+
+    `labels` is a file with a label a line, in the order of the scores; `normalization` what the network wants
+    pixels brought to; `fit` how pictures of another shape are brought to its size, one of `FITS`; `size` the
+    height and width for a network that leaves them open; `head` what the scores mean, `softmax` or `logits`,
+    found in the network unless it is given; `calibration` and `test` are folders of pictures or .npz files;
+    `unsafe_load` lets Keras run Python code that the file holds.
+    """
+
+    labels: Path | str | None = None
+    normalization: Normalization | None = None
+    fit: str | None = None
+    size: tuple[int, int] | None = None
+    head: str | None = None
+    calibration: Path | str | None = None
+    test: Path | str | None = None
+    unsafe_load: bool = False
 
 
-def given(arguments: argparse.Namespace) -> Given:
-    """What the options say. Raises `InputError`."""
-    from edgewright.export.source.source import Given
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """What a user may set of an export.
 
-    return Given(
-        labels=arguments.labels,
-        normalization=_normalization(arguments),
-        fit=arguments.fit,
-        size=_size(arguments.size) if arguments.size else None,
-        head=arguments.head,
-        calibration=arguments.calibration,
-        test=arguments.test,
-        unsafe_load=arguments.unsafe_load,
-    )
+    `out` is the folder to write; `variants` are names, with commas between them or one by one, by default the
+    usual six. `max_drop` is the largest accuracy drop that passes, a share; `calibration_size` is how many
+    images set the ranges of 8-bit files, and `seed` draws them; `overwrite` replaces a bundle that is there.
+    `data` and `data_dir` say where the checkpoint's data set lies if not where it was, or which one is a
+    model's that is no checkpoint; `given` is what such a model does not say itself. `interface` is what every
+    file takes; `finetune_epochs` is how long each pass trains at most.
+    """
 
+    out: Path | str
+    variants: str | Sequence[str | Variant] = ()
+    max_drop: float = 0.01
+    calibration_size: int = 256
+    seed: int = 0
+    overwrite: bool = False
+    data: str | None = None
+    data_dir: Path | str | None = None
+    interface: FileInterface = ONE_IMAGE
+    finetune_epochs: int = 6
+    given: Given = field(default_factory=Given)
 
-def _normalization(arguments: argparse.Namespace) -> Normalization | None:
-    from edgewright.train.normalization import Normalization
-
-    statistics = (arguments.mean, arguments.std)
-    if statistics == (None, None):
-        if arguments.input_range is None:
-            if arguments.bgr:
-                raise InputError("expected --input-range, or --mean and --std, beside --bgr, got neither")
-            return None
-        low, high = (float(end) for end in arguments.input_range.split(".."))
-        return Normalization.of_range(low, high, bgr=arguments.bgr)
-    if None in statistics or arguments.input_range is not None:
-        raise InputError("expected either --input-range or both --mean and --std")
-    mean, std = (_numbers(text) for text in statistics)
-    if len(mean) != len(std) and 1 not in (len(mean), len(std)):
-        raise InputError(f"expected as many numbers for --mean as for --std, got {len(mean)} and {len(std)}")
-    if min(std) <= 0 or max(std) > 1 or min(mean) < -1 or max(mean) > 1:
-        raise InputError(
-            "expected --mean and --std in units of 0..1, with --std above 0 "
-            f"(divide values of 0..255 by 255), got {arguments.mean} and {arguments.std}"
-        )
-    return Normalization.of_statistics(mean, std, bgr=arguments.bgr)
-
-
-def _numbers(text: str) -> list[float]:
-    try:
-        numbers = [float(part) for part in text.split(",")]
-    except ValueError:
-        numbers = []
-    if len(numbers) not in (1, 3) or not all(math.isfinite(number) for number in numbers):
-        raise InputError(f"expected one number, or three with commas between them, got '{text}'")
-    return numbers
-
-
-def _size(text: str) -> tuple[int, int]:
-    match = re.fullmatch(r"(\d{1,4})x(\d{1,4})", text)
-    if match is None or "0" in match.groups():
-        raise InputError(f"expected a size such as 224x224, got '{text}'")
-    return int(match[1]), int(match[2])
+    @property
+    def data_folder(self) -> Path | None:
+        return None if self.data_dir is None else Path(self.data_dir)

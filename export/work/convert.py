@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from edgewright.export import formats, variants
-from edgewright.export.network.model import Edge, Model
+from edgewright.export.network.model import FileInterface, Model
 from edgewright.export.weights import summary as weights
 from edgewright.export.work import protocol as job
-from edgewright.export.work.protocol import Event
+from edgewright.export.work.events import Converted, Event, Failed, Loaded, ReferenceScored
 from edgewright.runtime.contract import ModelContract
 from edgewright.runtime.disk import jsonio
 from edgewright.runtime.errors import ExportError
@@ -38,11 +38,11 @@ def _work(next_task: Callable[[], dict[str, Any]], report: Callable[[Event], Non
     from edgewright.export.network.network import Network
 
     task = next_task()
-    edge = Edge(**task["edge"])
-    network = Network(Model.from_json(jsonio.JsonObject(task["model"], "the task", ExportError)), edge)
+    model = Model.from_json(jsonio.JsonObject(task["model"], "the task", ExportError))
+    network = Network(model, FileInterface(**task["interface"]))
     facts = network.facts()
     _refuse_what_no_format_takes(network, task["formats"])
-    report(Event(kind="loaded", facts=facts.to_json()))
+    report(Loaded(facts=facts))
     _convert(network, Path(next_task()["folder"]), report)
 
 
@@ -67,29 +67,29 @@ def _convert(network: Network, folder: Path, report: Callable[[Event], None]) ->
     asked = jsonio.read(folder / job.JOB, ExportError)
     if asked.flag("reference"):
         np.save(folder / job.REFERENCE, network.scores(np.load(folder / job.TEST)))
-        report(Event(kind="reference"))
+        report(ReferenceScored())
     calibration = np.load(folder / job.CALIBRATION)
-    contracts, tuned = asked.object("variants"), asked.object("tuned")
+    contracts, fine_tuned = asked.object("variants"), asked.object("fine_tuned")
 
     @lru_cache(maxsize=1)  # variants of the same passes mostly stand together
     def network_of(chain: str) -> Network:
-        return type(network)(Model.from_json(tuned.object(chain)), network.edge)
+        return type(network)(Model.from_json(fine_tuned.object(chain)), network.interface)
 
     for variant in variants.parse(",".join(contracts.data)) if contracts.data else ():
         path = folder / variant.file
         chosen = formats.get(variant.format)
         try:
-            given = network_of(variant.chain) if variant.passes else network
-            conversion = dataclasses.asdict(chosen.export(given, variant.scheme, calibration, path))
+            converted = network_of(variant.chain) if variant.passes else network
+            conversion = dataclasses.asdict(chosen.export(converted, variant.scheme, calibration, path))
             if variant.passes:
                 conversion["weights"] = weights.summary(chosen.weights(path))
             chosen.attach(path, ModelContract.from_json(contracts.object(variant.name)))
         except Exception as failure:  # a converter raises what it likes; the other variants go on
             path.unlink(missing_ok=True)
             reason = " ".join(str(failure).split())[:300] or type(failure).__name__
-            report(Event(kind="failed", variant=variant.name, reason=f"cannot be converted: {reason}"))
+            report(Failed(variant=variant.name, reason=f"cannot be converted: {reason}"))
         else:
-            report(Event(kind="converted", variant=variant.name, conversion=conversion))
+            report(Converted(variant=variant.name, conversion=conversion))
 
 
 if __name__ == "__main__":

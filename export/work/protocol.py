@@ -14,16 +14,15 @@ import queue
 import sys
 import threading
 from collections.abc import Callable, Generator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from edgewright.export.network.model import ONE_IMAGE, Edge, Facts, Model
+from edgewright.export.network.model import ONE_IMAGE, Facts, FileInterface, Model
 from edgewright.export.variants import Variant
+from edgewright.export.work.events import Event, Loaded, Stopped, decode, encode
 from edgewright.runtime.contract import ModelContract
-from edgewright.runtime.disk import jsonio
 from edgewright.runtime.errors import EdgewrightError, ExportError
 from edgewright.runtime.machine.child import ChildProcess, receive, send, standard_pipes
 from edgewright.train.datasets import Images
@@ -33,21 +32,6 @@ CALIBRATION, TEST, REFERENCE = "calibration.npy", "test.npy", "reference.npy"
 _FRAMES = 50_000  # Keras walks a network by recursion, some frames a layer; these are no C frames
 
 
-@dataclass(frozen=True, kw_only=True)
-class Event:
-    """`kind` is "loaded" (with `facts`), "reference", "converted" (with `variant` and `conversion`),
-    "failed" (with `variant` and `reason`), "error" (`reason`: nothing can be converted), "progress" (with
-    the `share` that is done and a `note`) or "tuned" (with `conversion`)."""
-
-    kind: str
-    variant: str = ""
-    reason: str = ""
-    conversion: dict[str, Any] | None = None
-    facts: dict[str, Any] | None = None
-    share: float = 0.0
-    note: str = ""
-
-
 def prepare(
     folder: Path,
     variants: Sequence[Variant],
@@ -55,9 +39,10 @@ def prepare(
     calibration: Images,
     *,
     reference: bool,
-    tuned: Mapping[str, Model] | None = None,
+    fine_tuned: Mapping[str, Model] | None = None,
 ) -> None:
-    """Write what the child needs into `folder`; `tuned` are models that passes made, by `Variant.chain`.
+    """Write what the child needs into `folder`; `fine_tuned` are models that passes made, by
+    `Variant.chain`.
 
     For the `reference`, the model's own scores, the test images have to lie there too, as an .npy
     called `TEST`.
@@ -66,7 +51,7 @@ def prepare(
     job = {
         "reference": reference,
         "variants": {v.name: c.to_json() for v, c in zip(variants, contracts, strict=True)},
-        "tuned": {chain: model.to_json() for chain, model in (tuned or {}).items()},
+        "fine_tuned": {chain: model.to_json() for chain, model in (fine_tuned or {}).items()},
     }
     (folder / JOB).write_text(json.dumps(job), encoding="utf-8")
 
@@ -85,16 +70,16 @@ def serve(work: Callable[[Callable[[], dict[str, Any]], Callable[[Event], None]]
         os._exit(1)  # the parent is gone
 
     def report(event: Event) -> None:
-        send(events, vars(event))
+        send(events, encode(event))
 
     threading.Thread(target=listen, daemon=True).start()
     sys.setrecursionlimit(_FRAMES)
     try:
         work(tasks.get, report)
     except EdgewrightError as failure:
-        report(Event(kind="error", reason=str(failure)))
+        report(Stopped(reason=str(failure)))
     except RecursionError:
-        report(Event(kind="error", reason="expected a network less deep: its layers are too many to follow"))
+        report(Stopped(reason="expected a network less deep: its layers are too many to follow"))
     return 0
 
 
@@ -108,8 +93,8 @@ class Process(ChildProcess):
     def events(self) -> Generator[Event]:
         """What the child reports. Raises `ExportError`, the line it failed with."""
         while (message := self.hear()) is not None:
-            event = Event(**message[0])
-            if event.kind == "error":
+            event = decode(message[0])
+            if isinstance(event, Stopped):
                 raise ExportError(event.reason)
             yield event
 
@@ -127,11 +112,11 @@ class Process(ChildProcess):
 
 
 class Child(Process):
-    """The converting process, for files of one `edge`."""
+    """The converting process, for files of one `interface`."""
 
-    def __init__(self, edge: Edge = ONE_IMAGE) -> None:
+    def __init__(self, interface: FileInterface = ONE_IMAGE) -> None:
         super().__init__("edgewright.export.work.convert")
-        self._edge = edge
+        self._interface = interface
 
     def load(self, model: Model, formats: Sequence[str] = ()) -> Facts:
         """Have it load `model`, and see that the network can be written in `formats` at all.
@@ -139,12 +124,12 @@ class Child(Process):
         Raises:
             ExportError: it cannot be exported, with the layer that stands in the way.
         """
-        edge = dataclasses.asdict(self._edge)
-        self.tell({"model": model.to_json(), "edge": edge, "formats": list(formats)})
+        interface = dataclasses.asdict(self._interface)
+        self.tell({"model": model.to_json(), "interface": interface, "formats": list(formats)})
         event = next(self.events(), None)
-        if event is None or event.facts is None:
+        if not isinstance(event, Loaded):
             raise self.ended()
-        return Facts.from_json(jsonio.JsonObject(event.facts, "the child's answer", ExportError))
+        return event.facts
 
     def convert(self, folder: Path) -> Generator[Event]:
         """Have it do what lies in `folder` (see `prepare`) and yield what it reports.

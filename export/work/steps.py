@@ -16,11 +16,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgewright.export.network.model import Edge, Facts, Model
+from edgewright.export.network.model import Facts, FileInterface, Model
 from edgewright.export.variants import Variant
 from edgewright.export.work import protocol as job
 from edgewright.export.work.cache import Cache
-from edgewright.export.work.protocol import Event
+from edgewright.export.work.events import Converted, Event, ReferenceScored
 from edgewright.export.work.score import Scored, Scorer
 from edgewright.runtime.contract import ModelContract, TensorSpec
 from edgewright.runtime.disk import files, jsonio
@@ -34,10 +34,10 @@ _INTERPRETERS = ("ai-edge-litert", "onnxruntime")
 
 
 class Steps:
-    """The steps of one export, for files of one `edge`. Close it, or use it in `with`."""
+    """The steps of one export, for files of one `interface`. Close it, or use it in `with`."""
 
-    def __init__(self, edge: Edge) -> None:
-        self._edge, self._cache = edge, Cache()
+    def __init__(self, interface: FileInterface) -> None:
+        self._interface, self._cache = interface, Cache()
         self._child: job.Child | None = None
 
     def load(self, model: Model, formats: Sequence[str] = ()) -> Facts:
@@ -58,7 +58,7 @@ class Steps:
         contracts: Sequence[ModelContract],
         calibration: Images,
         test: str,
-        tuned: Mapping[str, Model],
+        fine_tuned: Mapping[str, Model],
     ) -> Generator[Event]:
         """Put the variants' files and the model's own scores into `folder`, and say so one by one.
 
@@ -68,15 +68,15 @@ class Steps:
             variants, contracts: what to convert to, and what each file is to say of itself.
             calibration: uint8 `(n, height, width, channels)`.
             test: SHA-256 of the test images.
-            tuned: models that passes made, by `Variant.chain`.
+            fine_tuned: models that passes made, by `Variant.chain`.
 
         Raises:
             ExportError: as `job.Child.convert`.
         """
         shown, made_from = digest(calibration), {}
         for variant, contract in zip(variants, contracts, strict=True):
-            given = tuned[variant.chain] if variant.passes else model
-            parts = {**self._parts("convert", given), "contract": contract.to_json()}
+            converted = fine_tuned[variant.chain] if variant.passes else model
+            parts = {**self._parts("convert", converted), "contract": contract.to_json()}
             made_from[variant.name] = parts | {"images": shown if variant.settings.calibrated else ""}
         of_reference = {**self._parts("reference", model), "images": test}
         kept_reference = self._cache.find(of_reference)
@@ -90,7 +90,7 @@ class Steps:
                 continue
             shutil.copyfile(entry / variant.file, folder / variant.file)
             conversion = jsonio.read(entry / _CONVERSION, ExportError).data
-            yield Event(kind="converted", variant=variant.name, conversion=conversion)
+            yield Converted(variant=variant.name, conversion=conversion)
         if kept_reference and not missing:
             return
         job.prepare(
@@ -99,21 +99,21 @@ class Steps:
             [contract for _, contract in missing],
             calibration,
             reference=kept_reference is None,
-            tuned=tuned,
+            fine_tuned=fine_tuned,
         )
         if self._child is None:
             self._open(model)
         assert self._child is not None
         by_name = {variant.name: variant for variant, _ in missing}
         for event in self._child.convert(folder):
-            if event.kind == "reference":
+            if isinstance(event, ReferenceScored):
                 with self._cache.add(of_reference) as kept:
                     shutil.copyfile(folder / job.REFERENCE, kept / job.REFERENCE)
-            elif event.kind == "converted":
+            elif isinstance(event, Converted):
                 file = by_name[event.variant].file
                 with self._cache.add(made_from[event.variant]) as kept:
                     shutil.copyfile(folder / file, kept / file)
-                    (kept / _CONVERSION).write_bytes(jsonio.dump(event.conversion or {}))
+                    (kept / _CONVERSION).write_bytes(jsonio.dump(dict(event.conversion)))
             yield event
 
     def score(self, workers: Scorer, file: Path, test: str, places: NDArray[np.intp]) -> Callable[[], Scored]:
@@ -145,14 +145,14 @@ class Steps:
         return result
 
     def _open(self, model: Model, formats: Sequence[str] = ()) -> Facts:
-        self._child = job.Child(self._edge)
+        self._child = job.Child(self._interface)
         return self._child.load(model, formats)
 
     def _parts(self, step: str, model: Model) -> dict[str, Any]:
         """What a step of the converting child depends on; where the model lies is not among it."""
         asked = {key: value for key, value in model.to_json().items() if key != "path"}
         used = versions("edgewright", "numpy", *_CONVERTERS)
-        return {"step": step, "model": asked, "edge": vars(self._edge), "versions": used}
+        return {"step": step, "model": asked, "interface": vars(self._interface), "versions": used}
 
     def close(self) -> None:
         if self._child is not None:

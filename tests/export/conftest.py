@@ -13,7 +13,7 @@ import pytest
 from numpy.typing import NDArray
 
 from edgewright.export import formats, variants
-from edgewright.export.network.model import ONE_IMAGE, Edge, Model
+from edgewright.export.network.model import ONE_IMAGE, FileInterface, Model
 from edgewright.export.network.network import Network
 from edgewright.runtime import backends
 from edgewright.runtime.contract import InputContract, ModelContract
@@ -34,9 +34,9 @@ Score = Callable[[Path, Images], NDArray[np.float32]]
 def network_of() -> NetworkOf:
     """A checkpoint's network, in this process."""
 
-    def call(checkpoint: Path, edge: Edge = ONE_IMAGE) -> Network:
+    def call(checkpoint: Path, interface: FileInterface = ONE_IMAGE) -> Network:
         ends = Checkpoint.open(checkpoint).input_range
-        return Network(Model.at(checkpoint / MODEL, Normalization.of_range(*ends)), edge)
+        return Network(Model.at(checkpoint / MODEL, Normalization.of_range(*ends)), interface)
 
     return call
 
@@ -161,10 +161,10 @@ def convert(tmp_path: Path, network_of: NetworkOf) -> Convert:
     """Export a checkpoint's network to files with contracts, by default all six variants."""
 
     def call(
-        checkpoint: Path, calibration: Images, names: Sequence[str] = (), edge: Edge = ONE_IMAGE
+        checkpoint: Path, calibration: Images, names: Sequence[str] = (), interface: FileInterface = ONE_IMAGE
     ) -> dict[str, Path]:
         opened = Checkpoint.open(checkpoint)
-        network = network_of(checkpoint, edge)
+        network = network_of(checkpoint, interface)
         found = {}
         for variant in [variants.known()[name] for name in names] or variants.defaults():
             path = found[variant.name] = tmp_path / variant.file

@@ -88,7 +88,7 @@ def _dynamic_int8(network: Network, calibration: Images) -> Converted:
     import onnx
     from onnxruntime import quantization
 
-    if network.edge.batch != 1:
+    if network.interface.batch != 1:
         raise ExportError(
             "expected batch 1 for dynamic-int8, got another: onnxruntime takes one range for a whole batch, "
             "so that an image's scores would depend on its neighbours; take int8"

@@ -126,7 +126,7 @@ def _small_classifier(raw: bytes) -> str | None:
 def _int8(network: Network, calibration: Images) -> Converted:
     import tensorflow as tf
 
-    pixels = network.edge.dtype == "uint8"
+    pixels = network.interface.dtype == "uint8"
     converter = _converter(network, network.on_scaled if pixels else network.on_pixels)
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
     if not network.fake_quantized:
@@ -134,7 +134,7 @@ def _int8(network: Network, calibration: Images) -> Converted:
         converter.representative_dataset = lambda: (
             [network.scaled(sample) if pixels else sample] for sample in _samples(network, calibration)
         )
-    converter.inference_input_type = converter.inference_output_type = tf.as_dtype(network.edge.dtype)
+    converter.inference_input_type = converter.inference_output_type = tf.as_dtype(network.interface.dtype)
     tree = tflite_tree.read(converter.convert())
     ranges = "training" if network.fake_quantized else "the calibration images"
     chosen = {

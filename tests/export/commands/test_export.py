@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from edgewright.export.commands import export as command
 from edgewright.runtime import Bundle
 from edgewright.runtime.cli import main
 from edgewright.train.checkpoint import CHECKPOINT, Checkpoint, DataRecord
@@ -208,7 +210,7 @@ def test_a_package_only_another_format_needs_may_be_missing(
         (("--io", "int8"), "invalid choice: 'int8'"),
     ],
 )
-def test_an_edge_that_no_file_has_is_wrong_usage(
+def test_a_batch_or_dtype_that_no_file_has_is_wrong_usage(
     words: tuple[str, ...], says: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit) as ended:
@@ -217,27 +219,38 @@ def test_an_edge_that_no_file_has_is_wrong_usage(
     assert says in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("platform", ["android", "ios", "raspberry-pi"])
-def test_it_shows_how_an_app_feeds_a_file(run: Run, bundle: Path, platform: str) -> None:
-    before = contents(bundle)
-    status, said, complaints = run("export", bundle, "--how-to", platform, "--variants", "tflite-int8")
-    assert (status, complaints) == (0, "")
-    assert said.startswith("file    tflite-int8.tflite, ")
-    assert len(said.splitlines()) > 10
-    assert contents(bundle) == before
-    assert (bundle / "labels.txt").read_text().splitlines()[-1] == "Ankle boot"
+def test_a_bundle_without_a_folder_to_write_is_wrong_usage(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["export", "checkpoint"])
+    assert ended.value.code == 2
+    assert "--out" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(
-    ("words", "says"),
-    [
-        (["--how-to", "ios", "--variants", "onnx-int8"], "expected a .tflite file for ios"),
-        (["--how-to", "ios", "--variants", "tflite-int9"], "did you mean 'tflite-int8'"),
-        ([], "add --out BUNDLE"),
-    ],
-)
-def test_what_cannot_be_shown_gets_one_line(run: Run, bundle: Path, words: list[str], says: str) -> None:
-    status, said, complaints = run("export", bundle, *words)
-    assert (status, said) == (1, "")
-    assert says in complaints
-    assert complaints.count("\n") == 1
+def test_progress_bars_come_one_after_the_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[tuple[str, float, str]] = []
+
+    class Bar:
+        def __init__(self, stage: str) -> None:
+            self.stage = stage
+
+        def advance(self, steps: float = 1, note: str = "") -> None:
+            told.append((self.stage, steps, note))
+
+    @contextlib.contextmanager
+    def bar(stage: str, total: float) -> Iterator[Bar]:
+        yield Bar(stage)
+        told.append((stage, total, "closed"))
+
+    monkeypatch.setattr(command.console, "progress", bar)
+    with command._Bars() as bars:
+        for stage, done in (("first", 0), ("first", 0.5), ("first", 2), ("second", 0), ("second", 1)):
+            bars(stage, done, 2, f"{done}")
+    assert told == [
+        ("first", 0, "0"),
+        ("first", 0.5, "0.5"),
+        ("first", 1.5, "2"),
+        ("first", 2, "closed"),
+        ("second", 0, "0"),
+        ("second", 1, "1"),
+        ("second", 2, "closed"),
+    ]

@@ -13,10 +13,10 @@ import pytest
 
 from edgewright.export import formats, passes, variants
 from edgewright.export.exporter import Options, Result, export
-from edgewright.export.finetuning import chains as tuning
-from edgewright.export.network.model import Edge
+from edgewright.export.finetuning import chains as fine_tuning
+from edgewright.export.network.model import FileInterface
 from edgewright.export.network.network import Network
-from edgewright.export.source.source import Given
+from edgewright.export.source.options import Given
 from edgewright.runtime import Bundle
 from edgewright.runtime.errors import CheckpointError, ExportError, InputError
 from edgewright.runtime.verification import verify
@@ -128,7 +128,7 @@ def test_a_second_export_trains_nothing_and_gives_the_same_bytes(
     def refuse(*unused: object) -> None:
         raise AssertionError("trained again")
 
-    monkeypatch.setattr(tuning, "_tune", refuse)
+    monkeypatch.setattr(fine_tuning, "_run_pass", refuse)
     out = tmp_path / "bundle"
     export(small, options(out, f"{NAMES[0]},{NAMES[3]},prune50+tflite-float32"))
     first, second = Bundle.open(passed[0]), Bundle.open(out)
@@ -150,11 +150,11 @@ def test_only_what_is_new_is_trained(
 ) -> None:
     trained = []
 
-    def note(task: Any, folder: Path, bar: Any, title: str) -> None:
-        trained.append(title)
+    def note(task: Any, *unused: object) -> None:
+        trained.append("+".join(task["chain"]))
         raise ExportError("stopped here")
 
-    monkeypatch.setattr(tuning, "_tune", note)
+    monkeypatch.setattr(fine_tuning, "_run_pass", note)
     with pytest.raises(ExportError, match="stopped here"):
         export(small, options(tmp_path / "bundle", "prune50+cluster9+tflite-int8", **change))
     assert trained == begins
@@ -232,7 +232,7 @@ def test_the_other_combinations_keep_what_was_there(cache: Path, small: Path, tm
 @pytest.mark.slow
 def test_qat_takes_batches_and_floats(cache: Path, small: Path, tmp_path: Path) -> None:
     out = tmp_path / "bundle"
-    export(small, options(out, "qat+tflite-int8", edge=Edge(batch=4, dtype="float32")))
+    export(small, options(out, "qat+tflite-int8", interface=FileInterface(batch=4, dtype="float32")))
     entry = Bundle.open(out).variant("qat+tflite-int8")
     assert (entry.input.dtype, entry.input.shape[0]) == ("float32", 4)
     assert entry.parity.agreement > 0.7

@@ -13,7 +13,7 @@ import pytest
 from numpy.typing import NDArray
 
 from edgewright.export import variants
-from edgewright.export.network.model import Edge
+from edgewright.export.network.model import FileInterface
 from edgewright.export.network.network import Network
 from edgewright.runtime import backends, load
 from edgewright.runtime.errors import InputError
@@ -180,7 +180,11 @@ for variant in variants.parse(sys.argv[3]):
     assert [line.split()[1] for line in done.stdout.splitlines() if line.startswith("sha256")] == first
 
 
-EDGES = [Edge(batch=3), Edge(dtype="float32"), Edge(batch=None, dtype="float32")]
+INTERFACES = [
+    FileInterface(batch=3),
+    FileInterface(dtype="float32"),
+    FileInterface(batch=None, dtype="float32"),
+]
 
 
 @pytest.mark.parametrize("name", ["tflite-int8", "onnx-int8", "tflite-dynamic-int8", "onnx-float16"])
@@ -190,7 +194,7 @@ def test_a_file_of_another_edge_gives_the_same_scores(
     folder, calibration, images = made(resizing)
     images = images[:7]
     expected = score(convert(folder, calibration, [name])[name], images)
-    for edge in EDGES:
+    for edge in INTERFACES:
         path = convert(folder, calibration, [name], edge)[name]
         backend = backends.for_path(path)
         file = backend.read(path)
@@ -215,7 +219,7 @@ def test_a_file_of_another_edge_gives_the_same_scores(
 def test_other_schemes_take_a_free_batch_too(name: str, made: Any, convert: Convert, score: Score) -> None:
     folder, calibration, images = made(mlp)
     expected = score(convert(folder, calibration, [name])[name], images)
-    path = convert(folder, calibration, [name], Edge(batch=None))[name]
+    path = convert(folder, calibration, [name], FileInterface(batch=None))[name]
     backend = backends.for_path(path)
     session = backend.open(backend.read(path), threads=1)
     for count in (1, 5, 50, 5):

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgewright.export.network.trainer import Examples, Tuner
+from edgewright.export.network.trainer import Examples, Trainer
 from edgewright.runtime.errors import BridgeError, TrainingError
 from edgewright.train import recipe
 from edgewright.train.checkpoint import scale
@@ -17,12 +17,12 @@ from edgewright.train.datasets import Dataset
 from edgewright.train.fitting.fit import scorer
 
 BuildConv = Callable[..., Any]
-MakeTuner = Callable[..., Tuner]
+MakeTrainer = Callable[..., Trainer]
 
 
 @pytest.fixture
-def make_tuner(colour: Dataset) -> MakeTuner:
-    def make(model: Any, *, epochs: int = 2, batch_size: int = 128, **settings: Any) -> Tuner:
+def make_trainer(colour: Dataset) -> MakeTrainer:
+    def make(model: Any, *, epochs: int = 2, batch_size: int = 128, **settings: Any) -> Trainer:
         examples = Examples(
             x=colour.x_train[:600],
             y=colour.y_train[:600],
@@ -30,7 +30,7 @@ def make_tuner(colour: Dataset) -> MakeTuner:
             y_validation=colour.y_train[600:900],
         )
         how = dataclasses.replace(recipe.get("fashion-mlp"), batch_size=batch_size)
-        return Tuner(
+        return Trainer(
             model,
             recipe=how,
             head="softmax",
@@ -45,17 +45,17 @@ def make_tuner(colour: Dataset) -> MakeTuner:
 
 
 def test_the_best_epoch_is_kept_and_the_record_says_which(
-    build_conv: BuildConv, make_tuner: MakeTuner, colour: Dataset
+    build_conv: BuildConv, make_trainer: MakeTrainer, colour: Dataset
 ) -> None:
     shares: list[float] = []
-    tuner = make_tuner(build_conv(), epochs=3, report=lambda share, note: shares.append(share))
-    tuner.fit(tuner.model)
-    assert tuner.steps == 15
+    trainer = make_trainer(build_conv(), epochs=3, report=lambda share, note: shares.append(share))
+    trainer.fit(trainer.model)
+    assert trainer.steps == 15
     assert shares == pytest.approx([step / 15 for step in range(1, 16)])
-    assert tuner.record["steps_per_epoch"] == 5
-    scores = scorer(tuner.model, lambda x: scale(x, (-1.0, 1.0)))(colour.x_train[600:900])
+    assert trainer.record["steps_per_epoch"] == 5
+    scores = scorer(trainer.model, lambda x: scale(x, (-1.0, 1.0)))(colour.x_train[600:900])
     accuracy = float(np.mean(scores.argmax(1) == colour.y_train[600:900]))
-    assert tuner.record["validation_accuracy"] == pytest.approx(accuracy, abs=1e-6)
+    assert trainer.record["validation_accuracy"] == pytest.approx(accuracy, abs=1e-6)
 
 
 @pytest.mark.parametrize(("epochs", "trained"), [(3, 3), (6, 4), (10, 6)])
@@ -63,7 +63,7 @@ def test_epochs_that_bring_nothing_end_it_the_later_the_more_there_are(
     epochs: int,
     trained: int,
     build_conv: BuildConv,
-    make_tuner: MakeTuner,
+    make_trainer: MakeTrainer,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     losses = iter(range(100))
@@ -71,23 +71,23 @@ def test_epochs_that_bring_nothing_end_it_the_later_the_more_there_are(
         "edgewright.export.network.trainer.metrics.summary",
         lambda *_: {"loss": next(losses), "accuracy": 0.5},
     )
-    tuner = make_tuner(build_conv(), epochs=epochs)
-    tuner.fit(tuner.model)
-    assert (tuner.record["epochs"], tuner.record["best_epoch"]) == (trained, 1)
+    trainer = make_trainer(build_conv(), epochs=epochs)
+    trainer.fit(trainer.model)
+    assert (trainer.record["epochs"], trainer.record["best_epoch"]) == (trained, 1)
 
 
-def test_epochs_before_a_pass_is_ready_are_not_kept(build_conv: BuildConv, make_tuner: MakeTuner) -> None:
-    tuner = make_tuner(build_conv(), epochs=2)
-    tuner.fit(tuner.model, ready_at=6)
-    assert (tuner.record["epochs"], tuner.record["best_epoch"]) == (2, 2)
+def test_epochs_before_a_pass_is_ready_are_not_kept(build_conv: BuildConv, make_trainer: MakeTrainer) -> None:
+    trainer = make_trainer(build_conv(), epochs=2)
+    trainer.fit(trainer.model, ready_at=6)
+    assert (trainer.record["epochs"], trainer.record["best_epoch"]) == (2, 2)
 
 
-def test_the_same_seed_gives_the_same_weights(build_conv: BuildConv, make_tuner: MakeTuner) -> None:
+def test_the_same_seed_gives_the_same_weights(build_conv: BuildConv, make_trainer: MakeTrainer) -> None:
     found = []
     for _ in range(2):
-        tuner = make_tuner(build_conv(), epochs=1)
-        tuner.fit(tuner.model)
-        found.append(tuner.model.get_weights())
+        trainer = make_trainer(build_conv(), epochs=1)
+        trainer.fit(trainer.model)
+        found.append(trainer.model.get_weights())
     for first, second in zip(*found, strict=True):
         np.testing.assert_array_equal(first, second)
 
@@ -106,20 +106,20 @@ class Broken:
         pass
 
 
-def test_a_loss_that_is_no_number_stops_and_says_at_which_step(keras: Any, make_tuner: MakeTuner) -> None:
+def test_a_loss_that_is_no_number_stops_and_says_at_which_step(keras: Any, make_trainer: MakeTrainer) -> None:
     layers = [keras.Input((14, 14, 3)), keras.layers.Flatten(), keras.layers.Dense(10, "softmax")]
-    tuner = make_tuner(keras.Sequential(layers))
-    tuner._given = Broken(tuner._given)
+    trainer = make_trainer(keras.Sequential(layers))
+    trainer._given = Broken(trainer._given)
     with pytest.raises(TrainingError, match=r"expected a finite loss while .* got nan at step 3 of 10"):
-        tuner.fit(tuner.model)
+        trainer.fit(trainer.model)
 
 
 def test_weights_that_are_no_numbers_stop_it_where_the_loss_shows_nothing(
-    build_conv: BuildConv, make_tuner: MakeTuner
+    build_conv: BuildConv, make_trainer: MakeTrainer
 ) -> None:
-    tuner = make_tuner(build_conv())
+    trainer = make_trainer(build_conv())
 
-    class Spoil(tuner.tf_keras.callbacks.Callback):  # type: ignore[name-defined,misc]
+    class Spoil(trainer.tf_keras.callbacks.Callback):  # type: ignore[name-defined,misc]
         """What a processor does whose relu makes 0 of NaN: weights are no numbers, the loss is one."""
 
         def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
@@ -127,23 +127,23 @@ def test_weights_that_are_no_numbers_stop_it_where_the_loss_shows_nothing(
             bias.assign(bias * np.nan)
 
     with pytest.raises(TrainingError, match=r"expected finite weights while .* at step 5 of 10"):
-        tuner.fit(tuner.model, callbacks=[Spoil()])
+        trainer.fit(trainer.model, callbacks=[Spoil()])
 
 
 def test_a_frozen_base_is_unfrozen_but_its_statistics_and_its_epochs_are_short(
-    keras: Any, build_conv: BuildConv, make_tuner: MakeTuner, monkeypatch: pytest.MonkeyPatch
+    keras: Any, build_conv: BuildConv, make_trainer: MakeTrainer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("edgewright.export.network.trainer._FROZEN_STEPS", 3)
     monkeypatch.setattr("edgewright.export.network.trainer._FROZEN_VALIDATION", 100)
     model = build_conv()
     for layer in model.layers[:-1]:
         layer.trainable = False
-    tuner = make_tuner(model)
-    before = {layer.name: layer.get_weights() for layer in tuner.model.layers}
-    tuner.fit(tuner.model)
-    assert tuner.record["steps_per_epoch"] == 3
-    assert tuner.record["validation_images"] == 100
-    for layer in tuner.model.layers:
+    trainer = make_trainer(model)
+    before = {layer.name: layer.get_weights() for layer in trainer.model.layers}
+    trainer.fit(trainer.model)
+    assert trainer.record["steps_per_epoch"] == 3
+    assert trainer.record["validation_images"] == 100
+    for layer in trainer.model.layers:
         kept = all(np.array_equal(a, b) for a, b in zip(before[layer.name], layer.get_weights(), strict=True))
         assert kept == (type(layer).__name__ not in ("Conv2D", "Dense"))
 
@@ -153,38 +153,40 @@ def test_a_frozen_base_is_unfrozen_but_its_statistics_and_its_epochs_are_short(
     [(False, {}, 1e-3), (False, {"learning_rate": 3e-4}, 3e-4), (True, {}, 1e-4)],
 )
 def test_the_first_step_is_as_large_as_asked_and_smaller_for_a_base_that_was_frozen(
-    frozen: bool, asked: dict[str, float], first: float, build_conv: BuildConv, make_tuner: MakeTuner
+    frozen: bool, asked: dict[str, float], first: float, build_conv: BuildConv, make_trainer: MakeTrainer
 ) -> None:
     """Adam's first step is of its learning rate for every weight: on an unfrozen base 1e-3 is ruin."""
     model = build_conv()
     model.layers[0].trainable = not frozen
-    tuner = make_tuner(model, epochs=50)
-    layer = next(one for one in tuner.model.layers if type(one).__name__ == "Dense")
+    trainer = make_trainer(model, epochs=50)
+    layer = next(one for one in trainer.model.layers if type(one).__name__ == "Dense")
     before = layer.kernel.numpy()
 
-    class One(tuner.tf_keras.callbacks.Callback):  # type: ignore[misc,name-defined]
+    class One(trainer.tf_keras.callbacks.Callback):  # type: ignore[misc,name-defined]
         def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
             found.append(np.abs(layer.kernel.numpy() - before).max())
             self.model.stop_training = True
 
     found: list[float] = []
-    tuner.fit(tuner.model, callbacks=[One()], **asked)
+    trainer.fit(trainer.model, callbacks=[One()], **asked)
     assert found[0] == pytest.approx(first, rel=0.02)
 
 
-def test_augmentation_in_the_model_is_trained_through_where_asked(keras: Any, make_tuner: MakeTuner) -> None:
+def test_augmentation_in_the_model_is_trained_through_where_asked(
+    keras: Any, make_trainer: MakeTrainer
+) -> None:
     flip = keras.layers.RandomFlip(name="flip")
     layers = [keras.Input((14, 14, 3)), flip, keras.layers.Flatten(), keras.layers.Dense(10, "softmax")]
     model = keras.Sequential(layers)
-    kinds = [type(layer).__name__ for layer in make_tuner(model, keep_augmentation=True).model.layers]
+    kinds = [type(layer).__name__ for layer in make_trainer(model, keep_augmentation=True).model.layers]
     assert "RandomFlip" in kinds
-    assert "RandomFlip" not in [type(layer).__name__ for layer in make_tuner(model).model.layers]
+    assert "RandomFlip" not in [type(layer).__name__ for layer in make_trainer(model).model.layers]
 
 
-def test_what_tf_keras_cannot_be_given_is_refused_by_its_layer(keras: Any, make_tuner: MakeTuner) -> None:
+def test_what_tf_keras_cannot_be_given_is_refused_by_its_layer(keras: Any, make_trainer: MakeTrainer) -> None:
     image = keras.Input((14, 14, 3))
     rows = keras.layers.Reshape((14, 42))(image)
     read = keras.layers.Bidirectional(keras.layers.LSTM(4), name="reader")(rows)
     model = keras.Model(image, keras.layers.Dense(10, "softmax")(read))
     with pytest.raises(BridgeError, match="'reader'"):
-        make_tuner(model)
+        make_trainer(model)

@@ -12,7 +12,9 @@ from PIL import Image
 
 from edgewright.export import variants
 from edgewright.export.network.model import Facts, Model
-from edgewright.export.source.source import DataOptions, Given, Source, open_source
+from edgewright.export.source.open import open_source
+from edgewright.export.source.options import Given, Options
+from edgewright.export.source.source import Source
 from edgewright.runtime.contract import FITS
 from edgewright.runtime.errors import DataError, EdgewrightError, ExportError, InputError
 from edgewright.runtime.preprocess import to_pixels
@@ -38,10 +40,14 @@ def opened(tmp_path: Path) -> Open:
             assert model.path == path.resolve()
             return Facts(shape=SIZE, classes=classes, head="softmax", input="in", output="out")
 
-        options = DataOptions(calibration_size=4, seed=0, data=data)
-        return open_source(path, Given(**{"normalization": UNIT, **said}), options, chosen, load)
+        given = Given(**{"normalization": UNIT, **said})
+        return open_source(path, options(data=data, given=given), chosen, load)
 
     return call
+
+
+def options(**asked: Any) -> Options:
+    return Options(out="unused", calibration_size=4, **asked)
 
 
 def pictures(folder: Path, colours: dict[str, tuple[int, int, int]] = COLOURS, *, start: int = 0) -> Path:
@@ -151,9 +157,9 @@ def test_what_is_missing_is_refused_before_the_model_is_looked_at(tmp_path: Path
     path.write_bytes(b"")
 
     def refusal(chosen: Any, data: str | None = None, **said: Any) -> str:
-        options = DataOptions(calibration_size=4, seed=0, data=data)
+        asked = options(data=data, given=Given(**said))
         with pytest.raises(InputError) as refused:
-            open_source(path, Given(**said), options, chosen, lambda *unused: pytest.fail("loaded"))
+            open_source(path, asked, chosen, lambda *unused: pytest.fail("loaded"))
         assert "\n" not in str(refused.value)
         return str(refused.value)
 
@@ -171,13 +177,7 @@ def test_what_is_no_model_is_refused(tmp_path: Path) -> None:
     (tmp_path / "net.pt").write_bytes(b"")
     for name in ("net.pt", "nowhere.keras", "."):
         with pytest.raises(InputError, match=r"expected a checkpoint folder .* or a SavedModel folder, got"):
-            open_source(
-                tmp_path / name,
-                Given(),
-                DataOptions(calibration_size=4, seed=0),
-                FLOAT,
-                lambda *unused: pytest.fail("loaded"),
-            )
+            open_source(tmp_path / name, options(), FLOAT, lambda *unused: pytest.fail("loaded"))
 
 
 @pytest.mark.parametrize(
@@ -195,9 +195,9 @@ def test_what_is_no_model_is_refused(tmp_path: Path) -> None:
 )
 def test_a_checkpoint_says_itself_what_the_flags_say(tmp_path: Path, said: dict[str, Any], says: str) -> None:
     (tmp_path / CHECKPOINT).touch()
-    options = DataOptions(calibration_size=256, seed=0)
+    asked = options(given=Given(**said))
     with pytest.raises(InputError, match=f"expected {says}.* got it with .* a checkpoint"):
-        open_source(tmp_path, Given(**said), options, FLOAT, lambda *unused: pytest.fail("loaded"))
+        open_source(tmp_path, asked, FLOAT, lambda *unused: pytest.fail("loaded"))
 
 
 def test_labels_and_images_that_do_not_fit_the_model_get_one_line(opened: Open, tmp_path: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -14,10 +13,10 @@ from edgewright.export import variants
 from edgewright.export.network.model import Model
 from edgewright.export.network.network import Network
 from edgewright.export.work import protocol as job
-from edgewright.export.work.protocol import Child, Event
+from edgewright.export.work.events import Converted, ReferenceScored
+from edgewright.export.work.protocol import Child
 from edgewright.runtime.contract import ModelContract
 from edgewright.runtime.errors import ExportError
-from edgewright.runtime.machine.child import receive, send
 from edgewright.train.checkpoint import MODEL, Checkpoint
 from edgewright.train.datasets import Dataset
 from edgewright.train.normalization import Normalization
@@ -70,13 +69,11 @@ def test_events_come_in_order_and_the_files_are_there(
     folder = prepare(trained)
     facts = child.load(model_of(trained))
     assert (facts.shape, facts.classes, facts.head) == ((28, 28, 1), 10, "softmax")
-    events = list(child.convert(folder))
-    assert [(event.kind, event.variant) for event in events] == [
-        ("reference", ""),
-        ("converted", "tflite-float32"),
-    ]
-    assert events[1].conversion is not None
-    assert events[1].conversion["tool"].startswith("tf.lite.TFLiteConverter ")
+    scored, converted = child.convert(folder)
+    assert scored == ReferenceScored()
+    assert isinstance(converted, Converted)
+    assert converted.variant == "tflite-float32"
+    assert converted.conversion["tool"].startswith("tf.lite.TFLiteConverter ")
     expected = network_of(trained).scores(fashion_mini.x_test[:20])
     np.testing.assert_allclose(np.load(folder / job.REFERENCE), expected, atol=1e-6)
     assert (folder / "tflite-float32.tflite").stat().st_size > 4 * 203_530
@@ -109,18 +106,7 @@ def test_a_job_that_is_given_up_takes_its_child_with_it(prepare: Prepare, traine
     folder = prepare(trained, "tflite-float32,tflite-int8,onnx-float32,onnx-int8")
     with Child() as child:
         child.load(model_of(trained))
-        assert next(child.convert(folder)) == Event(kind="reference")
+        assert next(child.convert(folder)) == ReferenceScored()
         assert len(children()) == 1
     assert children() == []
     assert not (folder / "onnx-int8.onnx").exists()
-
-
-def test_an_event_survives_the_pipe() -> None:
-    event = Event(kind="failed", variant="a", reason="two\nlines, “quoted”", conversion={"a": [1, None]})
-    pipe = io.BytesIO()
-    send(pipe, vars(event))
-    assert pipe.getvalue().count(b"\n") == 1
-    pipe.seek(0)
-    message = receive(pipe)
-    assert message is not None
-    assert Event(**message[0]) == event

@@ -12,7 +12,7 @@ import pytest
 
 from edgewright.export import exporter, variants
 from edgewright.export.exporter import Options, Result
-from edgewright.export.source.source import Given
+from edgewright.export.source.options import Given
 from edgewright.export.work import protocol as job
 from edgewright.export.work import steps
 from edgewright.train.datasets import Dataset

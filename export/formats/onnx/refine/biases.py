@@ -35,7 +35,7 @@ def refine(quantized: Any, context: Context) -> str | None:
     places = _places(quantized.graph, context.float32.graph)
     if not places:
         return None
-    images = sample(context.calibration, network.edge.batch or 1)
+    images = sample(context.calibration, network.interface.batch or 1)
     batches = list(network.batches(images))
     nodes = quantized.graph.node
     constants = {constant.name: constant for constant in quantized.graph.initializer}

@@ -81,7 +81,7 @@ def refine(model: Any, context: Context) -> str | None:
         or abs(scaled.offset + zero_point * step) > step / 2 * 1.01
     ):
         return None
-    pixels = INPUT if context.network.edge.dtype == "uint8" else "pixels"
+    pixels = INPUT if context.network.interface.dtype == "uint8" else "pixels"
     renamed = {scaled.value: pixels, quantize.output[0]: moves[-1].output[0] if moves else pixels}
     for node in (*scaled.nodes, quantize):
         graph.node.remove(node)

@@ -13,7 +13,7 @@ import onnx
 import pytest
 
 from edgewright.export.exporter import Result
-from edgewright.export.network.model import Edge
+from edgewright.export.network.model import FileInterface
 from edgewright.export.network.network import Network
 from edgewright.runtime.backends.ort import BACKEND
 from edgewright.runtime.errors import ExportError
@@ -171,7 +171,7 @@ def test_dynamic_int8_of_a_batch_is_refused(
             make_checkpoint(build_conv(), colour),
             colour.x_train[:40],
             ["onnx-dynamic-int8"],
-            Edge(batch=batch),
+            FileInterface(batch=batch),
         )
 
 
@@ -220,7 +220,7 @@ def test_int8_of_a_network_that_takes_pixels_as_they_are_has_nothing_to_scale(
     model.set_weights([weight / 255 for weight in model.get_weights()])
     folder = make_checkpoint(model, colour, input_range=(0.0, 255.0), head="logits")
     reference = network_of(folder).scores(colour.x_test[:20])
-    path = convert(folder, colour.x_train[:40], ["onnx-int8"], Edge(dtype=dtype))["onnx-int8"]
+    path = convert(folder, colour.x_train[:40], ["onnx-int8"], FileInterface(dtype=dtype))["onnx-int8"]
     kinds = [node.op_type for node in onnx.load(path).graph.node]
     assert kinds[0] == ("DequantizeLinear" if dtype == "uint8" else "QuantizeLinear")
     assert not {"Cast", "Mul"} & set(kinds)

@@ -14,7 +14,7 @@ import pytest
 from edgewright.export.formats.onnx import schemes
 from edgewright.export.formats.onnx.refine import Context
 from edgewright.export.formats.onnx.refine import biases as onnx_biases
-from edgewright.export.network.model import Edge
+from edgewright.export.network.model import FileInterface
 from edgewright.export.weights.biases import sample
 from edgewright.train.datasets import Dataset
 
@@ -56,7 +56,7 @@ def graphs(
 
         with monkeypatch.context() as patch:
             patch.setitem(schemes.REFINEMENTS, "biases", take)
-            network = network_of(make_checkpoint(model, colour), Edge(batch=batch))
+            network = network_of(make_checkpoint(model, colour), FileInterface(batch=batch))
             schemes.FORMAT.export(network, scheme, colour.x_train[:60], tmp_path / "int8.onnx")
         return handed[0]
 
@@ -88,7 +88,7 @@ def off(graphs: Graphs) -> float:
 
 def batches_of(context: Context) -> list[Any]:
     """What the error is taken over: whole batches of the calibration images."""
-    return list(context.network.batches(sample(context.calibration, context.network.edge.batch or 1)))
+    return list(context.network.batches(sample(context.calibration, context.network.interface.batch or 1)))
 
 
 @pytest.mark.parametrize(("batch", "scheme"), [(1, "int8"), (7, "int8"), (1, "int8-s8s8")])

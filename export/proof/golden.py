@@ -1,0 +1,55 @@
+"""The images a bundle carries to prove a device with, and how closely that must repeat their scores."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgewright.export.proof.sampling import in_turn
+from edgewright.runtime.backends import Scores
+from edgewright.runtime.bundle.manifest import Tolerance
+
+IMAGES = 16
+MARGIN = 0.25  # between the two best scores: rounding on another machine does not turn it
+FLOAT_TOLERANCE = 1e-5
+
+
+def pick(scores: Scores, labels: NDArray[np.int64]) -> NDArray[np.intp]:
+    """Test images whose class the reference is sure of, the classes in turn; else those it is surest of.
+
+    Args:
+        scores: the reference's, float32 `(n, classes)`.
+        labels: the true classes `(n,)`.
+
+    Returns:
+        At most 16 places among the n, in their order.
+    """
+    ordered = np.sort(scores, axis=1)
+    margin = ordered[:, -1] - ordered[:, -2]
+    sure = np.flatnonzero(margin >= MARGIN)
+    if len(sure) < IMAGES:
+        return np.sort(np.argsort(-margin, kind="stable")[:IMAGES])
+    return np.sort(sure[in_turn(labels[sure])[:IMAGES]])
+
+
+def tolerance(repeats: str, kernels: str, step: float, max_abs_error: float) -> Tolerance:
+    """How closely other machines must repeat the scores.
+
+    Where rounding differs, another machine may be as far off as the scheme itself is from the float
+    model, and no further.
+
+    Args:
+        repeats: as `edgewright.export.formats.Scheme` says it.
+        kernels: what has computed the scores here.
+        step: of the output's quantization; 0 for floats.
+        max_abs_error: the largest difference of any score from the float model's.
+    """
+    step = step or FLOAT_TOLERANCE
+    loose = max(max_abs_error, 2 * step)
+    limits = {
+        "float": (FLOAT_TOLERANCE, FLOAT_TOLERANCE),
+        "step": (step * 1.01, loose),
+        "kernel": (loose, loose),
+    }
+    near, far = limits[repeats]
+    return Tolerance(kernels=kernels, max_abs=near, max_abs_elsewhere=far)

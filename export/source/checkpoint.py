@@ -1,0 +1,81 @@
+"""A checkpoint that train wrote, with the data it was trained on."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+
+from edgewright.export.finetuning.chains import Training
+from edgewright.export.network.model import Model
+from edgewright.export.source import calibration as calibrating
+from edgewright.export.source.options import Given, Options
+from edgewright.export.source.source import Load, Source
+from edgewright.export.variants import Variant
+from edgewright.runtime.errors import CheckpointError, InputError
+from edgewright.train import datasets
+from edgewright.train.checkpoint import MODEL, Checkpoint
+from edgewright.train.datasets import Dataset
+from edgewright.train.normalization import Normalization
+
+
+def open_checkpoint(folder: Path, options: Options, variants: Sequence[Variant], load: Load) -> Source:
+    """Raises as `edgewright.export.source.open.open_source`."""
+    for field in dataclasses.fields(Given):
+        if getattr(options.given, field.name) != field.default:
+            flag = "input-range, --mean, --std or --bgr" if field.name == "normalization" else field.name
+            raise InputError(
+                f"expected --{flag.replace('_', '-')} with a model file only, got it with {folder}, "
+                "a checkpoint, which says so itself; leave it out"
+            )
+    checkpoint = Checkpoint.open(folder)
+    dataset = _dataset_of(checkpoint, options)
+    has_passes = any(variant.passes for variant in variants)
+    training = Training.of(checkpoint, dataset) if has_passes else None
+    chosen = calibrating.choose(
+        dataset, checkpoint.validation, checkpoint.seed, options.calibration_size, options.seed
+    )
+    calibration = dataset.x_train[chosen]
+    calibrating.refuse_overlap(calibration, dataset.x_test)
+    model = Model.at(folder / MODEL, Normalization.of_range(*checkpoint.input_range))
+    facts = load(model, ())
+    if (facts.shape, facts.classes) != (checkpoint.input.shape, len(checkpoint.labels)):
+        raise CheckpointError(
+            f"expected {folder / MODEL} to take {checkpoint.input.shape} and give {len(checkpoint.labels)} "
+            f"scores, got {facts.shape} and {facts.classes}"
+        )
+    return Source(
+        name=checkpoint.recipe,
+        model=model,
+        input=checkpoint.input,
+        labels=checkpoint.labels,
+        head=checkpoint.head,
+        calibration=calibration,
+        calibration_split="train",
+        test=dataset.x_test,
+        test_labels=dataset.y_test,
+        training=training,
+        provenance={
+            "recipe": checkpoint.recipe,
+            "model_sha256": checkpoint.model_sha256,
+            "data": {key: getattr(checkpoint.data, key) for key in ("name", "sha256", "licence", "citation")},
+            **({"weights": dict(checkpoint.weights)} if checkpoint.weights else {}),
+        },
+    )
+
+
+def _dataset_of(checkpoint: Checkpoint, options: Options) -> Dataset:
+    dataset = datasets.load(
+        options.data or checkpoint.data.source,
+        options.data_folder,
+        contract=checkpoint.input,
+        seed=checkpoint.seed,
+        skip_bad=checkpoint.data.skip_bad,
+    )
+    if dataset.sha256 != checkpoint.data.sha256:
+        raise CheckpointError(
+            f"expected the data the checkpoint was trained on, {checkpoint.data.name} "
+            f"({checkpoint.data.sha256[:12]}…), got other data ({dataset.sha256[:12]}…); "
+            "say with --data where it lies"
+        )
+    return dataset

@@ -1,0 +1,34 @@
+"""Opens what is exported: a checkpoint that train wrote, or anyone's model with what is said of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from edgewright.export.network.model import kind_of
+from edgewright.export.source.checkpoint import open_checkpoint
+from edgewright.export.source.foreign import open_foreign
+from edgewright.export.source.options import Options
+from edgewright.export.source.source import Load, Source
+from edgewright.export.variants import Variant
+from edgewright.runtime.disk import files
+from edgewright.runtime.errors import InputError
+from edgewright.train.checkpoint import CHECKPOINT
+
+
+def open_source(path: Path, options: Options, variants: Sequence[Variant], load: Load) -> Source:
+    """Open what lies at `path` and have `load` look into its model before any picture is decoded.
+
+    Raises:
+        InputError, CheckpointError, DataError, ExportError: it, or what was said of it, cannot be used.
+    """
+    files.mend(path)
+    if (path / CHECKPOINT).exists():
+        return open_checkpoint(path, options, variants, load)
+    if kind_of(path) is None:
+        got = f"{path}, which does not exist" if not path.exists() else str(path)
+        raise InputError(
+            "expected a checkpoint folder (edgewright train makes one), a .keras or .h5 file or a SavedModel "
+            f"folder, got {got}"
+        )
+    return open_foreign(path, options, variants, load)

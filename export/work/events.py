@@ -1,0 +1,91 @@
+"""What is told of work under way: by a child process to its parent, and to who called the library."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeAlias, get_args
+
+from edgewright.export.network.model import Facts
+from edgewright.runtime.disk.jsonio import JsonObject
+from edgewright.runtime.errors import ExportError
+
+
+class Progress(Protocol):
+    """Is told that `done` of `total` steps of a stage are done, and in a `note` which was the last."""
+
+    def __call__(self, stage: str, done: float, total: float, note: str = "") -> None: ...
+
+
+def silent(stage: str, done: float, total: float, note: str = "") -> None:
+    """The `Progress` of those who do not ask."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Loaded:
+    """The model is loaded, and can be exported."""
+
+    facts: Facts
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReferenceScored:
+    """The model's own scores of the test images are written."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Converted:
+    """The variant's file is written; `conversion` says how it was made."""
+
+    variant: str
+    conversion: Mapping[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Failed:
+    """The variant has no file."""
+
+    variant: str
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trained:
+    """A pass is done and its model written; `record` says how long it trained and how well it did."""
+
+    record: Mapping[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Progressed:
+    """So large a `share` of the work is done."""
+
+    share: float
+    note: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stopped:
+    """Nothing more will come: an `EdgewrightError` with its one line."""
+
+    reason: str
+
+
+Event: TypeAlias = Loaded | ReferenceScored | Converted | Failed | Trained | Progressed | Stopped
+_KINDS = {kind.__name__: kind for kind in get_args(Event)}
+
+
+def encode(event: Event) -> dict[str, Any]:
+    """The event as a message of `edgewright.runtime.machine.child`."""
+    return {"event": type(event).__name__, **dataclasses.asdict(event)}
+
+
+def decode(message: Mapping[str, Any]) -> Event:
+    """What `encode` was given."""
+    fields = dict(message)
+    kind = _KINDS[fields.pop("event")]
+    if kind is Loaded:
+        return Loaded(facts=Facts.from_json(JsonObject(fields["facts"], "the child's answer", ExportError)))
+    event: Event = kind(**fields)
+    return event

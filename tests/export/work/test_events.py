@@ -1,0 +1,48 @@
+"""Events of child processes: each kind comes out of the pipe as it went in, one line each."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+
+from edgewright.export.network.model import Facts
+from edgewright.export.work import events
+from edgewright.export.work.events import (
+    Converted,
+    Event,
+    Failed,
+    Loaded,
+    Progressed,
+    ReferenceScored,
+    Stopped,
+    Trained,
+    decode,
+    encode,
+)
+from edgewright.runtime.machine.child import receive, send
+
+EVENTS: list[Event] = [
+    Loaded(facts=Facts(shape=(28, 28, 1), classes=10, head="softmax", input="in", output="out")),
+    ReferenceScored(),
+    Converted(variant="tflite-int8", conversion={"tool": "a", "chosen": {"a": [1, None]}}),
+    Failed(variant="onnx-int8", reason="two\nlines, “quoted”"),
+    Trained(record={"epochs": 3, "validation_loss": 0.25}),
+    Progressed(share=0.5, note="step 3"),
+    Stopped(reason="nothing can be converted"),
+]
+
+
+@pytest.mark.parametrize("event", EVENTS, ids=lambda event: type(event).__name__)
+def test_an_event_survives_the_pipe(event: Event) -> None:
+    pipe = io.BytesIO()
+    send(pipe, encode(event))
+    assert pipe.getvalue().count(b"\n") == 1
+    pipe.seek(0)
+    message = receive(pipe)
+    assert message is not None
+    assert decode(message[0]) == event
+
+
+def test_every_kind_of_event_is_tried() -> None:
+    assert {type(event).__name__ for event in EVENTS} == set(events._KINDS)
