@@ -1,1 +1,42 @@
-"""Keras models to TFLite and ONNX files, each written only if it is proven equal enough."""
+"""Keras models to TFLite and ONNX files, each written only if it is proven equal enough.
+
+    from edgewright.export import Given, Normalization, Options, export
+
+    says = Given(normalization=Normalization.of_range(-1, 1), test="test", calibration="train")
+    result = export("model.keras", Options(out="bundle", variants="tflite-int8,onnx-float32", given=says))
+    for outcome in result.outcomes:
+        print(outcome.name, outcome.passed, outcome.reason)
+
+A checkpoint that train wrote needs no `given`. Names are imported when they are first asked for.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from edgewright.export.exporter import Outcome, Result, export
+    from edgewright.export.network.model import FileInterface
+    from edgewright.export.source.options import Given, Options
+    from edgewright.export.variants import Variant
+    from edgewright.train.normalization import Normalization
+
+__all__ = ["FileInterface", "Given", "Normalization", "Options", "Outcome", "Result", "Variant", "export"]
+
+_HOME = {
+    "FileInterface": "edgewright.export.network.model",
+    "Given": "edgewright.export.source.options",
+    "Normalization": "edgewright.train.normalization",
+    "Options": "edgewright.export.source.options",
+    "Outcome": "edgewright.export.exporter",
+    "Result": "edgewright.export.exporter",
+    "Variant": "edgewright.export.variants",
+    "export": "edgewright.export.exporter",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_HOME[name]), name)

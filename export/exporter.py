@@ -224,7 +224,7 @@ def convert(job: Job, steps: Steps, workers: Scorer, advance: Callable[[str], No
         job.scratch,
         source.model,
         job.variants,
-        [source.contract(name) for name in by_name],
+        {name: source.contract(name) for name in by_name},
         source.calibration,
         test,
         {chain: result.model for chain, result in job.fine_tuned.items()},

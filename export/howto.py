@@ -7,8 +7,7 @@ manifest, so a snippet cannot disagree with the file it is for.
 # ruff: noqa: E501  (lines of snippets are as long as their platform's are)
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from textwrap import dedent
+from collections.abc import Mapping
 
 from edgewright.runtime.bundle.manifest import Manifest, VariantEntry
 from edgewright.runtime.errors import BundleError
@@ -45,17 +44,17 @@ def snippet(platform: str, manifest: Manifest, variant: VariantEntry) -> str:
         BundleError: the platform has no snippet for files of this kind.
     """
     suffix = variant.file.file[variant.file.file.rfind(".") :]
-    found = _SNIPPETS[platform].get(suffix)
-    if found is None:
+    template = _SNIPPETS[platform].get(suffix)
+    if template is None:
         raise BundleError(
             f"expected a {' or '.join(_SNIPPETS[platform])} file for {platform}, got {variant.file.file}; "
             "export one with --variants"
         )
-    if found is not _python and variant.input.shape[0] != 1:
+    if template is not _PYTHON and variant.input.shape[0] != 1:
         raise BundleError(
             f"expected a file that takes one image at a time, got {variant.file.file}; export without --batch"
         )
-    return found(manifest, variant)
+    return _code(template, manifest, variant)
 
 
 def for_platform(platform: str, manifest: Manifest) -> VariantEntry:
@@ -96,76 +95,55 @@ def _code(text: str, manifest: Manifest, variant: VariantEntry) -> str:
         else "listOf(r, g, b)",
         "swift_channels": "[(r * 299 + g * 587 + b * 114) / 1000]" if given.channels == 1 else "[r, g, b]",
     }
-    code = dedent(text).strip()
+    code = text.strip()
     for name in sorted(values, key=len, reverse=True):
         code = code.replace(f"${{{name}}}", str(values[name]))
     return code
 
 
-def _android_tflite(manifest: Manifest, variant: VariantEntry) -> str:
-    return _code(
-        """
-        // implementation("com.google.ai.edge.litert:litert:1.4.0"); ${file} and labels.txt lie in src/main/assets
-        val model = context.assets.openFd("${file}").use {
-            FileInputStream(it.fileDescriptor).channel.map(READ_ONLY, it.startOffset, it.declaredLength)
-        }
-        val interpreter = Interpreter(model)
-        val labels = context.assets.open("labels.txt").bufferedReader().readLines()
-        // bitmap: upright, brought to ${width}x${height} as under "fit"
-        val input = ByteBuffer.allocateDirect(${width} * ${height} * ${channels} * ${pixel_bytes}).order(ByteOrder.nativeOrder())
-        for (y in 0 until ${height}) for (x in 0 until ${width}) {
-            val (r, g, b) = bitmap.getPixel(x, y).let { listOf(it.red, it.green, it.blue) }
-            ${channels_of_pixel}.forEach { input.${kotlin_put}(${kotlin_pixel}) }
-        }
-        val scores = Array(1) { ${kotlin_scores}(${classes}) }
-        interpreter.run(input.rewind(), scores)
-        val best = scores[0].map { ${kotlin_score} }.withIndex().maxBy { it.value }
-        println("${labels[best.index]} ${best.value}")
-        """,
-        manifest,
-        variant,
-    )
+_ANDROID = """
+// implementation("com.google.ai.edge.litert:litert:1.4.0"); ${file} and labels.txt lie in src/main/assets
+val model = context.assets.openFd("${file}").use {
+    FileInputStream(it.fileDescriptor).channel.map(READ_ONLY, it.startOffset, it.declaredLength)
+}
+val interpreter = Interpreter(model)
+val labels = context.assets.open("labels.txt").bufferedReader().readLines()
+// bitmap: upright, brought to ${width}x${height} as under "fit"
+val input = ByteBuffer.allocateDirect(${width} * ${height} * ${channels} * ${pixel_bytes}).order(ByteOrder.nativeOrder())
+for (y in 0 until ${height}) for (x in 0 until ${width}) {
+    val (r, g, b) = bitmap.getPixel(x, y).let { listOf(it.red, it.green, it.blue) }
+    ${channels_of_pixel}.forEach { input.${kotlin_put}(${kotlin_pixel}) }
+}
+val scores = Array(1) { ${kotlin_scores}(${classes}) }
+interpreter.run(input.rewind(), scores)
+val best = scores[0].map { ${kotlin_score} }.withIndex().maxBy { it.value }
+println("${labels[best.index]} ${best.value}")
+"""
+_IOS = """
+// pod "TensorFlowLiteSwift"; ${file} and labels.txt are resources of the app
+let interpreter = try Interpreter(modelPath: Bundle.main.path(forResource: "${stem}", ofType: "tflite")!)
+let labels = try String(contentsOf: Bundle.main.url(forResource: "labels", withExtension: "txt")!).split(separator: "\\n")
+try interpreter.allocateTensors()
+// rgb: [(Int, Int, Int)], the pixels of the upright picture at ${width}x${height}, row by row, as under "fit"
+let pixels = rgb.flatMap { (r, g, b) in ${swift_channels}.map { ${swift_pixel}($0) } }
+try interpreter.copy(pixels.withUnsafeBytes { Data($0) }, toInputAt: 0)
+try interpreter.invoke()
+let raw = try interpreter.output(at: 0).data.withUnsafeBytes { Array($0.bindMemory(to: ${swift_score}.self)) }
+let scores = raw.map { ${swift_dequantize} }
+let best = scores.indices.max { scores[$0] < scores[$1] }!
+print(labels[best], scores[best])
+"""
+_PYTHON = """
+# the file, its contract and labels included, is all it needs
+from edgewright.runtime import load
 
-
-def _ios_tflite(manifest: Manifest, variant: VariantEntry) -> str:
-    return _code(
-        """
-        // pod "TensorFlowLiteSwift"; ${file} and labels.txt are resources of the app
-        let interpreter = try Interpreter(modelPath: Bundle.main.path(forResource: "${stem}", ofType: "tflite")!)
-        let labels = try String(contentsOf: Bundle.main.url(forResource: "labels", withExtension: "txt")!).split(separator: "\\n")
-        try interpreter.allocateTensors()
-        // rgb: [(Int, Int, Int)], the pixels of the upright picture at ${width}x${height}, row by row, as under "fit"
-        let pixels = rgb.flatMap { (r, g, b) in ${swift_channels}.map { ${swift_pixel}($0) } }
-        try interpreter.copy(pixels.withUnsafeBytes { Data($0) }, toInputAt: 0)
-        try interpreter.invoke()
-        let raw = try interpreter.output(at: 0).data.withUnsafeBytes { Array($0.bindMemory(to: ${swift_score}.self)) }
-        let scores = raw.map { ${swift_dequantize} }
-        let best = scores.indices.max { scores[$0] < scores[$1] }!
-        print(labels[best], scores[best])
-        """,
-        manifest,
-        variant,
-    )
-
-
-def _python(manifest: Manifest, variant: VariantEntry) -> str:
-    return _code(
-        """
-        # the file, its contract and labels included, is all it needs
-        from edgewright.runtime import load
-
-        with load("${file}") as predictor:
-            for found in predictor.predict("picture.jpg", k=3):
-                print(found.label, found.probability)
-        """,
-        manifest,
-        variant,
-    )
-
-
-_SNIPPETS: Mapping[str, Mapping[str, Callable[[Manifest, VariantEntry], str]]] = {
-    "android": {".tflite": _android_tflite},
-    "ios": {".tflite": _ios_tflite},
-    "raspberry-pi": {".tflite": _python, ".onnx": _python},
+with load("${file}") as predictor:
+    for found in predictor.predict("picture.jpg", k=3):
+        print(found.label, found.probability)
+"""
+_SNIPPETS: Mapping[str, Mapping[str, str]] = {
+    "android": {".tflite": _ANDROID},
+    "ios": {".tflite": _IOS},
+    "raspberry-pi": {".tflite": _PYTHON, ".onnx": _PYTHON},
 }
 PLATFORMS = tuple(_SNIPPETS)

@@ -28,7 +28,7 @@ from edgewright.runtime.disk import jsonio
 from edgewright.runtime.errors import CheckpointError, ExportError, UnknownNameError
 from edgewright.train import recipe as recipes
 from edgewright.train.checkpoint import Checkpoint, split
-from edgewright.train.datasets import Dataset, Images, Labels
+from edgewright.train.datasets import Dataset
 from edgewright.train.stack import versions
 
 FILES = ("x", "y", "x_validation", "y_validation")
@@ -39,35 +39,21 @@ _RECORD = "record.json"
 
 @dataclass(frozen=True, kw_only=True)
 class Training:
-    """What a checkpoint was trained on and how; `images` and `labels` are all that were not for testing."""
+    """What passes train with: a checkpoint and its data. Raises `CheckpointError`: its recipe is none here,
+    and so are its loss and augmentation."""
 
-    recipe: str
-    images: Images
-    labels: Labels
-    data_sha256: str
-    validation: float
-    split_seed: int
-    input_range: tuple[float, float]
+    checkpoint: Checkpoint
+    dataset: Dataset
 
-    @staticmethod
-    def of(checkpoint: Checkpoint, dataset: Dataset) -> Training:
-        """Raises `CheckpointError`: the recipe cannot be found, and with it loss and augmentation."""
+    def __post_init__(self) -> None:
+        recipe = self.checkpoint.recipe
         try:
-            recipes.named(checkpoint.recipe)
+            recipes.named(recipe)
         except UnknownNameError as failure:
             raise CheckpointError(
                 f"expected the checkpoint's recipe, whose loss and augmentation passes train with, got "
-                f"'{checkpoint.recipe}', which is none here; leave the passes out"
+                f"'{recipe}', which is none here; leave the passes out"
             ) from failure
-        return Training(
-            recipe=checkpoint.recipe,
-            images=dataset.x_train,
-            labels=dataset.y_train,
-            data_sha256=checkpoint.data.sha256,
-            validation=checkpoint.validation,
-            split_seed=checkpoint.seed,
-            input_range=checkpoint.input_range,
-        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,8 +105,8 @@ def fine_tune(
                 task = {
                     "model": str(before.model.path),
                     "data": _written(training, Path(data)),
-                    "recipe": training.recipe,
-                    "input_range": training.input_range,
+                    "recipe": training.checkpoint.recipe,
+                    "input_range": training.checkpoint.input_range,
                     "chain": chain,
                     "asked": asked,
                     "epochs": epochs,
@@ -166,12 +152,12 @@ def _opened(folder: Path, chain: tuple[str, ...], before: FineTuned, model: Mode
 
 def _parts(model: Model, training: Training, chain: Sequence[str], epochs: int, seed: int) -> dict[str, Any]:
     """All that the result of a chain depends on."""
-    recipe = recipes.named(training.recipe)
+    checkpoint, recipe = training.checkpoint, recipes.named(training.checkpoint.recipe)
     return {
         "kind": "passes",
         "chain": list(chain),
         "model": model.sha256,
-        "data": [training.data_sha256, training.validation, training.split_seed],
+        "data": [checkpoint.data.sha256, checkpoint.validation, checkpoint.seed],
         "recipe": [recipe.loss, recipe.batch_size, _source(recipe.augment)],
         "epochs": epochs,
         "seed": seed,
@@ -189,8 +175,9 @@ def _source(function: Any) -> str:
 def _written(training: Training, folder: Path) -> str:
     """The folder with training and held-out images, written when the first child needs them."""
     if not (folder / f"{FILES[-1]}.npy").exists():
-        learnt, held_out = split(training.labels, training.validation, training.split_seed)
+        checkpoint, dataset = training.checkpoint, training.dataset
+        learnt, held_out = split(dataset.y_train, checkpoint.validation, checkpoint.seed)
         for (images, labels), chosen in zip((FILES[:2], FILES[2:]), (learnt, held_out), strict=True):
-            np.save(folder / f"{images}.npy", training.images[chosen])
-            np.save(folder / f"{labels}.npy", training.labels[chosen])
+            np.save(folder / f"{images}.npy", dataset.x_train[chosen])
+            np.save(folder / f"{labels}.npy", dataset.y_train[chosen])
     return str(folder)

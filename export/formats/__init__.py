@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from edgewright.export.network.network import Network
 
 Convert: TypeAlias = Callable[["Network", Images], tuple[Any, dict[str, Any]]]
+# Changes an 8-bit model and says what it did; or leaves it as it was, its change taken back, and gives None.
+Refinement: TypeAlias = Callable[[Any, "Context"], str | None]
 
 # The layer that gives the scores stays in float32 where it holds few of the weights. Measured on
 # fashion-mlp (1.3 % of its weights, +3.5 % bytes, no time): agreement with the float model .9990
@@ -47,13 +49,29 @@ class Scheme:
 
     summary: str
     convert: Convert
-    arithmetic: str
+    arithmetic: str = "float32"
     rank: int = 5
     default: bool = False
     calibrated: bool = False
     repeats: str = "float"
     most_samples: int | None = None
     tool: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Context:
+    """What a refinement may look at and not change: the network, its `float32` model as the format has it,
+    training images, uint8 `(n, height, width, channels)`."""
+
+    network: Network
+    float32: Any
+    calibration: Images
+
+
+def refine(model: Any, refinements: Mapping[str, Refinement], context: Context) -> dict[str, str]:
+    """Have the refinements change the model, one after the other; what each says it did, by its name."""
+    notes = {name: refinement(model, context) for name, refinement in refinements.items()}
+    return {name: note for name, note in notes.items() if note}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -71,15 +71,9 @@ class Model:
         return sum(map(len, raws)), sum(len(gzip.compress(raw, mtime=0)) for raw in raws)
 
     def to_json(self) -> dict[str, Any]:
-        return {
-            "path": str(self.path),
-            "kind": self.kind,
-            "sha256": self.sha256,
-            "normalization": self.normalization.to_json(),
-            "size": list(self.size or ()),
-            "unsafe": self.unsafe,
-            "fake_quantized": self.fake_quantized,
-        }
+        normalization = self.normalization.to_json()
+        size = list(self.size or ())
+        return {**vars(self), "path": str(self.path), "normalization": normalization, "size": size}
 
     @staticmethod
     def from_json(obj: JsonObject) -> Model:

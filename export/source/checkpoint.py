@@ -31,7 +31,7 @@ def open_checkpoint(folder: Path, options: Options, variants: Sequence[Variant],
     checkpoint = Checkpoint.open(folder)
     dataset = _dataset_of(checkpoint, options)
     has_passes = any(variant.passes for variant in variants)
-    training = Training.of(checkpoint, dataset) if has_passes else None
+    training = Training(checkpoint=checkpoint, dataset=dataset) if has_passes else None
     chosen = calibrating.choose(
         dataset, checkpoint.validation, checkpoint.seed, options.calibration_size, options.seed
     )

@@ -7,6 +7,7 @@ divided by the share of values that the function lets through.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,14 @@ def sample(calibration: Images, batch: int) -> Images:
     count = count // batch * batch or count
     chosen: Images = calibration[np.linspace(0, len(calibration) - 1, count).astype(int)]
     return chosen
+
+
+def averaged(batches: Iterable[Sequence[tuple[Values, Values]]]) -> list[tuple[Values, Values]]:
+    """The mean over all batches of both values of each place."""
+    return [
+        (np.mean([mean for mean, _ in place], axis=0), np.mean([share for _, share in place], axis=0))
+        for place in zip(*batches, strict=True)
+    ]
 
 
 def shift(off: Values, share: Values) -> Values:

@@ -69,13 +69,13 @@ def _convert(network: Network, folder: Path, report: Callable[[Event], None]) ->
         np.save(folder / job.REFERENCE, network.scores(np.load(folder / job.TEST)))
         report(ReferenceScored())
     calibration = np.load(folder / job.CALIBRATION)
-    contracts, fine_tuned = asked.object("variants"), asked.object("fine_tuned")
+    contracts, fine_tuned = asked.object("contracts"), asked.object("fine_tuned")
 
     @lru_cache(maxsize=1)  # variants of the same passes mostly stand together
     def network_of(chain: str) -> Network:
         return type(network)(Model.from_json(fine_tuned.object(chain)), network.interface)
 
-    for variant in variants.parse(",".join(contracts.data)) if contracts.data else ():
+    for variant in variants.parse(list(contracts.data)):
         path = folder / variant.file
         chosen = formats.get(variant.format)
         try:

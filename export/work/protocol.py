@@ -20,7 +20,6 @@ from typing import Any
 import numpy as np
 
 from edgewright.export.network.model import ONE_IMAGE, Facts, FileInterface, Model
-from edgewright.export.variants import Variant
 from edgewright.export.work.events import Event, Loaded, Stopped, decode, encode
 from edgewright.runtime.contract import ModelContract
 from edgewright.runtime.errors import EdgewrightError, ExportError
@@ -34,15 +33,14 @@ _FRAMES = 50_000  # Keras walks a network by recursion, some frames a layer; the
 
 def prepare(
     folder: Path,
-    variants: Sequence[Variant],
-    contracts: Sequence[ModelContract],
+    contracts: Mapping[str, ModelContract],
     calibration: Images,
     *,
     reference: bool,
     fine_tuned: Mapping[str, Model] | None = None,
 ) -> None:
-    """Write what the child needs into `folder`; `fine_tuned` are models that passes made, by
-    `Variant.chain`.
+    """Write what the child needs into `folder`: what each variant's file is to say of itself, and models
+    that passes made, by `Variant.chain`.
 
     For the `reference`, the model's own scores, the test images have to lie there too, as an .npy
     called `TEST`.
@@ -50,7 +48,7 @@ def prepare(
     np.save(folder / CALIBRATION, calibration)
     job = {
         "reference": reference,
-        "variants": {v.name: c.to_json() for v, c in zip(variants, contracts, strict=True)},
+        "contracts": {variant: contract.to_json() for variant, contract in contracts.items()},
         "fine_tuned": {chain: model.to_json() for chain, model in (fine_tuned or {}).items()},
     }
     (folder / JOB).write_text(json.dumps(job), encoding="utf-8")

@@ -55,7 +55,7 @@ class Steps:
         folder: Path,
         model: Model,
         variants: Sequence[Variant],
-        contracts: Sequence[ModelContract],
+        contracts: Mapping[str, ModelContract],
         calibration: Images,
         test: str,
         fine_tuned: Mapping[str, Model],
@@ -65,7 +65,7 @@ class Steps:
         Args:
             folder: holds the test images, see `job.prepare`.
             model: as it was loaded.
-            variants, contracts: what to convert to, and what each file is to say of itself.
+            variants, contracts: what to convert to, and what each file is to say of itself, by name.
             calibration: uint8 `(n, height, width, channels)`.
             test: SHA-256 of the test images.
             fine_tuned: models that passes made, by `Variant.chain`.
@@ -74,19 +74,19 @@ class Steps:
             ExportError: as `job.Child.convert`.
         """
         shown, made_from = digest(calibration), {}
-        for variant, contract in zip(variants, contracts, strict=True):
+        for variant in variants:
             converted = fine_tuned[variant.chain] if variant.passes else model
-            parts = {**self._parts("convert", converted), "contract": contract.to_json()}
+            parts = {**self._parts("convert", converted), "contract": contracts[variant.name].to_json()}
             made_from[variant.name] = parts | {"images": shown if variant.settings.calibrated else ""}
         of_reference = {**self._parts("reference", model), "images": test}
         kept_reference = self._cache.find(of_reference)
         if kept_reference:
             shutil.copyfile(kept_reference / job.REFERENCE, folder / job.REFERENCE)
-        missing = []
-        for variant, contract in zip(variants, contracts, strict=True):
+        missing: dict[str, Variant] = {}
+        for variant in variants:
             entry = self._cache.find(made_from[variant.name])
             if entry is None:
-                missing.append((variant, contract))
+                missing[variant.name] = variant
                 continue
             shutil.copyfile(entry / variant.file, folder / variant.file)
             conversion = jsonio.read(entry / _CONVERSION, ExportError).data
@@ -95,8 +95,7 @@ class Steps:
             return
         job.prepare(
             folder,
-            [variant for variant, _ in missing],
-            [contract for _, contract in missing],
+            {name: contracts[name] for name in missing},
             calibration,
             reference=kept_reference is None,
             fine_tuned=fine_tuned,
@@ -104,13 +103,12 @@ class Steps:
         if self._child is None:
             self._open(model)
         assert self._child is not None
-        by_name = {variant.name: variant for variant, _ in missing}
         for event in self._child.convert(folder):
             if isinstance(event, ReferenceScored):
                 with self._cache.add(of_reference) as kept:
                     shutil.copyfile(folder / job.REFERENCE, kept / job.REFERENCE)
             elif isinstance(event, Converted):
-                file = by_name[event.variant].file
+                file = missing[event.variant].file
                 with self._cache.add(made_from[event.variant]) as kept:
                     shutil.copyfile(folder / file, kept / file)
                     (kept / _CONVERSION).write_bytes(jsonio.dump(dict(event.conversion)))

@@ -28,13 +28,20 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Mapping
 from dataclasses import replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from edgewright.export.formats import SMALL_CLASSIFIER, WHY_FLOAT_CLASSIFIER, Conversion, Scheme
+from edgewright.export.formats import (
+    SMALL_CLASSIFIER,
+    WHY_FLOAT_CLASSIFIER,
+    Context,
+    Conversion,
+    Scheme,
+    refine,
+)
 from edgewright.export.formats.onnx import graph as onnx_graph
-from edgewright.export.formats.onnx.refine import Context, biases, codebooks, pixels
+from edgewright.export.formats.onnx.refine import biases, codebooks, pixels
 from edgewright.export.network.network import INPUT, Network
 from edgewright.export.weights.summary import Weights
 from edgewright.runtime.contract import CONTRACT_KEY, ModelContract, stamp
@@ -125,16 +132,8 @@ def _dynamic_int8(network: Network, calibration: Images) -> Converted:
 
 
 def _int8(network: Network, calibration: Images) -> Converted:
-    model, chosen = _u8s8(network, calibration)
+    model, chosen = _static(network, calibration, signed=False)
     return model, chosen | {"rule": WHY_UNSIGNED}
-
-
-def _u8s8(network: Network, calibration: Images) -> Converted:
-    return _static(network, calibration, signed=False)
-
-
-def _s8s8(network: Network, calibration: Images) -> Converted:
-    return _static(network, calibration, signed=True)
 
 
 def _static(network: Network, calibration: Images, *, signed: bool) -> Converted:
@@ -182,11 +181,11 @@ def _static(network: Network, calibration: Images, *, signed: bool) -> Converted
         "calibration images",
     }
     context = Context(network=network, float32=float32, calibration=calibration)
-    for name, refine in REFINEMENTS.items():
-        if note := refine(model, context):
-            chosen[name] = note
-    chosen["float32"] = " and ".join(sorted(kept.values()))
-    chosen["why"] = f"the dense layer {WHY_FLOAT_CLASSIFIER}"
+    chosen |= refine(model, REFINEMENTS, context)
+    chosen |= {
+        "float32": " and ".join(sorted(kept.values())),
+        "why": f"the dense layer {WHY_FLOAT_CLASSIFIER}",
+    }
     return model, chosen
 
 
@@ -222,20 +221,17 @@ _INT8 = Scheme(
     repeats="kernel",
     tool="quantize_static",
 )
-_ASIDE = replace(_INT8, rank=5, default=False)
+_INT8_ASIDE = replace(_INT8, rank=5, default=False)
 
 
 class Onnx:
     suffix = ".onnx"
     modules = ("tf2onnx", "onnx", "onnxruntime", "onnxslim", "sympy")
     schemes: Mapping[str, Scheme] = {
-        "float32": Scheme(
-            summary="32-bit floats", convert=_float32, arithmetic="float32", rank=3, default=True
-        ),
+        "float32": Scheme(summary="32-bit floats", convert=_float32, rank=3, default=True),
         "float16": Scheme(
             summary="16-bit floats, computed so where a device can",
             convert=_float16,
-            arithmetic="float32",
             rank=2,
             repeats="kernel",
             tool="convert_float_to_float16",
@@ -249,8 +245,12 @@ class Onnx:
             tool="quantize_dynamic",
         ),
         "int8": _INT8,
-        "int8-u8s8": replace(_ASIDE, summary="int8 with unsigned activations", convert=_u8s8),
-        "int8-s8s8": replace(_ASIDE, summary="int8 with signed activations", convert=_s8s8),
+        "int8-u8s8": replace(
+            _INT8_ASIDE, summary="int8 with unsigned activations", convert=partial(_static, signed=False)
+        ),
+        "int8-s8s8": replace(
+            _INT8_ASIDE, summary="int8 with signed activations", convert=partial(_static, signed=True)
+        ),
     }
 
     def export(self, network: Network, scheme: str, calibration: Images, path: Path) -> Conversion:

@@ -18,14 +18,7 @@ def tensors(raw: bytes, wanted: Sequence[int], images: Images) -> Iterator[list[
 
     The last batch is filled up with its last image.
     """
-    from ai_edge_litert.interpreter import Interpreter, OpResolverType
-
-    interpreter = Interpreter(
-        model_content=raw,
-        experimental_preserve_all_tensors=True,
-        experimental_op_resolver_type=OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
-    )
-    interpreter.allocate_tensors()
+    interpreter = _interpreter(raw)
     given = interpreter.get_input_details()[0]
     for batch in batches(images, int(given["shape"][0]), given["dtype"]):
         interpreter.set_tensor(given["index"], batch)
@@ -42,13 +35,7 @@ def batches(images: Images, size: int, dtype: Any) -> Iterator[Values]:
 
 def run(raw: bytes, given: Sequence[Sequence[Values]]) -> list[list[Values]]:
     """The batches of each output for the batches of each input, inputs and outputs in the file's order."""
-    from ai_edge_litert.interpreter import Interpreter, OpResolverType
-
-    interpreter = Interpreter(
-        model_content=raw,
-        experimental_op_resolver_type=OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
-    )
-    interpreter.allocate_tensors()
+    interpreter = _interpreter(raw)
     inputs = [detail["index"] for detail in interpreter.get_input_details()]
     outputs = [detail["index"] for detail in interpreter.get_output_details()]
     found: list[list[Values]] = [[] for _ in outputs]
@@ -59,3 +46,15 @@ def run(raw: bytes, given: Sequence[Sequence[Values]]) -> list[list[Values]]:
         for taken, index in zip(found, outputs, strict=True):
             taken.append(interpreter.get_tensor(index))
     return found
+
+
+def _interpreter(raw: bytes) -> Any:
+    from ai_edge_litert.interpreter import Interpreter, OpResolverType
+
+    interpreter = Interpreter(
+        model_content=raw,
+        experimental_preserve_all_tensors=True,
+        experimental_op_resolver_type=OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
+    )
+    interpreter.allocate_tensors()
+    return interpreter

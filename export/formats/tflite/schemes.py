@@ -27,10 +27,17 @@ from typing import Any, TypeAlias
 
 from numpy.typing import NDArray
 
-from edgewright.export.formats import SMALL_CLASSIFIER, WHY_FLOAT_CLASSIFIER, Conversion, Scheme
+from edgewright.export.formats import (
+    SMALL_CLASSIFIER,
+    WHY_FLOAT_CLASSIFIER,
+    Context,
+    Conversion,
+    Scheme,
+    refine,
+)
 from edgewright.export.formats.tflite import metadata as tflite_metadata
 from edgewright.export.formats.tflite import tree as tflite_tree
-from edgewright.export.formats.tflite.refine import Context, biases, codebooks, logits
+from edgewright.export.formats.tflite.refine import biases, codebooks, logits
 from edgewright.export.network.network import Network
 from edgewright.export.weights.summary import Weights
 from edgewright.runtime.contract import ModelContract, stamp
@@ -39,7 +46,8 @@ from edgewright.train.datasets import Images
 from edgewright.train.stack import versions
 
 _RAW_PIXELS = "raw pixels, scaled inside the file"
-# What an int8 file goes through, in this order, by its key in the manifest.
+# What an int8 file goes through, in this order, by its key in the manifest; they know the float32 file as its
+# bytes and its tree.
 REFINEMENTS = {"codebooks": codebooks.refine, "biases": biases.refine, "logits": logits.refine}
 Converted: TypeAlias = tuple[Any, dict[str, Any]]  # the file as a tree, and what was chosen
 
@@ -143,10 +151,11 @@ def _int8(network: Network, calibration: Images) -> Converted:
         "activations": f"int8 per tensor, ranges from {ranges}",
     }
     if not network.fake_quantized:
-        context = Context(network=network, float32=_float32_file(network), calibration=calibration)
-        for name, refine in REFINEMENTS.items():
-            if note := refine(tree, context):
-                chosen[name] = note
+        float32 = _float32_file(network)
+        context = Context(
+            network=network, float32=(float32, tflite_tree.read(float32)), calibration=calibration
+        )
+        chosen |= refine(tree, REFINEMENTS, context)
     if pixels or not network.fake_quantized:  # else floats are scaled before training's own quantization
         _check_input(tree, network.input_range if pixels else (0.0, 255.0))
     return tree, chosen
@@ -202,15 +211,9 @@ class TFLite:
     suffix = ".tflite"
     modules = ("ai_edge_litert", "ai_edge_quantizer", "flatbuffers")
     schemes: Mapping[str, Scheme] = {
-        "float32": Scheme(
-            summary="32-bit floats", convert=_float32, arithmetic="float32", rank=3, default=True
-        ),
+        "float32": Scheme(summary="32-bit floats", convert=_float32, rank=3, default=True),
         "float16": Scheme(
-            summary="weights as 16-bit floats, computed in 32 bits",
-            convert=_float16,
-            arithmetic="float32",
-            rank=2,
-            default=True,
+            summary="weights as 16-bit floats, computed in 32 bits", convert=_float16, rank=2, default=True
         ),
         "dynamic-int8": Scheme(
             summary="8-bit weights, activations quantized as they come",
@@ -238,14 +241,9 @@ class TFLite:
             most_samples=2000,
         ),
         "weight-int8": Scheme(
-            summary="8-bit weights, computed in 32-bit floats",
-            convert=_weight_int8,
-            arithmetic="float32",
-            rank=4,
+            summary="8-bit weights, computed in 32-bit floats", convert=_weight_int8, rank=4
         ),
-        "weight-int4": Scheme(
-            summary="4-bit weights, computed in 32-bit floats", convert=_weight_int4, arithmetic="float32"
-        ),
+        "weight-int4": Scheme(summary="4-bit weights, computed in 32-bit floats", convert=_weight_int4),
     }
 
     def export(self, network: Network, scheme: str, calibration: Images, path: Path) -> Conversion:

@@ -109,28 +109,19 @@ def constant_sizes(tree: Any) -> dict[int, int]:
 
 def kernels(tree: Any) -> dict[str, NDArray[Any]]:
     """The constant kernels of convolutions and dense layers as they are stored, output channels first."""
-    from ai_edge_litert.schema_py_generated import TensorType
-
-    dtypes: dict[int, np.dtype[Any]] = {
-        TensorType.FLOAT32: np.dtype("<f4"),
-        TensorType.FLOAT16: np.dtype("<f2"),
-        TensorType.INT8: np.dtype("i1"),
-        TensorType.INT4: np.dtype("i1"),
-    }
-    found = operators(tree)
-    stored = {op.outputs[0]: op.inputs[0] for op in found if op.name == "DEQUANTIZE"}  # float16, weight-only
-    result = {}
-    for op in found:
+    order, result = operators(tree), {}
+    stored = {op.outputs[0]: op.inputs[0] for op in order if op.name == "DEQUANTIZE"}  # float16, weight-only
+    for op in order:
         if op.name not in ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED"):
             continue
         index = stored.get(op.inputs[1], op.inputs[1])
         tensor = tree.subgraphs[0].tensors[index]
         data = tree.buffers[tensor.buffer].data
-        if data is None or tensor.type not in dtypes:
+        if data is None:
             continue
-        numbers = np.frombuffer(bytes(data), dtypes[tensor.type])
+        numbers = np.frombuffer(bytes(data), dtype(tree, index))
         shape = [int(n) for n in tensor.shape]
-        if tensor.type == TensorType.INT4:  # two a byte, the first in the lower half
+        if numbers.size < math.prod(shape):  # four bits each, the first of a byte in its lower half
             numbers = np.stack([numbers << 4 >> 4, numbers >> 4], axis=1).ravel()[: math.prod(shape)]
         array = numbers.reshape(shape)
         result[tensor_name(tree, index)] = np.moveaxis(array, -1, 0) if "DEPTHWISE" in op.name else array
@@ -146,16 +137,12 @@ def quantization(tree: Any, index: int) -> tuple[float, int]:
 
 
 def dtype(tree: Any, index: int) -> np.dtype[Any]:
-    """Raises `KeyError` for a type that no tensor of ours has."""
+    """That of the bytes, for 4-bit numbers. Raises `KeyError` for a type that no tensor of ours has."""
     from ai_edge_litert.schema_py_generated import TensorType
 
-    known = {
-        TensorType.FLOAT32: "<f4",
-        TensorType.UINT8: "u1",
-        TensorType.INT8: "i1",
-        TensorType.INT32: "<i4",
-    }
-    return np.dtype(known[tree.subgraphs[0].tensors[index].type])
+    known = {"FLOAT32": "<f4", "FLOAT16": "<f2", "UINT8": "u1", "INT8": "i1", "INT4": "i1", "INT32": "<i4"}
+    numbers = {getattr(TensorType, name): code for name, code in known.items()}
+    return np.dtype(numbers[tree.subgraphs[0].tensors[index].type])
 
 
 def is_constant(tree: Any, index: int) -> bool:

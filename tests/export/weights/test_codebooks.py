@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from edgewright.export.formats import Context
 from edgewright.export.formats.onnx import schemes as onnx_schemes
 from edgewright.export.formats.onnx.schemes import FORMAT as ONNX
 from edgewright.export.formats.tflite import run as tflite_run
 from edgewright.export.formats.tflite import tree as tflite_tree
-from edgewright.export.formats.tflite.refine import Context, codebooks
+from edgewright.export.formats.tflite.refine import codebooks
 from edgewright.export.formats.tflite.schemes import FORMAT as TFLITE
 from edgewright.export.network.network import Network
 from edgewright.export.weights.codebooks import clustered
@@ -57,7 +58,7 @@ def network(
 def shared(network: Network, quantized: bytes) -> tuple[bytes, str] | None:
     """The file with shared codebooks, and what was said of it."""
     tree = tflite_tree.read(quantized)
-    context = Context(network=network, float32=b"", calibration=np.empty((0, 1, 1, 1), np.uint8))
+    context = Context(network=network, float32=None, calibration=np.empty((0, 1, 1, 1), np.uint8))
     said = codebooks.refine(tree, context)
     return (tflite_tree.write(tree), said) if said else None
 

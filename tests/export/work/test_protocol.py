@@ -9,7 +9,6 @@ import numpy as np
 import psutil
 import pytest
 
-from edgewright.export import variants
 from edgewright.export.network.model import Model
 from edgewright.export.network.network import Network
 from edgewright.export.work import protocol as job
@@ -38,16 +37,15 @@ def children() -> list[psutil.Process]:
 def prepare(tmp_path: Path, fashion_mini: Dataset) -> Prepare:
     def call(checkpoint: Path, names: str = "tflite-float32") -> Path:
         opened = Checkpoint.open(checkpoint)
-        chosen = variants.parse(names)
-        contracts = [
-            ModelContract(name="x", variant=variant.name, input=opened.input, labels=opened.labels)
-            for variant in chosen
-        ]
+        contracts = {
+            name: ModelContract(name="x", variant=name, input=opened.input, labels=opened.labels)
+            for name in names.split(",")
+        }
         folder = tmp_path / "job"
         folder.mkdir()
         calibration, test = fashion_mini.x_train[:20], fashion_mini.x_test[:20]
         np.save(folder / job.TEST, test)
-        job.prepare(folder, chosen, contracts, calibration, reference=True)
+        job.prepare(folder, contracts, calibration, reference=True)
         return folder
 
     return call

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -29,10 +29,10 @@ class Seen:
         self.references = self.scored = self.children = 0
         prepare, submit, child = job.prepare, steps.Scorer.submit, job.Child.__init__
 
-        def note_prepare(folder: Path, chosen: Sequence[Any], *rest: Any, **named: Any) -> None:
-            self.converted += [variant.name for variant in chosen]
+        def note_prepare(folder: Path, contracts: Mapping[str, Any], *rest: Any, **named: Any) -> None:
+            self.converted += contracts
             self.references += named["reference"]
-            prepare(folder, chosen, *rest, **named)
+            prepare(folder, contracts, *rest, **named)
 
         def note_submit(*given: Any) -> Any:
             self.scored += 1

@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgewright.export.formats.onnx.refine import Context
+from edgewright.export.formats import Context
 from edgewright.export.network.network import INPUT, OUTPUT
-from edgewright.export.weights.biases import sample, shift
+from edgewright.export.weights.biases import averaged, sample, shift
 from edgewright.runtime.backends.ort.session import EXACT_PRODUCTS
 
 _CLEARLY = 0.8  # of the error that there was
@@ -145,10 +145,7 @@ def _wanted(
                 for place, value in zip(places, found, strict=True)
             ]
         )
-    return scores, [
-        (np.mean([mean for mean, _ in one], axis=0), np.mean([share for _, share in one], axis=0))
-        for one in zip(*seen, strict=True)
-    ]
+    return scores, averaged(seen)
 
 
 def _channels(values: Values) -> Values:

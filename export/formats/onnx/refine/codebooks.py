@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from edgewright.export.formats.onnx.refine import Context
+from edgewright.export.formats import Context
 from edgewright.export.weights import codebooks
 
 

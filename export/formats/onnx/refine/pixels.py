@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from edgewright.export.formats import Context
 from edgewright.export.formats.onnx import graph as onnx_graph
-from edgewright.export.formats.onnx.refine import Context
 from edgewright.export.network.network import INPUT
 
 _MOVES = ("Reshape", "Flatten", "Transpose", "Squeeze", "Unsqueeze")  # numbers stay as they are

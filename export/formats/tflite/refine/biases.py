@@ -23,11 +23,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edgewright.export.formats import Context
 from edgewright.export.formats.tflite import run as tflite_run
 from edgewright.export.formats.tflite import tree as tflite_tree
-from edgewright.export.formats.tflite.refine import Context
 from edgewright.export.formats.tflite.tree import Operator
-from edgewright.export.weights.biases import sample, shift
+from edgewright.export.weights.biases import averaged, sample, shift
 from edgewright.train.datasets import Images
 
 _CONVOLUTIONS = ("CONV_2D", "DEPTHWISE_CONV_2D")
@@ -41,7 +41,7 @@ def refine(tree: Any, context: Context) -> str | None:
 
     None where it does not apply; taken back where it brings the scores of the calibration images no closer.
     """
-    twin = context.twin
+    float32, twin = context.float32
     operators, places = tflite_tree.operators(tree), _convolutions(tree)
     likes = [tflite_tree.operators(twin)[place] for place in _convolutions(twin)]
     if not places or [_shape(tree, operators[p]) for p in places] != [_shape(twin, op) for op in likes]:
@@ -51,9 +51,9 @@ def refine(tree: Any, context: Context) -> str | None:
     described = tree.subgraphs[0].tensors[first]
     size, dtype = int(described.shape[0]), tflite_tree.dtype(tree, first)
     images = sample(context.calibration, size)
-    wanted = _means(context.float32, [op.outputs[0] for op in likes], ends, images)
+    wanted = _means(float32, [op.outputs[0] for op in likes], ends, images)
     (scores,) = twin.subgraphs[0].outputs
-    exact = [batch for (batch,) in tflite_run.tensors(context.float32, [int(scores)], images)]
+    exact = [batch for (batch,) in tflite_run.tensors(float32, [int(scores)], images)]
     before, take_back = _error(tree, exact, images), tflite_tree.remembered(tree)
 
     held = {first: list(tflite_run.batches(images, size, dtype))}
@@ -101,14 +101,10 @@ def _means(
     float32: bytes, tensors: Sequence[int], ends: Sequence[tuple[float, float]], images: Images
 ) -> list[tuple[Floats, Floats]]:
     """For each tensor the mean of its channels, and which share of their values lies between the ends."""
-    seen = [
+    return averaged(
         [(_mean(v), _mean((v > low) & (v < high))) for v, (low, high) in zip(batch, ends, strict=True)]
         for batch in tflite_run.tensors(float32, tensors, images)
-    ]
-    return [
-        (np.mean([mean for mean, _ in one], axis=0), np.mean([share for _, share in one], axis=0))
-        for one in zip(*seen, strict=True)
-    ]
+    )
 
 
 def _edges(operators: Sequence[Operator], start: int, end: int, held: Any) -> tuple[list[int], list[int]]:

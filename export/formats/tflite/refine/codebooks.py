@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from edgewright.export.formats import Context
 from edgewright.export.formats.tflite import tree as tflite_tree
-from edgewright.export.formats.tflite.refine import Context
 from edgewright.export.formats.tflite.tree import Operator
 from edgewright.export.weights.codebooks import Floats, note, recode
 

@@ -15,21 +15,22 @@ from typing import Any
 
 import numpy as np
 
+from edgewright.export.formats import Context
 from edgewright.export.formats.tflite import run as tflite_run
 from edgewright.export.formats.tflite import tree as tflite_tree
-from edgewright.export.formats.tflite.refine import Context
 
 REACH = math.log(2 * 256)  # a logit so far below the best one has less than half a step of probability
 
 
 def refine(tree: Any, context: Context) -> str | None:
     """Narrow the logits' range of an int8 file that ends in SOFTMAX; None where it does not apply."""
-    target, source = _logits(tree), _logits(context.twin)
+    float32, twin = context.float32
+    target, source = _logits(tree), _logits(twin)
     if target is None or source is None:
         return None
     scale, zero_point = tflite_tree.quantization(tree, target)
     low, high = (-128 - zero_point) * scale, (127 - zero_point) * scale
-    batches = tflite_run.tensors(context.float32, [source], context.calibration)
+    batches = tflite_run.tensors(float32, [source], context.calibration)
     best = np.concatenate([logits.max(axis=1) for (logits,) in batches])[: len(context.calibration)]
     raised = float(best.min()) - REACH
     if not low < raised < high:

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from edgewright.export.formats import Context
 from edgewright.export.formats.onnx import schemes
-from edgewright.export.formats.onnx.refine import Context
 from edgewright.export.formats.onnx.refine import biases as onnx_biases
 from edgewright.export.network.model import FileInterface
 from edgewright.export.weights.biases import sample

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from edgewright.export.formats import Context
 from edgewright.export.formats.tflite import run as tflite_run
 from edgewright.export.formats.tflite import tree as tflite_tree
-from edgewright.export.formats.tflite.refine import Context, biases
+from edgewright.export.formats.tflite.refine import biases
 from edgewright.train.datasets import Images
 
 Files = tuple[bytes, bytes]
@@ -73,10 +74,15 @@ def both(keras: Any, images: Images) -> Files:
     return files(keras, images)
 
 
+def context_of(float32: bytes, images: Images) -> Context:
+    network = cast(Any, None)  # the refinement does not look at it
+    return Context(network=network, float32=(float32, tflite_tree.read(float32)), calibration=images)
+
+
 def corrected_by(quantized: bytes, float32: bytes, images: Images) -> tuple[bytes, str] | None:
     """The file with its biases corrected, and what was said of it; None if it was left as it is."""
     tree = tflite_tree.read(quantized)
-    said = biases.refine(tree, Context(network=cast(Any, None), float32=float32, calibration=images))
+    said = biases.refine(tree, context_of(float32, images))
     return (tflite_tree.write(tree), said) if said else None
 
 
@@ -160,8 +166,7 @@ def test_a_correction_that_comes_no_closer_is_taken_back(
         return next(errors)
 
     monkeypatch.setattr(biases, "_error", worse)
-    context = Context(network=cast(Any, None), float32=both[1], calibration=images)
-    assert biases.refine(tree, context) is None
+    assert biases.refine(tree, context_of(both[1], images)) is None
     assert moved == [False, True]
     assert tflite_tree.write(tree) == before
 

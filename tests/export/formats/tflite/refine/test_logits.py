@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from edgewright.export.formats import Context
 from edgewright.export.formats.tflite import tree as tflite_tree
-from edgewright.export.formats.tflite.refine import Context, logits
+from edgewright.export.formats.tflite.refine import logits
 from edgewright.export.network.network import Network
 from edgewright.train.datasets import Dataset, Images
 
@@ -32,7 +33,9 @@ def narrowed_by(quantized: bytes, float32: bytes, calibration: Images) -> tuple[
     """The file with its logits narrowed, and what was said of it; None if it was left as it is."""
     tree = tflite_tree.read(quantized)
     before = tflite_tree.write(tree)
-    said = logits.refine(tree, Context(network=cast(Any, None), float32=float32, calibration=calibration))
+    network = cast(Any, None)  # the refinement does not look at it
+    twin = (float32, tflite_tree.read(float32))
+    said = logits.refine(tree, Context(network=network, float32=twin, calibration=calibration))
     assert said is not None or tflite_tree.write(tree) == before
     return (tflite_tree.write(tree), said) if said else None
 
