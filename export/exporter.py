@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from edgewright.export import formats
 from edgewright.export import variants as known_variants
 from edgewright.export.finetuning.chains import FineTuned, fine_tune
-from edgewright.export.proof import evidence, gate, golden, sampling
+from edgewright.export.proof import evidence, gate, golden
 from edgewright.export.source.open import open_source
 from edgewright.export.source.options import Options
 from edgewright.export.source.source import Source
@@ -177,7 +177,7 @@ class Job:
         slowest allows, of which those of a slower one are a part."""
         count = len(self.source.test)
         most = min(variant.settings.most_samples or count for variant in variants)
-        return sampling.drawn(count, most, self.options.seed)
+        return np.sort(np.random.default_rng(self.options.seed).permutation(count)[:most])
 
 
 @dataclass(frozen=True, kw_only=True)

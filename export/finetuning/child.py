@@ -20,16 +20,12 @@ from edgewright.export import passes
 from edgewright.export.finetuning.chains import FILES, KERAS_MODEL, SAVED_MODEL, STEP
 from edgewright.export.network.network import INPUT, OUTPUT
 from edgewright.export.network.trainer import Examples, Trainer
-from edgewright.export.work import protocol as job
 from edgewright.export.work.events import Event, Progressed, Trained
+from edgewright.export.work.protocol import serve
 from edgewright.train import bridge, recipe
 from edgewright.train.checkpoint import scale
 from edgewright.train.fitting.fit import head_of
 from edgewright.train.stack import import_keras
-
-
-def main() -> int:
-    return job.serve(_work)
 
 
 def _work(next_task: Callable[[], dict[str, Any]], report: Callable[[Event], None]) -> None:
@@ -90,4 +86,4 @@ def _save(model: Any, folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(serve(_work))

@@ -94,6 +94,16 @@ class Network:
             part = images[start : start + size]
             yield np.pad(part, ((0, size - len(part)), *[(0, 0)] * 3), "edge").astype(self.interface.dtype)
 
+    def calibrating(self, images: Images) -> Iterator[NDArray[Any]]:
+        """`batches` of calibration images, two corner pixels of the first spanning 0-255.
+
+        Converters take the input's scale from the smallest and largest pixel they are shown; if no
+        image held both black and white, raw pixels would be read on another scale.
+        """
+        spanning = images.copy()
+        spanning[0, 0, 0], spanning[0, -1, -1] = 0, 255
+        return self.batches(spanning)
+
     @cached_property
     def holder(self) -> Any:
         """A tf.Module that keeps the variables alive for the converter."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from edgewright.export.proof.sampling import in_turn
 from edgewright.runtime.backends import Scores
 from edgewright.runtime.bundle.manifest import Tolerance
 
@@ -30,6 +29,15 @@ def pick(scores: Scores, labels: NDArray[np.int64]) -> NDArray[np.intp]:
     if len(sure) < IMAGES:
         return np.sort(np.argsort(-margin, kind="stable")[:IMAGES])
     return np.sort(sure[in_turn(labels[sure])[:IMAGES]])
+
+
+def in_turn(labels: NDArray[np.int64]) -> NDArray[np.intp]:
+    """An order of the images in which the classes take turns: all their first ones, then all second ones."""
+    rank = np.empty(len(labels), np.intp)
+    for c in np.unique(labels):
+        of_class = np.flatnonzero(labels == c)
+        rank[of_class] = np.arange(len(of_class))
+    return np.argsort(rank, kind="stable")
 
 
 def tolerance(repeats: str, kernels: str, step: float, max_abs_error: float) -> Tolerance:

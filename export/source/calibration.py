@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from edgewright.export.proof.sampling import in_turn
+from edgewright.export.proof.golden import in_turn
 from edgewright.runtime.errors import DataError, InputError
 from edgewright.train.checkpoint import split
 from edgewright.train.datasets import Dataset, Images

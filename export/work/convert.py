@@ -18,10 +18,10 @@ import numpy as np
 from edgewright.export import formats, variants
 from edgewright.export.network.model import FileInterface, Model
 from edgewright.export.weights import summary as weights
-from edgewright.export.work import protocol as job
+from edgewright.export.work import protocol
 from edgewright.export.work.events import Converted, Event, Failed, Loaded, ReferenceScored
 from edgewright.runtime.contract import ModelContract
-from edgewright.runtime.disk import jsonio
+from edgewright.runtime.disk.jsonio import JsonObject
 from edgewright.runtime.errors import ExportError
 from edgewright.train.stack import import_keras
 
@@ -29,21 +29,17 @@ if TYPE_CHECKING:
     from edgewright.export.network.network import Network
 
 
-def main() -> int:
-    return job.serve(_work)
-
-
 def _work(next_task: Callable[[], dict[str, Any]], report: Callable[[Event], None]) -> None:
     import_keras()  # while the parent still reads
     from edgewright.export.network.network import Network
 
     task = next_task()
-    model = Model.from_json(jsonio.JsonObject(task["model"], "the task", ExportError))
+    model = Model.from_json(JsonObject(task["model"], "the task", ExportError))
     network = Network(model, FileInterface(**task["interface"]))
     facts = network.facts()
     _refuse_what_no_format_takes(network, task["formats"])
     report(Loaded(facts=facts))
-    _convert(network, Path(next_task()["folder"]), report)
+    _convert(network, JsonObject(next_task(), "the task", ExportError), report)
 
 
 def _refuse_what_no_format_takes(network: Network, names: Sequence[str]) -> None:
@@ -63,12 +59,12 @@ def _refuse_what_no_format_takes(network: Network, names: Sequence[str]) -> None
                     ) from failure
 
 
-def _convert(network: Network, folder: Path, report: Callable[[Event], None]) -> None:
-    asked = jsonio.read(folder / job.JOB, ExportError)
+def _convert(network: Network, asked: JsonObject, report: Callable[[Event], None]) -> None:
+    folder = Path(asked.text("folder"))
     if asked.flag("reference"):
-        np.save(folder / job.REFERENCE, network.scores(np.load(folder / job.TEST)))
+        np.save(folder / protocol.REFERENCE, network.scores(np.load(folder / protocol.TEST)))
         report(ReferenceScored())
-    calibration = np.load(folder / job.CALIBRATION)
+    calibration = np.load(folder / protocol.CALIBRATION)
     contracts, fine_tuned = asked.object("contracts"), asked.object("fine_tuned")
 
     @lru_cache(maxsize=1)  # variants of the same passes mostly stand together
@@ -93,4 +89,4 @@ def _convert(network: Network, folder: Path, report: Callable[[Event], None]) ->
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(protocol.serve(_work))

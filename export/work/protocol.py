@@ -1,14 +1,13 @@
 """What the exporting process and its converting child say to each other, JSON objects, a line each.
 
-The child is told a model; it loads it and answers what it found. It is then told a folder with
-`job.json`, `calibration.npy` and `test.npy`; it writes the files and `reference.npy` there, and says
-of each thing that it is done. So the model is loaded once, and looked at before any data is read.
+The child is told a model; it loads it and answers what it found. It is then told variants and a folder with
+`calibration.npy` and `test.npy`; it writes the files and `reference.npy` there, and says of each thing that
+it is done. So the model is loaded once, and looked at before any data is read.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import json
 import os
 import queue
 import sys
@@ -26,32 +25,8 @@ from edgewright.runtime.errors import EdgewrightError, ExportError
 from edgewright.runtime.machine.child import ChildProcess, receive, send, standard_pipes
 from edgewright.train.datasets import Images
 
-JOB = "job.json"
 CALIBRATION, TEST, REFERENCE = "calibration.npy", "test.npy", "reference.npy"
 _FRAMES = 50_000  # Keras walks a network by recursion, some frames a layer; these are no C frames
-
-
-def prepare(
-    folder: Path,
-    contracts: Mapping[str, ModelContract],
-    calibration: Images,
-    *,
-    reference: bool,
-    fine_tuned: Mapping[str, Model] | None = None,
-) -> None:
-    """Write what the child needs into `folder`: what each variant's file is to say of itself, and models
-    that passes made, by `Variant.chain`.
-
-    For the `reference`, the model's own scores, the test images have to lie there too, as an .npy
-    called `TEST`.
-    """
-    np.save(folder / CALIBRATION, calibration)
-    job = {
-        "reference": reference,
-        "contracts": {variant: contract.to_json() for variant, contract in contracts.items()},
-        "fine_tuned": {chain: model.to_json() for chain, model in (fine_tuned or {}).items()},
-    }
-    (folder / JOB).write_text(json.dumps(job), encoding="utf-8")
 
 
 def serve(work: Callable[[Callable[[], dict[str, Any]], Callable[[Event], None]], None]) -> int:
@@ -129,12 +104,34 @@ class Child(Process):
             raise self.ended()
         return event.facts
 
-    def convert(self, folder: Path) -> Generator[Event]:
-        """Have it do what lies in `folder` (see `prepare`) and yield what it reports.
+    def convert(
+        self,
+        folder: Path,
+        contracts: Mapping[str, ModelContract],
+        calibration: Images,
+        *,
+        reference: bool,
+        fine_tuned: Mapping[str, Model] | None = None,
+    ) -> Generator[Event]:
+        """Have it write a file a variant into `folder`, and yield what it reports.
+
+        Args:
+            folder: for the `reference`, the model's own scores, test images have to lie there as `TEST`.
+            contracts: what the file of each variant is to say of itself.
+            calibration: uint8 `(n, height, width, channels)`.
+            fine_tuned: models that passes made, by `Variant.chain`.
 
         Raises:
             ExportError: the child failed, with the line it failed with.
         """
-        self.tell({"folder": str(folder)})
+        np.save(folder / CALIBRATION, calibration)
+        self.tell(
+            {
+                "folder": str(folder),
+                "reference": reference,
+                "contracts": {variant: contract.to_json() for variant, contract in contracts.items()},
+                "fine_tuned": {chain: model.to_json() for chain, model in (fine_tuned or {}).items()},
+            }
+        )
         yield from self.events()
         self.end()

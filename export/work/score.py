@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import queue
 import sys
-from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,28 +40,6 @@ class Scored:
     output: TensorSpec
 
 
-@dataclass(frozen=True, kw_only=True)
-class Pending:
-    """Scores that are still being computed."""
-
-    parts: list[Future[JsonObject]]
-
-    def result(self) -> Scored:
-        """Wait for them.
-
-        Raises:
-            ModelFileError: the file cannot be run.
-            ExportError: a worker was killed.
-        """
-        found = [part.result() for part in self.parts]
-        return Scored(
-            scores=np.concatenate([np.load(part.text("scores")) for part in found]),
-            kernels=found[0].text("kernels"),
-            input=TensorSpec.from_json(found[0].object("input")),
-            output=TensorSpec.from_json(found[0].object("output")),
-        )
-
-
 class Scorer:
     """Hands files to the workers.
 
@@ -75,15 +53,21 @@ class Scorer:
         self._idle: queue.SimpleQueue[_Worker] = queue.SimpleQueue()
         self._threads = ThreadPoolExecutor(workers)
 
-    def submit(self, model: Path, places: NDArray[np.intp] | None = None) -> Pending:
-        """Score the images at `places`, in that order; by default all."""
+    def submit(self, model: Path, places: NDArray[np.intp] | None = None) -> Callable[[], Scored]:
+        """Have the images at `places` scored, in that order; by default all.
+
+        Returns:
+            What waits for the scores. It raises `ModelFileError`, the file cannot be run, or `ExportError`, a
+            worker was killed.
+        """
         if not self._workers:
             self._workers = [_Worker() for _ in range(self._wanted)]
             for worker in self._workers:
                 self._idle.put(worker)
         places = np.arange(self._count) if places is None else places
         shares = np.array_split(places, min(len(self._workers), len(places)))
-        return Pending(parts=[self._threads.submit(self._score, model, share.tolist()) for share in shares])
+        pending = [self._threads.submit(self._score, model, share.tolist()) for share in shares]
+        return lambda: _joined([part.result() for part in pending])
 
     def _score(self, model: Path, places: list[int]) -> JsonObject:
         worker = self._idle.get()
@@ -96,6 +80,15 @@ class Scorer:
         for worker in self._workers:
             worker.close()  # whoever waits for an answer gets none, and ends
         self._threads.shutdown(wait=True, cancel_futures=True)
+
+
+def _joined(parts: Sequence[JsonObject]) -> Scored:
+    return Scored(
+        scores=np.concatenate([np.load(part.text("scores")) for part in parts]),
+        kernels=parts[0].text("kernels"),
+        input=TensorSpec.from_json(parts[0].object("input")),
+        output=TensorSpec.from_json(parts[0].object("output")),
+    )
 
 
 @contextmanager

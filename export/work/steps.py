@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 
 from edgewright.export.network.model import Facts, FileInterface, Model
 from edgewright.export.variants import Variant
-from edgewright.export.work import protocol as job
 from edgewright.export.work.cache import Cache
 from edgewright.export.work.events import Converted, Event, ReferenceScored
+from edgewright.export.work.protocol import REFERENCE, Child
 from edgewright.export.work.score import Scored, Scorer
 from edgewright.runtime.contract import ModelContract, TensorSpec
 from edgewright.runtime.disk import files, jsonio
@@ -38,10 +38,10 @@ class Steps:
 
     def __init__(self, interface: FileInterface) -> None:
         self._interface, self._cache = interface, Cache()
-        self._child: job.Child | None = None
+        self._child: Child | None = None
 
     def load(self, model: Model, formats: Sequence[str] = ()) -> Facts:
-        """As `job.Child.load`."""
+        """As `Child.load`."""
         parts = {**self._parts("load", model), "formats": list(formats)}
         if entry := self._cache.find(parts):
             return Facts.from_json(jsonio.read(entry / _FACTS, ExportError))
@@ -63,7 +63,7 @@ class Steps:
         """Put the variants' files and the model's own scores into `folder`, and say so one by one.
 
         Args:
-            folder: holds the test images, see `job.prepare`.
+            folder: holds the test images, see `Child.convert`.
             model: as it was loaded.
             variants, contracts: what to convert to, and what each file is to say of itself, by name.
             calibration: uint8 `(n, height, width, channels)`.
@@ -71,7 +71,7 @@ class Steps:
             fine_tuned: models that passes made, by `Variant.chain`.
 
         Raises:
-            ExportError: as `job.Child.convert`.
+            ExportError: as `Child.convert`.
         """
         shown, made_from = digest(calibration), {}
         for variant in variants:
@@ -81,7 +81,7 @@ class Steps:
         of_reference = {**self._parts("reference", model), "images": test}
         kept_reference = self._cache.find(of_reference)
         if kept_reference:
-            shutil.copyfile(kept_reference / job.REFERENCE, folder / job.REFERENCE)
+            shutil.copyfile(kept_reference / REFERENCE, folder / REFERENCE)
         missing: dict[str, Variant] = {}
         for variant in variants:
             entry = self._cache.find(made_from[variant.name])
@@ -93,20 +93,19 @@ class Steps:
             yield Converted(variant=variant.name, conversion=conversion)
         if kept_reference and not missing:
             return
-        job.prepare(
+        if self._child is None:
+            self._open(model)
+        assert self._child is not None
+        for event in self._child.convert(
             folder,
             {name: contracts[name] for name in missing},
             calibration,
             reference=kept_reference is None,
             fine_tuned=fine_tuned,
-        )
-        if self._child is None:
-            self._open(model)
-        assert self._child is not None
-        for event in self._child.convert(folder):
+        ):
             if isinstance(event, ReferenceScored):
                 with self._cache.add(of_reference) as kept:
-                    shutil.copyfile(folder / job.REFERENCE, kept / job.REFERENCE)
+                    shutil.copyfile(folder / REFERENCE, kept / REFERENCE)
             elif isinstance(event, Converted):
                 file = missing[event.variant].file
                 with self._cache.add(made_from[event.variant]) as kept:
@@ -118,7 +117,7 @@ class Steps:
         """Have `file` scored on the images at `places` of those whose SHA-256 is `test`.
 
         Returns:
-            What waits for the scores; it raises as `scoring.Pending.result`.
+            What waits for the scores; it raises as what `Scorer.submit` gives.
         """
         parts = {
             "step": "score",
@@ -130,10 +129,10 @@ class Steps:
         }
         if entry := self._cache.find(parts):
             return lambda: _read(entry)
-        pending = workers.submit(file, places)
+        wait = workers.submit(file, places)
 
         def result() -> Scored:
-            scored = pending.result()
+            scored = wait()
             with self._cache.add(parts) as folder:
                 np.save(folder / _SCORES, scored.scores, allow_pickle=False)
                 specs = {"input": scored.input.to_json(), "output": scored.output.to_json()}
@@ -143,7 +142,7 @@ class Steps:
         return result
 
     def _open(self, model: Model, formats: Sequence[str] = ()) -> Facts:
-        self._child = job.Child(self._interface)
+        self._child = Child(self._interface)
         return self._child.load(model, formats)
 
     def _parts(self, step: str, model: Model) -> dict[str, Any]:

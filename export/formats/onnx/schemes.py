@@ -142,12 +142,9 @@ def _static(network: Network, calibration: Images, *, signed: bool) -> Converted
     from onnxruntime import quantization
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
-    spanning = calibration.copy()
-    spanning[0, 0, 0], spanning[0, -1, -1] = 0, 255  # the input's scale comes from the values shown
-
     class Reader(quantization.CalibrationDataReader):  # type: ignore[misc]
         def __init__(self) -> None:
-            self._batches = network.batches(spanning)
+            self._batches = network.calibrating(calibration)
 
         def get_next(self) -> dict[str, Any] | None:
             batch = next(self._batches, None)

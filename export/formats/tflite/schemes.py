@@ -20,12 +20,10 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeAlias
-
-from numpy.typing import NDArray
 
 from edgewright.export.formats import (
     SMALL_CLASSIFIER,
@@ -140,7 +138,7 @@ def _int8(network: Network, calibration: Images) -> Converted:
     if not network.fake_quantized:
         converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
         converter.representative_dataset = lambda: (
-            [network.scaled(sample) if pixels else sample] for sample in _samples(network, calibration)
+            [network.scaled(sample) if pixels else sample] for sample in network.calibrating(calibration)
         )
     converter.inference_input_type = converter.inference_output_type = tf.as_dtype(network.interface.dtype)
     tree = tflite_tree.read(converter.convert())
@@ -171,23 +169,12 @@ def _int16x8(network: Network, calibration: Images) -> Converted:
         tf.lite.OpsSet.EXPERIMENTAL_TFLITE_BUILTINS_ACTIVATIONS_INT16_WEIGHTS_INT8,
         tf.lite.OpsSet.TFLITE_BUILTINS,
     ]
-    converter.representative_dataset = lambda: ([s] for s in _samples(network, calibration))
+    converter.representative_dataset = lambda: ([s] for s in network.calibrating(calibration))
     return tflite_tree.read(converter.convert()), {
         "input": _RAW_PIXELS,
         "weights": "int8 per channel",
         "activations": "int16 per tensor, symmetric, ranges from the calibration images",
     }
-
-
-def _samples(network: Network, calibration: Images) -> Iterator[NDArray[Any]]:
-    """Calibration images as the file takes them. Two corner pixels of the first span 0-255.
-
-    The converter takes the input's scale from the smallest and largest pixel it is shown; if no
-    image held both black and white, raw pixels would be read on another scale.
-    """
-    spanning = calibration.copy()
-    spanning[0, 0, 0], spanning[0, -1, -1] = 0, 255
-    return network.batches(spanning)
 
 
 def _check_input(tree: Any, input_range: tuple[float, float]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -11,9 +11,8 @@ import pytest
 
 from edgewright.export.network.model import Model
 from edgewright.export.network.network import Network
-from edgewright.export.work import protocol as job
-from edgewright.export.work.events import Converted, ReferenceScored
-from edgewright.export.work.protocol import Child
+from edgewright.export.work.events import Converted, Event, ReferenceScored
+from edgewright.export.work.protocol import REFERENCE, TEST, Child
 from edgewright.runtime.contract import ModelContract
 from edgewright.runtime.errors import ExportError
 from edgewright.train.checkpoint import MODEL, Checkpoint
@@ -21,7 +20,7 @@ from edgewright.train.datasets import Dataset
 from edgewright.train.normalization import Normalization
 
 NetworkOf = Callable[[Path], Network]
-Prepare = Callable[..., Path]
+Start = Callable[..., tuple[Path, Generator[Event]]]
 
 
 def children() -> list[psutil.Process]:
@@ -34,8 +33,10 @@ def children() -> list[psutil.Process]:
 
 
 @pytest.fixture
-def prepare(tmp_path: Path, fashion_mini: Dataset) -> Prepare:
-    def call(checkpoint: Path, names: str = "tflite-float32") -> Path:
+def start(tmp_path: Path, fashion_mini: Dataset) -> Start:
+    """Have a child convert a checkpoint: the folder that its files come to, and its events."""
+
+    def call(child: Child, checkpoint: Path, names: str = "tflite-float32") -> tuple[Path, Generator[Event]]:
         opened = Checkpoint.open(checkpoint)
         contracts = {
             name: ModelContract(name="x", variant=name, input=opened.input, labels=opened.labels)
@@ -44,9 +45,8 @@ def prepare(tmp_path: Path, fashion_mini: Dataset) -> Prepare:
         folder = tmp_path / "job"
         folder.mkdir()
         calibration, test = fashion_mini.x_train[:20], fashion_mini.x_test[:20]
-        np.save(folder / job.TEST, test)
-        job.prepare(folder, contracts, calibration, reference=True)
-        return folder
+        np.save(folder / TEST, test)
+        return folder, child.convert(folder, contracts, calibration, reference=True)
 
     return call
 
@@ -62,18 +62,18 @@ def model_of(checkpoint: Path) -> Model:
 
 
 def test_events_come_in_order_and_the_files_are_there(
-    network_of: NetworkOf, child: Child, prepare: Prepare, trained: Path, fashion_mini: Dataset
+    network_of: NetworkOf, child: Child, start: Start, trained: Path, fashion_mini: Dataset
 ) -> None:
-    folder = prepare(trained)
     facts = child.load(model_of(trained))
+    folder, events = start(child, trained)
     assert (facts.shape, facts.classes, facts.head) == ((28, 28, 1), 10, "softmax")
-    scored, converted = child.convert(folder)
+    scored, converted = events
     assert scored == ReferenceScored()
     assert isinstance(converted, Converted)
     assert converted.variant == "tflite-float32"
     assert converted.conversion["tool"].startswith("tf.lite.TFLiteConverter ")
     expected = network_of(trained).scores(fashion_mini.x_test[:20])
-    np.testing.assert_allclose(np.load(folder / job.REFERENCE), expected, atol=1e-6)
+    np.testing.assert_allclose(np.load(folder / REFERENCE), expected, atol=1e-6)
     assert (folder / "tflite-float32.tflite").stat().st_size > 4 * 203_530
     assert children() == []
 
@@ -85,12 +85,12 @@ def test_a_model_that_changed_meanwhile_is_told_in_one_line(child: Child, checkp
         child.load(model)
 
 
-def test_a_child_that_fails_is_told_with_its_last_line(child: Child, prepare: Prepare, trained: Path) -> None:
-    folder = prepare(trained)
-    (folder / job.TEST).unlink()
+def test_a_child_that_fails_is_told_with_its_last_line(child: Child, start: Start, trained: Path) -> None:
     child.load(model_of(trained))
+    folder, events = start(child, trained)
+    (folder / TEST).unlink()
     with pytest.raises(ExportError, match=r"ended with status 1: FileNotFoundError.*test\.npy") as failed:
-        list(child.convert(folder))
+        list(events)
     assert "\n" not in str(failed.value)
 
 
@@ -100,11 +100,11 @@ def test_a_child_that_is_killed_is_told_with_its_status(child: Child, trained: P
         child.load(model_of(trained))
 
 
-def test_a_job_that_is_given_up_takes_its_child_with_it(prepare: Prepare, trained: Path) -> None:
-    folder = prepare(trained, "tflite-float32,tflite-int8,onnx-float32,onnx-int8")
+def test_a_job_that_is_given_up_takes_its_child_with_it(start: Start, trained: Path) -> None:
     with Child() as child:
         child.load(model_of(trained))
-        assert next(child.convert(folder)) == ReferenceScored()
+        folder, events = start(child, trained, "tflite-float32,tflite-int8,onnx-float32,onnx-int8")
+        assert next(events) == ReferenceScored()
         assert len(children()) == 1
     assert children() == []
     assert not (folder / "onnx-int8.onnx").exists()

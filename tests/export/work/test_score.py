@@ -28,7 +28,7 @@ def test_scores_come_in_the_order_of_the_images(
     files = [exported[0] / name for name in ("tflite-int8.tflite", "onnx-float32.onnx")]
     with scorer(tmp_path / "test.npy") as workers:
         pending = [workers.submit(file) for file in files]
-        found = [p.result() for p in pending]
+        found = [wait() for wait in pending]
     for file, scored in zip(files, found, strict=True):
         np.testing.assert_array_equal(scored.scores, score(file, images))
     assert found[0].kernels == "xnnpack"
@@ -45,7 +45,7 @@ def test_a_damaged_file_is_refused_as_on_a_device(
     raw[len(raw) // 2] ^= 1
     path.write_bytes(raw)
     with scorer(tmp_path / "test.npy") as workers, pytest.raises(ModelFileError, match="is damaged"):
-        workers.submit(path).result()
+        workers.submit(path)()
 
 
 def test_workers_that_die_are_told_as_an_error_of_ours(
@@ -53,10 +53,10 @@ def test_workers_that_die_are_told_as_an_error_of_ours(
 ) -> None:
     np.save(tmp_path / "test.npy", fashion_mini.x_test)
     with scorer(tmp_path / "test.npy") as workers:
-        pending = workers.submit(exported[0] / "onnx-float32.onnx")
+        wait = workers.submit(exported[0] / "onnx-float32.onnx")
         for process in psutil.Process().children(recursive=True):
             with contextlib.suppress(psutil.NoSuchProcess):
                 if "edgewright.export.work.score" in " ".join(process.cmdline()):
                     process.kill()
         with pytest.raises(EdgewrightError, match=r"scoring|worker|process"):
-            pending.result()
+            wait()

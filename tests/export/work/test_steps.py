@@ -13,8 +13,8 @@ import pytest
 from edgewright.export import exporter, variants
 from edgewright.export.exporter import Options, Result
 from edgewright.export.source.options import Given
-from edgewright.export.work import protocol as job
 from edgewright.export.work import steps
+from edgewright.export.work.protocol import Child
 from edgewright.train.datasets import Dataset
 from edgewright.train.normalization import Normalization
 
@@ -27,12 +27,14 @@ class Seen:
     def __init__(self, patch: pytest.MonkeyPatch) -> None:
         self.converted: list[str] = []
         self.references = self.scored = self.children = 0
-        prepare, submit, child = job.prepare, steps.Scorer.submit, job.Child.__init__
+        convert, submit, child = Child.convert, steps.Scorer.submit, Child.__init__
 
-        def note_prepare(folder: Path, contracts: Mapping[str, Any], *rest: Any, **named: Any) -> None:
+        def note_convert(
+            process: Child, folder: Path, contracts: Mapping[str, Any], *rest: Any, **named: Any
+        ) -> Any:
             self.converted += contracts
             self.references += named["reference"]
-            prepare(folder, contracts, *rest, **named)
+            return convert(process, folder, contracts, *rest, **named)
 
         def note_submit(*given: Any) -> Any:
             self.scored += 1
@@ -42,9 +44,9 @@ class Seen:
             self.children += 1
             child(*given)
 
-        patch.setattr(job, "prepare", note_prepare)
+        patch.setattr(Child, "convert", note_convert)
         patch.setattr(steps.Scorer, "submit", note_submit)
-        patch.setattr(job.Child, "__init__", note_child)
+        patch.setattr(Child, "__init__", note_child)
 
     def clear(self) -> None:
         self.converted, self.references, self.scored, self.children = [], 0, 0, 0

@@ -9,6 +9,7 @@ on others.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -133,8 +134,13 @@ def _wanted(
 ) -> tuple[list[Values], list[tuple[Values, Values]]]:
     """The scores of each batch; and for each place the mean of each channel of its value, and the share of
     them that its activation lets through."""
+    from onnx import helper
+
     values = [place.value for place in places]
-    session = _session(_giving(model, [OUTPUT, *values]))
+    giving = copy.deepcopy(model)
+    del giving.graph.output[:]
+    giving.graph.output.extend(helper.make_empty_tensor_value_info(value) for value in (OUTPUT, *values))
+    session = _session(giving)
     scores, seen = [], []
     for batch in batches:
         ours, *found = session.run([OUTPUT, *values], {INPUT: batch})
@@ -181,11 +187,9 @@ def _part(model: Any, start: int, end: int, held: Held, outputs: Sequence[str]) 
 
     Weights are dequantized by nodes that may stand anywhere before; those come along.
     """
-    import onnx
     from onnx import helper
 
-    part = onnx.ModelProto()
-    part.CopyFrom(model)
+    part = copy.deepcopy(model)
     graph = part.graph
     chosen = list(model.graph.node[start:end])
     read = {value for node in chosen for value in node.input}
@@ -200,17 +204,6 @@ def _part(model: Any, start: int, end: int, held: Held, outputs: Sequence[str]) 
         kind = helper.np_dtype_to_tensor_dtype(held[value][0].dtype)
         graph.input.append(helper.make_tensor_value_info(value, kind, None))
     graph.output.extend(helper.make_empty_tensor_value_info(value) for value in outputs)
-    return part
-
-
-def _giving(model: Any, values: Sequence[str]) -> Any:
-    import onnx
-    from onnx import helper
-
-    part = onnx.ModelProto()
-    part.CopyFrom(model)
-    del part.graph.output[:]
-    part.graph.output.extend(helper.make_empty_tensor_value_info(value) for value in values)
     return part
 
 
