@@ -318,15 +318,15 @@ def assemble(
     passed = [judgement.passed for judgement in judgements if judgement.passed]
     if not passed:
         return []
-    for one in passed:
-        shutil.copyfile(job.scratch / one.entry.file.file, folder / one.entry.file.file)
+    for kept in passed:
+        shutil.copyfile(job.scratch / kept.entry.file.file, folder / kept.entry.file.file)
     scores: dict[str, NDArray[Any]] = {
         GOLDEN_INPUTS: source.test[picked],
         GOLDEN_REFERENCE: conversions.reference[picked],
     }
-    scores |= {one.entry.name: one.golden for one in passed}
+    scores |= {kept.entry.name: kept.golden for kept in passed}
     np.savez_compressed(folder / GOLDEN, allow_pickle=False, **scores)
-    evidence.write(folder / EVIDENCE, [one.evidence for one in passed], source.test, source.test_labels)
+    evidence.write(folder / EVIDENCE, [kept.evidence for kept in passed], source.test, source.test_labels)
     (folder / LABELS).write_bytes(labels_file(source.labels))
     manifest = Manifest(
         name=source.name,
@@ -335,7 +335,7 @@ def assemble(
         head=source.head,
         golden=FileEntry.of(folder / GOLDEN),
         evidence=FileEntry.of(folder / EVIDENCE),
-        variants=tuple(one.entry for one in passed),
+        variants=tuple(kept.entry for kept in passed),
         reference=conversions.figures,
         refused=tuple(j.outcome.refusal() for j in judgements if not j.outcome.passed),
         calibration={
@@ -352,4 +352,4 @@ def assemble(
         versions=versions(*_MADE_WITH),
     )
     (folder / MANIFEST).write_bytes(manifest.to_bytes())
-    return [one.entry for one in passed]
+    return [kept.entry for kept in passed]

@@ -118,5 +118,5 @@ def names() -> tuple[str, ...]:
 
 def get(name: str) -> Format:
     """Raises `UnknownNameError`."""
-    found: Format = plugins.get(__name__, name, "FORMAT")
-    return found
+    chosen: Format = plugins.get(__name__, name, "FORMAT")
+    return chosen

@@ -88,11 +88,8 @@ class Network:
         return np.concatenate([call(self.normalization.apply(part)).numpy() for part in parts])
 
     def batches(self, images: Images) -> Iterator[NDArray[Any]]:
-        """The images as an exported file takes them; the last one is repeated to fill the last batch."""
-        size = self.interface.batch or 1
-        for start in range(0, len(images), size):
-            part = images[start : start + size]
-            yield np.pad(part, ((0, size - len(part)), *[(0, 0)] * 3), "edge").astype(self.interface.dtype)
+        """The images as an exported file takes them."""
+        return batches(images, self.interface.batch or 1, self.interface.dtype)
 
     def calibrating(self, images: Images) -> Iterator[NDArray[Any]]:
         """`batches` of calibration images, two corner pixels of the first spanning 0-255.
@@ -168,3 +165,10 @@ class Network:
         import tensorflow as tf
 
         return tf.TensorSpec((self.interface.batch, *self.shape), dtype, name=INPUT)
+
+
+def batches(images: Images, size: int, dtype: str | np.dtype[Any]) -> Iterator[NDArray[Any]]:
+    """`images` in batches of `size`, the last one filled up with its last image."""
+    for start in range(0, len(images), size):
+        places = np.minimum(np.arange(start, start + size), len(images) - 1)
+        yield images[places].astype(dtype)

@@ -19,7 +19,7 @@ from edgewright.export import formats, variants
 from edgewright.export.network.model import FileInterface, Model
 from edgewright.export.weights import summary as weights
 from edgewright.export.work import protocol
-from edgewright.export.work.events import Converted, Event, Failed, Loaded, ReferenceScored
+from edgewright.export.work.events import Converted, Event, Failed, ModelLoaded, ReferenceScored
 from edgewright.runtime.contract import ModelContract
 from edgewright.runtime.disk.jsonio import JsonObject
 from edgewright.runtime.errors import ExportError
@@ -38,7 +38,7 @@ def _work(next_task: Callable[[], dict[str, Any]], report: Callable[[Event], Non
     network = Network(model, FileInterface(**task["interface"]))
     facts = network.facts()
     _refuse_what_no_format_takes(network, task["formats"])
-    report(Loaded(facts=facts))
+    report(ModelLoaded(facts=facts))
     _convert(network, JsonObject(next_task(), "the task", ExportError), report)
 
 

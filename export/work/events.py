@@ -23,7 +23,7 @@ def silent(stage: str, done: float, total: float, note: str = "") -> None:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Loaded:
+class ModelLoaded:
     """The model is loaded, and can be exported."""
 
     facts: Facts
@@ -72,7 +72,7 @@ class Stopped:
     reason: str
 
 
-Event: TypeAlias = Loaded | ReferenceScored | Converted | Failed | Trained | Progressed | Stopped
+Event: TypeAlias = ModelLoaded | ReferenceScored | Converted | Failed | Trained | Progressed | Stopped
 _KINDS = {kind.__name__: kind for kind in get_args(Event)}
 
 
@@ -85,7 +85,9 @@ def decode(message: Mapping[str, Any]) -> Event:
     """What `encode` was given."""
     fields = dict(message)
     kind = _KINDS[fields.pop("event")]
-    if kind is Loaded:
-        return Loaded(facts=Facts.from_json(JsonObject(fields["facts"], "the child's answer", ExportError)))
+    if kind is ModelLoaded:
+        return ModelLoaded(
+            facts=Facts.from_json(JsonObject(fields["facts"], "the child's answer", ExportError))
+        )
     event: Event = kind(**fields)
     return event

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from edgewright.export.network.model import ONE_IMAGE, Facts, FileInterface, Model
-from edgewright.export.work.events import Event, Loaded, Stopped, decode, encode
+from edgewright.export.work.events import Event, ModelLoaded, Stopped, decode, encode
 from edgewright.runtime.contract import ModelContract
 from edgewright.runtime.errors import EdgewrightError, ExportError
 from edgewright.runtime.machine.child import ChildProcess, receive, send, standard_pipes
@@ -100,7 +100,7 @@ class Child(Process):
         interface = dataclasses.asdict(self._interface)
         self.tell({"model": model.to_json(), "interface": interface, "formats": list(formats)})
         event = next(self.events(), None)
-        if not isinstance(event, Loaded):
+        if not isinstance(event, ModelLoaded):
             raise self.ended()
         return event.facts
 

@@ -94,11 +94,11 @@ def _joined(parts: Sequence[JsonObject]) -> Scored:
 @contextmanager
 def scorer(images: Path) -> Iterator[Scorer]:
     """Workers on all cores for as long as the block lasts."""
-    found = Scorer(images, cores())
+    workers = Scorer(images, cores())
     try:
-        yield found
+        yield workers
     finally:
-        found.close()
+        workers.close()
 
 
 class _Worker(ChildProcess):

@@ -14,16 +14,21 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from edgewright.export import formats, variants
+from edgewright.export import exporter, formats, variants
 from edgewright.export.exporter import Options, Result, export
+from edgewright.export.network.model import Model
 from edgewright.export.network.network import Network
 from edgewright.export.source.calibration import choose
+from edgewright.export.source.source import Source
+from edgewright.export.work.score import Scored
 from edgewright.runtime import Bundle, load
-from edgewright.runtime.errors import CheckpointError, DataError, InputError
+from edgewright.runtime.contract import TensorSpec
+from edgewright.runtime.errors import CheckpointError, DataError, InputError, ModelFileError
 from edgewright.runtime.verification import GOLDEN_INPUTS, GOLDEN_REFERENCE, read_golden, verify
 from edgewright.train import datasets
-from edgewright.train.checkpoint import CHECKPOINT, Checkpoint
+from edgewright.train.checkpoint import CHECKPOINT, MODEL, Checkpoint
 from edgewright.train.datasets import Dataset, Images
+from edgewright.train.normalization import Normalization
 
 NetworkOf = Callable[[Path], Network]
 MakeCheckpoint = Callable[..., Path]
@@ -262,7 +267,7 @@ def test_a_slow_scheme_is_judged_on_some_images_drawn_at_random(
 
 
 @pytest.mark.parametrize("words", [("--batch", "dynamic", "--io", "float32"), ("--batch", "7")])
-def test_files_of_another_edge_are_proven_verified_and_predict(
+def test_files_of_another_batch_and_dtype_are_proven_verified_and_predict(
     words: tuple[str, ...],
     build_conv: Any,
     colour: Dataset,
@@ -293,3 +298,59 @@ def test_the_manifest_says_how_much_is_held_between_layers(exported: tuple[Path,
     assert peaks["tflite-float32"] is not None
     assert 4 * (784 + 256) <= peaks["tflite-float32"] < 12_000
     assert peaks["onnx-float32"] is not None
+
+
+def test_a_variant_is_judged_alone_by_its_scores(
+    trained: Path, tmp_path: Path, fashion_mini: Dataset
+) -> None:
+    """No file is converted: what is judged is said here."""
+    names = ("tflite-float32", "tflite-float16", "onnx-float32", "onnx-int8")
+    chosen = variants.parse(names)
+    opened = Checkpoint.open(trained)
+    source = Source(
+        name="x",
+        model=Model.at(trained / MODEL, Normalization.of_range(0, 1)),
+        input=opened.input,
+        labels=opened.labels,
+        head="softmax",
+        calibration=fashion_mini.x_train[:10],
+        calibration_split="train",
+        test=fashion_mini.x_test[:500],
+        test_labels=fashion_mini.y_test[:500],
+        provenance={},
+    )
+    options = Options(out=tmp_path, variants=names)
+    job = exporter.Job(source=source, options=options, variants=chosen, fine_tuned={}, scratch=tmp_path)
+    right = np.full((500, 10), 0.01, np.float32)
+    right[np.arange(500), source.test_labels] = 0.9
+    spec = TensorSpec(name="x", shape=(1, 10), dtype="float32")
+
+    def wait(scores: Any) -> Callable[[], Scored]:
+        return lambda: Scored(scores=scores, kernels="none", input=spec, output=spec)
+
+    def damaged() -> Scored:
+        raise ModelFileError("it is damaged")
+
+    conversions = exporter.Conversions(
+        reference=right,
+        figures={},
+        picked=np.arange(16),
+        made={
+            "tflite-float32": ({}, wait(right * np.nan)),
+            "tflite-float16": ({}, wait(np.roll(right, 1, axis=1))),
+            "onnx-float32": ({}, damaged),
+        },
+        failed={"onnx-int8": "cannot be converted: no"},
+    )
+    for variant in chosen:
+        (tmp_path / variant.file).write_bytes(b"not looked into")
+    judged = [exporter.judge(job, conversions, variant) for variant in chosen]
+    assert [judgement.passed for judgement in judged] == [None] * 4
+    nan, wrong, unread, failed = (judgement.outcome for judgement in judged)
+    assert nan.reason == "gives scores that are NaN or infinite"
+    assert wrong.parity is not None
+    assert (wrong.parity.verdict, wrong.parity.accuracy) == ("refused", 0)
+    assert unread.reason == "cannot be run: it is damaged"
+    assert failed.reason == "cannot be converted: no"
+    assert exporter.assemble(job, conversions, judged, tmp_path / "nowhere") == []
+    assert not (tmp_path / "nowhere").exists()

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
+from edgewright.export.network.network import batches
 from edgewright.train.datasets import Images
 
 Values = NDArray[Any]
@@ -24,13 +24,6 @@ def tensors(raw: bytes, wanted: Sequence[int], images: Images) -> Iterator[list[
         interpreter.set_tensor(given["index"], batch)
         interpreter.invoke()
         yield [interpreter.get_tensor(tensor) for tensor in wanted]
-
-
-def batches(images: Images, size: int, dtype: Any) -> Iterator[Values]:
-    """`images` in batches of `size`, the last one filled up with its last image."""
-    for start in range(0, len(images), size):
-        places = np.minimum(np.arange(start, start + size), len(images) - 1)
-        yield images[places].astype(dtype)
 
 
 def run(raw: bytes, given: Sequence[Sequence[Values]]) -> list[list[Values]]:

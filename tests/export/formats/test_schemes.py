@@ -1,4 +1,4 @@
-"""Every scheme on every kind of network: the Keras model's scores, whatever the edge, and the same bytes."""
+"""Every scheme on every kind of network: the Keras model's scores, any batch and dtype, the same bytes."""
 
 from __future__ import annotations
 
@@ -92,8 +92,8 @@ def made(
         low, high = ends
         dataset = colour
         if model.input_shape[1:] != colour.x_train.shape[1:]:
-            edge = ((0, 0), (1, 1), (1, 1), (0, 0))
-            pair = {key: np.pad(getattr(colour, key), edge) for key in ("x_train", "x_test")}
+            border = ((0, 0), (1, 1), (1, 1), (0, 0))
+            pair = {key: np.pad(getattr(colour, key), border) for key in ("x_train", "x_test")}
             dataset = Dataset(
                 name="padded",
                 source="padded.npz",
@@ -188,26 +188,26 @@ INTERFACES = [
 
 
 @pytest.mark.parametrize("name", ["tflite-int8", "onnx-int8", "tflite-dynamic-int8", "onnx-float16"])
-def test_a_file_of_another_edge_gives_the_same_scores(
+def test_a_file_of_another_batch_or_dtype_gives_the_same_scores(
     name: str, made: Any, convert: Convert, score: Score
 ) -> None:
     folder, calibration, images = made(resizing)
     images = images[:7]
     expected = score(convert(folder, calibration, [name])[name], images)
-    for edge in INTERFACES:
-        path = convert(folder, calibration, [name], edge)[name]
+    for interface in INTERFACES:
+        path = convert(folder, calibration, [name], interface)[name]
         backend = backends.for_path(path)
         file = backend.read(path)
-        size = edge.batch or -1
-        assert (file.inputs[0].shape, file.inputs[0].dtype) == ((size, 14, 14, 3), edge.dtype)
+        size = interface.batch or -1
+        assert (file.inputs[0].shape, file.inputs[0].dtype) == ((size, 14, 14, 3), interface.dtype)
         assert file.outputs[0].shape == (size, 10)
-        if edge.dtype == "float32":
+        if interface.dtype == "float32":
             assert file.outputs[0].dtype == "float32"
         session = backend.open(file, threads=1)
         tolerance = 2.01 / 256 if "int8" in name else 2e-3
         for found in (session.run(images), score(path, images), session.run(images[:2].copy())):
             assert found.dtype == np.float32
-            np.testing.assert_allclose(found, expected[: len(found)], atol=tolerance, err_msg=str(edge))
+            np.testing.assert_allclose(found, expected[: len(found)], atol=tolerance, err_msg=str(interface))
         with load(path) as predictor:
             assert predictor.predict(images[0], k=1)[0].probability > 0
         for wrong in (images[0], images[:, :13], images[:0], images.astype(np.float64)):

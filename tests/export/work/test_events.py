@@ -12,7 +12,7 @@ from edgewright.export.work.events import (
     Converted,
     Event,
     Failed,
-    Loaded,
+    ModelLoaded,
     Progressed,
     ReferenceScored,
     Stopped,
@@ -23,7 +23,7 @@ from edgewright.export.work.events import (
 from edgewright.runtime.machine.child import receive, send
 
 EVENTS: list[Event] = [
-    Loaded(facts=Facts(shape=(28, 28, 1), classes=10, head="softmax", input="in", output="out")),
+    ModelLoaded(facts=Facts(shape=(28, 28, 1), classes=10, head="softmax", input="in", output="out")),
     ReferenceScored(),
     Converted(variant="tflite-int8", conversion={"tool": "a", "chosen": {"a": [1, None]}}),
     Failed(variant="onnx-int8", reason="two\nlines, “quoted”"),

@@ -27,6 +27,7 @@ from edgewright.export.formats import Context
 from edgewright.export.formats.tflite import run as tflite_run
 from edgewright.export.formats.tflite import tree as tflite_tree
 from edgewright.export.formats.tflite.tree import Operator
+from edgewright.export.network.network import batches
 from edgewright.export.weights.biases import averaged, sample, shift
 from edgewright.train.datasets import Images
 
@@ -56,18 +57,18 @@ def refine(tree: Any, context: Context) -> str | None:
     exact = [batch for (batch,) in tflite_run.tensors(float32, [int(scores)], images)]
     before, take_back = _error(tree, exact, images), tflite_tree.remembered(tree)
 
-    held = {first: list(tflite_run.batches(images, size, dtype))}
+    held = {first: list(batches(images, size, dtype))}
     start = 0
     for place, (mean, share) in zip(places, wanted, strict=True):
         convolution = operators[place].outputs[0]
         reads, writes = _edges(operators, start, place, held)
-        batches = [held[tensor] for tensor in reads]
-        outputs = tflite_run.run(_part(tree, start, place, reads, writes), batches)
+        given = [held[tensor] for tensor in reads]
+        outputs = tflite_run.run(_part(tree, start, place, reads, writes), given)
         scale, zero_point = tflite_tree.quantization(tree, convolution)
         is_ = np.mean([_mean(batch) for batch in outputs[writes.index(convolution)]], axis=0)
         off = mean - (is_ - zero_point) * scale
         if _move_bias(tree, operators, place, shift(off, share)):
-            outputs = tflite_run.run(_part(tree, start, place, reads, writes), batches)
+            outputs = tflite_run.run(_part(tree, start, place, reads, writes), given)
         held |= dict(zip(writes, outputs, strict=True))
         later = {tensor for op in operators[place + 1 :] for tensor in op.inputs}
         held = {tensor: batches for tensor, batches in held.items() if tensor in later}
