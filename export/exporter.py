@@ -23,7 +23,7 @@ from edgewright.export.source.open import open_source
 from edgewright.export.source.options import Options
 from edgewright.export.source.source import Source
 from edgewright.export.variants import Variant
-from edgewright.export.work.events import Converted, Failed, Progress, silent
+from edgewright.export.work.events import Converted, Failed
 from edgewright.export.work.protocol import REFERENCE, TEST
 from edgewright.export.work.score import Scored, Scorer, scorer
 from edgewright.export.work.steps import Steps
@@ -40,6 +40,7 @@ from edgewright.runtime.bundle.manifest import (
     VariantEntry,
     labels_file,
 )
+from edgewright.runtime.console import Progress, silent
 from edgewright.runtime.disk import files
 from edgewright.runtime.errors import InputError, MissingExtraError, ModelFileError
 from edgewright.runtime.verification import GOLDEN_INPUTS, GOLDEN_REFERENCE
@@ -80,11 +81,13 @@ class Outcome:
 @dataclass(frozen=True, kw_only=True)
 class Result:
     """What an export did; `reference` are the Keras model's own figures. The bundle holds what `passed`;
-    `notes` are lines that a user should read below the figures."""
+    `notes` are lines that a user should read below the figures, `left_out` says what is wrong with pictures
+    that were left out."""
 
     reference: Mapping[str, Any]
     outcomes: Sequence[Outcome]
     notes: Sequence[str] = ()
+    left_out: Sequence[str] = ()
 
 
 def export(path: Path | str, options: Options, progress: Progress = silent) -> Result:
@@ -109,7 +112,7 @@ def export(path: Path | str, options: Options, progress: Progress = silent) -> R
     ours = (MANIFEST, GOLDEN, EVIDENCE, LABELS, *(f"*{formats.get(f).suffix}" for f in formats.names()))
     files.check_output(out, overwrite=options.overwrite, ours=ours)
     with Steps(options.interface) as steps:
-        source = open_source(Path(path), options, variants, steps.load)
+        source = open_source(Path(path), options, variants, steps.load, progress)
         with files.new_folder(out, overwrite=options.overwrite, ours=ours) as (folder, scratch):
             fine_tuned: Mapping[str, FineTuned] = {}
             if source.training is not None:
@@ -142,6 +145,7 @@ def export(path: Path | str, options: Options, progress: Progress = silent) -> R
         reference=conversions.figures,
         outcomes=[judgement.outcome for judgement in judgements],
         notes=(*source.notes, *([FAR_BELOW] if source.foreign else [])),
+        left_out=source.left_out,
     )
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from contextlib import ExitStack
 from pathlib import Path
 
 from edgewright.export import howto
@@ -96,8 +95,10 @@ def run(arguments: argparse.Namespace) -> int:
         interface=FileInterface(batch=arguments.batch, dtype=arguments.io),
         given=model_options.given(arguments),
     )
-    with _Bars() as bars:
+    with console.Bars() as bars:
         result = export(arguments.model, options, bars)
+    for line in result.left_out:
+        console.complain(f"left out: {line}")
     rows = [(o.name, o.bytes, o.gzip_bytes, o.parity) for o in result.outcomes if o.parity is not None]
     title = f"Parity with the float Keras model of {arguments.model}"
     console.table(*parity_table(title, result.reference, rows))
@@ -114,20 +115,6 @@ def run(arguments: argparse.Namespace) -> int:
     if not written:
         console.complain(f"no variant passed; {arguments.out} was not written")
     return 1 if left_out else 0
-
-
-class _Bars(ExitStack):
-    """A progress bar for each stage of the export, one after the other."""
-
-    _stage, _done = "", 0.0
-
-    def __call__(self, stage: str, done: float, total: float, note: str = "") -> None:
-        if stage != self._stage:
-            self.close()
-            self._bar = self.enter_context(console.progress(stage, total))
-            self._stage, self._done = stage, 0.0
-        self._bar.advance(done - self._done, note)
-        self._done = done
 
 
 def _batch(text: str) -> int | None:

@@ -22,8 +22,9 @@ from edgewright.export import passes
 from edgewright.export.network.model import Model
 from edgewright.export.variants import Variant
 from edgewright.export.work.cache import Cache
-from edgewright.export.work.events import Progress, Progressed, Trained, silent
+from edgewright.export.work.events import Progressed, Trained
 from edgewright.export.work.protocol import Process
+from edgewright.runtime.console import Progress, silent
 from edgewright.runtime.disk import jsonio
 from edgewright.runtime.errors import CheckpointError, ExportError, UnknownNameError
 from edgewright.train import recipe as recipes

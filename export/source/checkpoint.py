@@ -12,6 +12,7 @@ from edgewright.export.source import calibration as calibrating
 from edgewright.export.source.options import Given, Options
 from edgewright.export.source.source import Load, Source
 from edgewright.export.variants import Variant
+from edgewright.runtime.console import Progress
 from edgewright.runtime.errors import CheckpointError, InputError
 from edgewright.train import datasets
 from edgewright.train.checkpoint import MODEL, Checkpoint
@@ -19,7 +20,9 @@ from edgewright.train.datasets import Dataset
 from edgewright.train.normalization import Normalization
 
 
-def open_checkpoint(folder: Path, options: Options, variants: Sequence[Variant], load: Load) -> Source:
+def open_checkpoint(
+    folder: Path, options: Options, variants: Sequence[Variant], load: Load, progress: Progress
+) -> Source:
     """Raises as `edgewright.export.source.open.open_source`."""
     for field in dataclasses.fields(Given):
         if getattr(options.given, field.name) != field.default:
@@ -29,7 +32,7 @@ def open_checkpoint(folder: Path, options: Options, variants: Sequence[Variant],
                 "a checkpoint, which says so itself; leave it out"
             )
     checkpoint = Checkpoint.open(folder)
-    dataset = _dataset_of(checkpoint, options)
+    dataset = _dataset_of(checkpoint, options, progress)
     has_passes = any(variant.passes for variant in variants)
     training = Training(checkpoint=checkpoint, dataset=dataset) if has_passes else None
     chosen = calibrating.choose(
@@ -55,6 +58,7 @@ def open_checkpoint(folder: Path, options: Options, variants: Sequence[Variant],
         test=dataset.x_test,
         test_labels=dataset.y_test,
         training=training,
+        left_out=dataset.left_out,
         provenance={
             "recipe": checkpoint.recipe,
             "model_sha256": checkpoint.model_sha256,
@@ -64,13 +68,14 @@ def open_checkpoint(folder: Path, options: Options, variants: Sequence[Variant],
     )
 
 
-def _dataset_of(checkpoint: Checkpoint, options: Options) -> Dataset:
+def _dataset_of(checkpoint: Checkpoint, options: Options, progress: Progress) -> Dataset:
     dataset = datasets.load(
         options.data or checkpoint.data.source,
         options.data_folder,
         contract=checkpoint.input,
         seed=checkpoint.seed,
         skip_bad=checkpoint.data.skip_bad,
+        progress=progress,
     )
     if dataset.sha256 != checkpoint.data.sha256:
         raise CheckpointError(

@@ -14,6 +14,7 @@ from edgewright.export.source.labels import Classes, read_labels
 from edgewright.export.source.options import Options
 from edgewright.export.source.source import Load, Source
 from edgewright.export.variants import Variant
+from edgewright.runtime.console import Progress
 from edgewright.runtime.contract import InputContract
 from edgewright.runtime.errors import DataError, InputError
 from edgewright.train import datasets
@@ -21,7 +22,9 @@ from edgewright.train.datasets import Images, Labels
 from edgewright.train.datasets.part import open_part
 
 
-def open_foreign(path: Path, options: Options, variants: Sequence[Variant], load: Load) -> Source:
+def open_foreign(
+    path: Path, options: Options, variants: Sequence[Variant], load: Load, progress: Progress
+) -> Source:
     """Raises as `edgewright.export.source.open.open_source`."""
     given = options.given
     for variant in variants:
@@ -44,7 +47,7 @@ def open_foreign(path: Path, options: Options, variants: Sequence[Variant], load
     height, width, channels = facts.shape
     contract = InputContract(height=height, width=width, channels=channels, fit=given.fit or "stretch")
     read = _from_data if options.data else _from_parts
-    images = read(options, contract, Classes(labels, facts.classes))
+    images = read(options, contract, Classes(labels, facts.classes), progress)
     calibrating.refuse_overlap(images.calibration, images.test)
     notes: tuple[str, ...] = ()
     if labels is None and images.labels == tuple(str(i) for i in range(facts.classes)):
@@ -108,9 +111,11 @@ class _Images:
     data: Mapping[str, str]
 
 
-def _from_data(options: Options, contract: InputContract, classes: Classes) -> _Images:
+def _from_data(options: Options, contract: InputContract, classes: Classes, progress: Progress) -> _Images:
     assert options.data is not None
-    dataset = datasets.load(options.data, options.data_folder, contract=contract, seed=options.seed)
+    dataset = datasets.load(
+        options.data, options.data_folder, contract=contract, seed=options.seed, progress=progress
+    )
     if dataset.x_test.shape[1:] != contract.shape:
         raise DataError(
             f"expected images {contract.shape} as the model takes them, got {dataset.x_test.shape[1:]} "
@@ -132,19 +137,18 @@ def _from_data(options: Options, contract: InputContract, classes: Classes) -> _
     )
 
 
-def _from_parts(options: Options, contract: InputContract, classes: Classes) -> _Images:
+def _from_parts(options: Options, contract: InputContract, classes: Classes, progress: Progress) -> _Images:
     given = options.given
     assert given.test is not None
     folder = Path(given.test)
-    test = open_part(folder, contract, (("x", "y"), ("x_test", "y_test")), labelled=True)
+    test = open_part(folder, contract, (("x", "y"), ("x_test", "y_test")), progress, labelled=True)
     assert test.labels is not None
     labels, numbers = classes.settle(test.classes, test.labels, folder)
     calibration, split = np.empty((0, *contract.shape), np.uint8), "none"
     if given.calibration:
         split = Path(given.calibration).name
-        part = open_part(
-            Path(given.calibration), contract, (("x", "y"), ("x_train", "y_train")), labelled=False
-        )
+        names = (("x", "y"), ("x_train", "y_train"))
+        part = open_part(Path(given.calibration), contract, names, progress, labelled=False)
         chosen = calibrating.draw(np.arange(part.count), part.labels, options.calibration_size, options.seed)
         calibration = part.take(chosen)
     pixels = test.all()

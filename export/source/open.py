@@ -11,12 +11,19 @@ from edgewright.export.source.foreign import open_foreign
 from edgewright.export.source.options import Options
 from edgewright.export.source.source import Load, Source
 from edgewright.export.variants import Variant
+from edgewright.runtime.console import Progress, silent
 from edgewright.runtime.disk import files
 from edgewright.runtime.errors import InputError
 from edgewright.train.checkpoint import CHECKPOINT
 
 
-def open_source(path: Path, options: Options, variants: Sequence[Variant], load: Load) -> Source:
+def open_source(
+    path: Path,
+    options: Options,
+    variants: Sequence[Variant],
+    load: Load,
+    progress: Progress = silent,
+) -> Source:
     """Open what lies at `path` and have `load` look into its model before any picture is decoded.
 
     Raises:
@@ -24,11 +31,11 @@ def open_source(path: Path, options: Options, variants: Sequence[Variant], load:
     """
     files.mend(path)
     if (path / CHECKPOINT).exists():
-        return open_checkpoint(path, options, variants, load)
+        return open_checkpoint(path, options, variants, load, progress)
     if kind_of(path) is None:
         got = f"{path}, which does not exist" if not path.exists() else str(path)
         raise InputError(
             "expected a checkpoint folder (edgewright train makes one), a .keras or .h5 file or a SavedModel "
             f"folder, got {got}"
         )
-    return open_foreign(path, options, variants, load)
+    return open_foreign(path, options, variants, load, progress)

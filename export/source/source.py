@@ -24,7 +24,7 @@ class Source:
 
     `calibration` and `test` are raw pixels, uint8 `(n, height, width, channels)`, none of them for
     calibration where no variant needs any; `training` is there if a variant has passes; `notes` are lines
-    for the user.
+    for the user, `left_out` says what is wrong with pictures that were left out.
     """
 
     name: str
@@ -40,6 +40,7 @@ class Source:
     training: Training | None = None
     foreign: bool = False
     notes: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()
 
     def contract(self, variant: str) -> ModelContract:
         """What the file of a variant says of itself."""

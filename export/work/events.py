@@ -1,25 +1,15 @@
-"""What is told of work under way: by a child process to its parent, and to who called the library."""
+"""What a child process tells its parent of the work under way."""
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeAlias, get_args
+from typing import Any, TypeAlias, get_args
 
 from edgewright.export.network.model import Facts
 from edgewright.runtime.disk.jsonio import JsonObject
 from edgewright.runtime.errors import ExportError
-
-
-class Progress(Protocol):
-    """Is told that `done` of `total` steps of a stage are done, and in a `note` which was the last."""
-
-    def __call__(self, stage: str, done: float, total: float, note: str = "") -> None: ...
-
-
-def silent(stage: str, done: float, total: float, note: str = "") -> None:
-    """The `Progress` of those who do not ask."""
 
 
 @dataclass(frozen=True, kw_only=True)

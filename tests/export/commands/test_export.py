@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import json
 import shutil
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from edgewright.export.commands import export as command
 from edgewright.runtime import Bundle
 from edgewright.runtime.cli import main
 from edgewright.train.checkpoint import CHECKPOINT, Checkpoint, DataRecord
@@ -224,33 +222,3 @@ def test_a_bundle_without_a_folder_to_write_is_wrong_usage(capsys: pytest.Captur
         main(["export", "checkpoint"])
     assert ended.value.code == 2
     assert "--out" in capsys.readouterr().err
-
-
-def test_progress_bars_come_one_after_the_other(monkeypatch: pytest.MonkeyPatch) -> None:
-    told: list[tuple[str, float, str]] = []
-
-    class Bar:
-        def __init__(self, stage: str) -> None:
-            self.stage = stage
-
-        def advance(self, steps: float = 1, note: str = "") -> None:
-            told.append((self.stage, steps, note))
-
-    @contextlib.contextmanager
-    def bar(stage: str, total: float) -> Iterator[Bar]:
-        yield Bar(stage)
-        told.append((stage, total, "closed"))
-
-    monkeypatch.setattr(command.console, "progress", bar)
-    with command._Bars() as bars:
-        for stage, done in (("first", 0), ("first", 0.5), ("first", 2), ("second", 0), ("second", 1)):
-            bars(stage, done, 2, f"{done}")
-    assert told == [
-        ("first", 0, "0"),
-        ("first", 0.5, "0.5"),
-        ("first", 1.5, "2"),
-        ("first", 2, "closed"),
-        ("second", 0, "0"),
-        ("second", 1, "1"),
-        ("second", 2, "closed"),
-    ]
