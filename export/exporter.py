@@ -114,12 +114,8 @@ def export(path: Path | str, options: Options, progress: Progress = silent) -> R
     with Steps(options.interface) as steps:
         source = open_source(Path(path), options, variants, steps.load, progress)
         with files.new_folder(out, overwrite=options.overwrite, ours=ours) as (folder, scratch):
-            fine_tuned: Mapping[str, FineTuned] = {}
-            if source.training is not None:
-                epochs, seed = options.finetune_epochs, options.seed
-                fine_tuned = fine_tune(
-                    source.model, source.training, variants, epochs, seed, scratch, progress
-                )
+            epochs, seed = options.finetune_epochs, options.seed
+            fine_tuned = fine_tune(source.model, source.training, variants, epochs, seed, scratch, progress)
             job = Job(
                 source=source, options=options, variants=variants, fine_tuned=fine_tuned, scratch=scratch
             )

@@ -67,7 +67,7 @@ class FineTuned:
 
 def fine_tune(
     model: Model,
-    training: Training,
+    training: Training | None,
     variants: Sequence[Variant],
     epochs: int,
     seed: int,
@@ -78,6 +78,7 @@ def fine_tune(
 
     Args:
         model: the checkpoint's.
+        training: None where no variant has passes.
         epochs: of fine-tuning, for each pass.
         scratch: a folder that outlives the models' use.
 
@@ -96,6 +97,7 @@ def fine_tune(
 
     with tempfile.TemporaryDirectory() as data:
         for chain in chains:
+            assert training is not None
             title = passes.SEPARATOR.join(chain)
             report(0, "")
             before = done[chain[:-1]]

@@ -77,8 +77,8 @@ def _keras(model: Model) -> Loaded:
 
 
 def _why_keras_cannot(keras: Any, model: Model, failure: Exception) -> str:
-    found = _layers_in(model.path)
-    for kind, name in found:
+    layers = _layers_in(model.path)
+    for kind, name in layers:
         if kind == "Lambda" and not model.unsafe:
             return (
                 f"layer '{name}' of {model.path} is a Lambda: loading it would run Python code out of "
@@ -112,17 +112,17 @@ def _layers_in(path: Path) -> list[tuple[str, str]]:
         waiting: list[tuple[str, Any]] = [("layer", json.loads(text))]
     except (ValueError, RecursionError):
         return []
-    found = []
+    layers = []
     while waiting:
         key, entry = waiting.pop()
         if isinstance(entry, dict):
             config = entry.get("config")
             if key in ("layer", "layers") and isinstance(config, dict) and "class_name" in entry:
-                found.append((str(entry["class_name"]), str(config.get("name"))))
+                layers.append((str(entry["class_name"]), str(config.get("name"))))
             waiting.extend(reversed(entry.items()))
         elif isinstance(entry, list):
             waiting.extend((key, item) for item in reversed(entry))
-    return found
+    return layers
 
 
 def _saved_model(model: Model) -> Loaded:
@@ -185,11 +185,11 @@ def _refuse_training_mode(signature: Any) -> None:
                 waiting.append(functions.get(called, ()))
 
 
-def _only(what: str, found: dict[str, Any]) -> Any:
-    if len(found) != 1:
-        names = ", ".join(f"'{name}'" for name in found) or "none"
-        raise ExportError(f"expected a network with one {what}, got {len(found)}: {names}")
-    return next(iter(found.values()))
+def _only(what: str, by_name: dict[str, Any]) -> Any:
+    if len(by_name) != 1:
+        names = ", ".join(f"'{name}'" for name in by_name) or "none"
+        raise ExportError(f"expected a network with one {what}, got {len(by_name)}: {names}")
+    return next(iter(by_name.values()))
 
 
 def _image_shape(model: Model, name: str, shape: Shape | None, dtype: str) -> tuple[int, int, int]:

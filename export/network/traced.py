@@ -58,10 +58,10 @@ class TracedGraph:
         named = re.findall(r"(?:TF Select|Custom) ops: ([\w, ]+?)(?= Details|$)", text)
         named += re.findall(r"No Op registered for (\w+)|no op (\w+)", text)
         types = {word for match in named for word in re.findall(r"\w+", str(match))}
-        found = [op for op in self._ops.values() if op.type in types]
-        if not found:
+        blamed = [op for op in self._ops.values() if op.type in types]
+        if not blamed:
             return f"{', '.join(sorted(types))} is not supported" if types else text[:300] or repr(failure)
-        places = sorted({f"{op.type} {self._place(op)}" for op in found})
+        places = sorted({f"{op.type} {self._place(op)}" for op in blamed})
         select = " (it would need TF select ops, Flex)" if "TF Select ops" in text else ""
         return f"no such op: {', '.join(places)}{select}"
 

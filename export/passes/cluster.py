@@ -29,13 +29,13 @@ class Cluster(Pass):
     rank = 2
 
     def takes(self, name: str) -> bool:
-        found = re.fullmatch(r"cluster(-?[\d.]+)", name)
-        if found and not (found[1].isdecimal() and _FEWEST <= int(found[1]) <= _MOST):
+        match = re.fullmatch(r"cluster(-?[\d.]+)", name)
+        if match and not (match[1].isdecimal() and _FEWEST <= int(match[1]) <= _MOST):
             raise InputError(
                 f"expected cluster{_FEWEST} to cluster{_MOST}, the number of values a layer's weights may "
                 f"have, got '{name}'"
             )
-        return found is not None
+        return match is not None
 
     def check(self, model: Any) -> None:
         refuse_without_weights(model)

@@ -26,12 +26,12 @@ class Prune(Pass):
     rank = 1
 
     def takes(self, name: str) -> bool:
-        found = re.fullmatch(r"prune(-?[\d.]+)", name)
-        if found and not re.fullmatch(r"[1-9]\d?", found[1]):
+        match = re.fullmatch(r"prune(-?[\d.]+)", name)
+        if match and not re.fullmatch(r"[1-9]\d?", match[1]):
             raise InputError(
                 f"expected prune1 to prune99, the percentage of weights that become zero, got '{name}'"
             )
-        return found is not None or name == "prune2x4"
+        return match is not None or name == "prune2x4"
 
     def check(self, model: Any) -> None:
         refuse_without_weights(model)

@@ -184,8 +184,8 @@ def _start_ranges(model: Any, batches: Sequence[NDArray[np.float32]]) -> None:
                 variable.assign(old)
     finally:
         quant_ops._FakeQuantWithMinMaxVars = rounding
-    for variable, found in zip(ranges, np.mean(seen, axis=0), strict=True):
-        variable.assign(found)
+    for variable, end in zip(ranges, np.mean(seen, axis=0), strict=True):
+        variable.assign(end)
     for variable, value in others:
         variable.assign(value)
 

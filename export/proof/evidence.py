@@ -75,19 +75,21 @@ def write(path: Path, judged: Sequence[Judged], test: Images, truth: NDArray[Any
     Args:
         test, truth: all test images, uint8 `(n, height, width, channels)`, and their classes.
     """
-    shown = np.unique(np.concatenate([one.places for one in judged]))
+    shown = np.unique(np.concatenate([variant.places for variant in judged]))
     worst = [
-        np.column_stack([np.full(len(one.places), i), np.searchsorted(shown, one.places), one.tops])
-        for i, one in enumerate(judged)
+        np.column_stack(
+            [np.full(len(variant.places), i), np.searchsorted(shown, variant.places), variant.tops]
+        )
+        for i, variant in enumerate(judged)
     ]
-    found = {
+    arrays = {
         IMAGES: _small(test[shown]),
         TRUTH: truth[shown].astype(np.int32),
-        CLASSES: np.stack([one.classes for one in judged]),
+        CLASSES: np.stack([variant.classes for variant in judged]),
         WORST: np.concatenate(worst).astype(np.int32),
-        PROBABILITIES: np.concatenate([one.probabilities for one in judged]),
+        PROBABILITIES: np.concatenate([variant.probabilities for variant in judged]),
     }
-    np.savez_compressed(path, allow_pickle=False, **found)
+    np.savez_compressed(path, allow_pickle=False, **arrays)
 
 
 def _probabilities(scores: Scores, head: str) -> Scores:

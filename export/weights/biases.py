@@ -44,5 +44,5 @@ def shift(off: Values, share: Values) -> Values:
         off: what is missing in the mean behind the function, `(channels,)`.
         share: of each channel's values that the function lets through.
     """
-    found: Values = np.where(share >= _LEAST_SHARE, off / np.maximum(share, _LEAST_SHARE), 0)
-    return found
+    moved: Values = np.where(share >= _LEAST_SHARE, off / np.maximum(share, _LEAST_SHARE), 0)
+    return moved

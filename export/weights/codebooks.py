@@ -54,8 +54,8 @@ def recode(
         scales: `(channels,)`.
     """
     alike = (kernel for kernel in kernels if kernel.shape == stored.shape)
-    found = (_coded(stored, scales.astype(np.float64), kernel) for kernel in alike)
-    return next((one for one in found if one is not None), None)
+    coded = (_coded(stored, scales.astype(np.float64), kernel) for kernel in alike)
+    return next((pair for pair in coded if pair is not None), None)
 
 
 def _coded(

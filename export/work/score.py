@@ -39,6 +39,19 @@ class Scored:
     input: TensorSpec
     output: TensorSpec
 
+    @staticmethod
+    def of(scores: Scores, told: JsonObject) -> Scored:
+        """What `told` says beside the scores, as `said` gives it."""
+        return Scored(
+            scores=scores,
+            kernels=told.text("kernels"),
+            input=TensorSpec.from_json(told.object("input")),
+            output=TensorSpec.from_json(told.object("output")),
+        )
+
+    def said(self) -> dict[str, Any]:
+        return {"kernels": self.kernels, "input": self.input.to_json(), "output": self.output.to_json()}
+
 
 class Scorer:
     """Hands files to the workers.
@@ -83,12 +96,7 @@ class Scorer:
 
 
 def _joined(parts: Sequence[JsonObject]) -> Scored:
-    return Scored(
-        scores=np.concatenate([np.load(part.text("scores")) for part in parts]),
-        kernels=parts[0].text("kernels"),
-        input=TensorSpec.from_json(parts[0].object("input")),
-        output=TensorSpec.from_json(parts[0].object("output")),
-    )
+    return Scored.of(np.concatenate([np.load(part.text("scores")) for part in parts]), parts[0])
 
 
 @contextmanager
@@ -142,12 +150,8 @@ def _score(model: Path, images: Path, places: list[int]) -> dict[str, Any]:
     scores = np.concatenate([session.run(pixels[batch]) for batch in batches])
     out = images.with_name(f"{model.name}-{places[0]}.scores.npy")
     np.save(out, scores)
-    return {
-        "scores": str(out),
-        "kernels": session.kernels,
-        "input": session.input.to_json(),
-        "output": session.output.to_json(),
-    }
+    scored = Scored(scores=scores, kernels=session.kernels, input=session.input, output=session.output)
+    return {"scores": str(out), **scored.said()}
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from __future__ import annotations
 import platform
 import shutil
 from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import ExitStack
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ from edgewright.export.work.cache import Cache
 from edgewright.export.work.events import Converted, Event, ReferenceScored
 from edgewright.export.work.protocol import REFERENCE, Child
 from edgewright.export.work.score import Scored, Scorer
-from edgewright.runtime.contract import ModelContract, TensorSpec
+from edgewright.runtime.contract import ModelContract
 from edgewright.runtime.disk import files, jsonio
 from edgewright.runtime.errors import ExportError
 from edgewright.train.datasets import Images, digest
@@ -33,10 +34,11 @@ _CONVERTERS = ("tensorflow", "keras", "tf2onnx", "onnx", "onnxslim", "onnxruntim
 _INTERPRETERS = ("ai-edge-litert", "onnxruntime")
 
 
-class Steps:
+class Steps(ExitStack):
     """The steps of one export, for files of one `interface`. Close it, or use it in `with`."""
 
     def __init__(self, interface: FileInterface) -> None:
+        super().__init__()
         self._interface, self._cache = interface, Cache()
         self._child: Child | None = None
 
@@ -128,21 +130,22 @@ class Steps:
             "versions": versions("edgewright", "numpy", *_INTERPRETERS),
         }
         if entry := self._cache.find(parts):
-            return lambda: _read(entry)
+            return lambda: Scored.of(
+                np.load(entry / _SCORES, allow_pickle=False), jsonio.read(entry / _SPECS, ExportError)
+            )
         wait = workers.submit(file, places)
 
         def result() -> Scored:
             scored = wait()
             with self._cache.add(parts) as folder:
                 np.save(folder / _SCORES, scored.scores, allow_pickle=False)
-                specs = {"input": scored.input.to_json(), "output": scored.output.to_json()}
-                (folder / _SPECS).write_bytes(jsonio.dump({"kernels": scored.kernels, **specs}))
+                (folder / _SPECS).write_bytes(jsonio.dump(scored.said()))
             return scored
 
         return result
 
     def _open(self, model: Model, formats: Sequence[str] = ()) -> Facts:
-        self._child = Child(self._interface)
+        self._child = self.enter_context(Child(self._interface))
         return self._child.load(model, formats)
 
     def _parts(self, step: str, model: Model) -> dict[str, Any]:
@@ -150,26 +153,6 @@ class Steps:
         asked = {key: value for key, value in model.to_json().items() if key != "path"}
         used = versions("edgewright", "numpy", *_CONVERTERS)
         return {"step": step, "model": asked, "interface": vars(self._interface), "versions": used}
-
-    def close(self) -> None:
-        if self._child is not None:
-            self._child.close()
-
-    def __enter__(self) -> Steps:
-        return self
-
-    def __exit__(self, *unused: object) -> None:
-        self.close()
-
-
-def _read(entry: Path) -> Scored:
-    specs = jsonio.read(entry / _SPECS, ExportError)
-    return Scored(
-        scores=np.load(entry / _SCORES, allow_pickle=False),
-        kernels=specs.text("kernels"),
-        input=TensorSpec.from_json(specs.object("input")),
-        output=TensorSpec.from_json(specs.object("output")),
-    )
 
 
 @cache

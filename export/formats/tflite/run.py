@@ -31,14 +31,14 @@ def run(raw: bytes, given: Sequence[Sequence[Values]]) -> list[list[Values]]:
     interpreter = _interpreter(raw)
     inputs = [detail["index"] for detail in interpreter.get_input_details()]
     outputs = [detail["index"] for detail in interpreter.get_output_details()]
-    found: list[list[Values]] = [[] for _ in outputs]
+    results: list[list[Values]] = [[] for _ in outputs]
     for batch in zip(*given, strict=True):
         for index, value in zip(inputs, batch, strict=True):
             interpreter.set_tensor(index, value)
         interpreter.invoke()
-        for taken, index in zip(found, outputs, strict=True):
+        for taken, index in zip(results, outputs, strict=True):
             taken.append(interpreter.get_tensor(index))
-    return found
+    return results
 
 
 def _interpreter(raw: bytes) -> Any:

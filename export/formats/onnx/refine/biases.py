@@ -51,9 +51,9 @@ def refine(quantized: Any, context: Context) -> str | None:
         between = range(start, place.convolution)
         cut = max((i + 1 for i in between if nodes[i].op_type == "QuantizeLinear"), default=start)
         held, start = _advance(quantized, start, cut, held), cut
-        found = _advance(quantized, start, place.end, held, place.quantized)
+        given = _advance(quantized, start, place.end, held, place.quantized)
         scale, zero_point = (numbers[name] for name in place.step)
-        is_ = np.mean([_channels(batch) for batch in found[place.quantized]], axis=0)
+        is_ = np.mean([_channels(batch) for batch in given[place.quantized]], axis=0)
         off = mean - (is_ - float(zero_point)) * float(scale)
         moved = numbers[place.bias] + np.round(shift(off, share) / numbers[place.bias_scale])
         moved = np.clip(moved, -(2**31), 2**31 - 1).astype(np.int32)
@@ -89,7 +89,7 @@ def _places(graph: Any, float32: Any) -> list[_Place]:
     made = {node.output[0]: node for node in graph.node if node.op_type == "DequantizeLinear"}
     numbers = {c.name: numpy_helper.to_array(c) for c in float32.initializer if not c.dims or c.dims == [1]}
     before = {node.output[0]: node for node in float32.node}
-    found = []
+    places = []
     for place, node in enumerate(graph.node):
         if node.op_type != "Conv" or len(node.input) < 3 or node.input[2] not in made:
             continue
@@ -114,7 +114,7 @@ def _places(graph: Any, float32: Any) -> list[_Place]:
                 continue
             ends = (float(numbers[activation.input[1]]), float(numbers[activation.input[2]]))
         position, quantize = readers[0]
-        found.append(
+        places.append(
             _Place(
                 bias=bias,
                 bias_scale=bias_scale,
@@ -126,7 +126,7 @@ def _places(graph: Any, float32: Any) -> list[_Place]:
                 end=position + 1,
             )
         )
-    return found
+    return places
 
 
 def _wanted(
@@ -143,12 +143,12 @@ def _wanted(
     session = _session(giving)
     scores, seen = [], []
     for batch in batches:
-        ours, *found = session.run([OUTPUT, *values], {INPUT: batch})
+        ours, *held = session.run([OUTPUT, *values], {INPUT: batch})
         scores.append(ours)
         seen.append(
             [
                 (_channels(value), _channels((value > place.ends[0]) & (value < place.ends[1])))
-                for place, value in zip(places, found, strict=True)
+                for place, value in zip(places, held, strict=True)
             ]
         )
     return scores, averaged(seen)
@@ -175,10 +175,10 @@ def _advance(model: Any, start: int, end: int, held: Held, wanted: str = "") -> 
     part = _part(model, start, end, held, made)
     session, names = _session(part), [value.name for value in part.graph.input]
     count = len(next(iter(held.values())))
-    found = [session.run(made, {name: held[name][i] for name in names}) for i in range(count)]
+    results = [session.run(made, {name: held[name][i] for name in names}) for i in range(count)]
     kept = {value: batches for value, batches in held.items() if value in later}
     return kept | {
-        value: list(batches) for value, batches in zip(made, zip(*found, strict=True), strict=True)
+        value: list(batches) for value, batches in zip(made, zip(*results, strict=True), strict=True)
     }
 
 
