@@ -14,15 +14,9 @@ FLOAT_TOLERANCE = 1e-5
 
 
 def pick(scores: Scores, labels: NDArray[np.int64]) -> NDArray[np.intp]:
-    """Test images whose class the reference is sure of, the classes in turn; else those it is surest of.
-
-    Args:
-        scores: the reference's, float32 `(n, classes)`.
-        labels: the true classes `(n,)`.
-
-    Returns:
-        At most 16 places among the n, in their order.
-    """
+    """Where among n test images the 16 lie whose class the reference is sure of, the classes in turn;
+    else those it is surest of. `scores` are the reference's, float32 `(n, classes)`, `labels` the true
+    classes `(n,)`."""
     ordered = np.sort(scores, axis=1)
     margin = ordered[:, -1] - ordered[:, -2]
     sure = np.flatnonzero(margin >= MARGIN)
@@ -41,16 +35,11 @@ def in_turn(labels: NDArray[np.int64]) -> NDArray[np.intp]:
 
 
 def tolerance(repeats: str, kernels: str, step: float, max_abs_error: float) -> Tolerance:
-    """How closely other machines must repeat the scores.
+    """How closely other machines must repeat the scores that `kernels` have computed here.
 
-    Where rounding differs, another machine may be as far off as the scheme itself is from the float
-    model, and no further.
-
-    Args:
-        repeats: as `edgewright.export.formats.Scheme` says it.
-        kernels: what has computed the scores here.
-        step: of the output's quantization; 0 for floats.
-        max_abs_error: the largest difference of any score from the float model's.
+    Where rounding differs (what `repeats` says, see `edgewright.export.formats.Scheme`), another machine
+    may be as far off as the scheme itself is from the float model, `max_abs_error`, and no further. `step`
+    is that of the output's quantization, 0 for floats.
     """
     step = step or FLOAT_TOLERANCE
     loose = max(max_abs_error, 2 * step)
