@@ -7,7 +7,9 @@ function shapeOf(batch) {
 }
 
 async function scores(path) {
-  const session = await ort.InferenceSession.create(path, { intraOpNumThreads: 1 });
+  // As Edgewright's own runtime asks for it: without VNNI, x86 processors saturate sums of 8-bit products.
+  const options = { intraOpNumThreads: 1, extra: { session: { x64quantprecision: "1" } } };
+  const session = await ort.InferenceSession.create(path, options);
   const rows = [];
   for (const batch of job.batches) {
     const pixels = new ort.Tensor("uint8", Uint8Array.from(batch.flat(Infinity)), shapeOf(batch));
