@@ -35,21 +35,20 @@ def main(job: dict[str, Any]) -> None:
     if job["slow_down"] is not None:
         run = _slowed(run, job["slow_down"])
     calls, turns = 1, itertools.cycle(pixels)
-    with sampling.Watch() as watch:
-        while (message := receive(questions)) is not None:
-            question = message[0]["do"]
-            if question == "warm":
-                warm = sampling.warm_up(run, pixels, job["warmup_seconds"])
-                calls = sampling.calls_per_sample(
-                    statistics.median(warm.samples_ns), sampling.clock_step_ns()
-                )
-                disturbed += [warm.note()] if warm.note() else []
-                send(answers, {"answer": True})
-            elif question == "block":
-                runs = sampling.until([None], _FEWEST, job["block_seconds"], float("inf"))
-                send(answers, {"answer": statistics.median(_block(run, turns, calls, runs))})
-            else:
-                send(answers, {"answer": disturbed + watch.until_now()})
+    before = sampling.Counters.read()
+    while (message := receive(questions)) is not None:
+        question = message[0]["do"]
+        if question == "warm":
+            warm = sampling.warm_up(run, pixels, job["warmup_seconds"])
+            calls = sampling.calls_per_sample(statistics.median(warm.samples_ns), sampling.clock_step_ns())
+            disturbed += [warm.note()] if warm.note() else []
+            send(answers, {"answer": True})
+        elif question == "block":
+            runs = sampling.until([None], _FEWEST, job["block_seconds"], float("inf"))
+            taken = [sampling.mean_ns(run, turns, calls) for _ in runs]
+            send(answers, {"answer": statistics.median(taken)})
+        else:
+            send(answers, {"answer": disturbed + before.until(sampling.Counters.read())})
 
 
 def _open(job: dict[str, Any]) -> tuple[Callable[[Any], object], list[Any], list[str]]:
@@ -86,17 +85,6 @@ def _slowed(run: Callable[[Any], object], share: float) -> Callable[[Any], objec
             pass
 
     return slowed
-
-
-def _block(run: Callable[[Any], object], turns: Any, calls: int, runs: Any) -> list[float]:
-    clock, taken = time.perf_counter_ns, []
-    for _ in runs:
-        chosen = [next(turns) for _ in range(calls)]
-        start = clock()
-        for pixels in chosen:
-            run(pixels)
-        taken.append((clock() - start) / calls)
-    return taken
 
 
 if __name__ == "__main__":

@@ -22,7 +22,6 @@ from edgewright.runtime.errors import InputError
 
 Row = Mapping[str, Any]
 Rows = Sequence[Row]
-Column = tuple[str, Callable[[Row], str]]
 RESULTS = Path(__file__).parent / "results"
 _TABLE = re.compile(r"(<!-- table: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
@@ -51,34 +50,20 @@ def _markdown(columns: Sequence[str], rows: Sequence[Sequence[str]], left: int) 
     return "".join(f"| {' | '.join(row)} |\n" for row in (columns, rule, *rows))
 
 
-def _table(columns: Sequence[Column], rows: Rows, left: int) -> str:
-    """A line a row, a column a pair of its heading and what it says of the row."""
-    return _markdown(
-        [heading for heading, _ in columns], [[cell(row) for _, cell in columns] for row in rows], left
-    )
-
-
-def _code(key: str) -> Callable[[Row], str]:
-    return lambda row: f"`{row[key]}`"
-
-
-def _plain(key: str, form: str = "") -> Callable[[Row], str]:
-    return lambda row: format(row[key], form)
+def _table(heading: str, line: str, rows: Rows, left: int) -> str:
+    """A table whose columns stand between the bars of `heading`, and of `line`, which each row fills in."""
+    return _markdown(heading.split(" | "), [[line.format(**row)] for row in rows], left)
 
 
 def _train(rows: Rows, _: Row) -> str:
-    columns = (
-        ("recipe", _code("recipe")),
-        ("data", _plain("data")),
-        ("parameters", _plain("parameters", ",")),
-        ("epochs", _plain("epochs")),
-        ("best", _plain("best_epoch")),
-        ("seconds", _plain("seconds", ".0f")),
-        ("training accuracy", _plain("train_accuracy", ".4f")),
-        ("validation accuracy", _plain("validation_accuracy", ".4f")),
-        ("test accuracy", _plain("test_accuracy", ".4f")),
+    return _table(
+        "recipe | data | parameters | epochs | best | seconds | training accuracy | validation accuracy | "
+        "test accuracy",
+        "`{recipe}` | {data} | {parameters:,} | {epochs} | {best_epoch} | {seconds:.0f} | "
+        "{train_accuracy:.4f} | {validation_accuracy:.4f} | {test_accuracy:.4f}",
+        rows,
+        left=2,
     )
-    return _table(columns, rows, left=2)
 
 
 _DEMO = "fashion-mini"
@@ -89,20 +74,17 @@ def _demo(rows: Rows, _: Row) -> str:
     return _judged([row for row in rows if row["data"] == _DEMO])
 
 
+_PASS = "+"
+
+
 def _judged(rows: Rows) -> str:
     columns = ("variant", "accuracy", "drop [95 % interval]", "agreement", "tie-aware", "max abs error")
-    return _markdown(
-        (*columns, "bytes", "gzip", "verdict"),
-        [
-            (f"`{row['variant']}`", *_compared(row), *_sizes(row), _verdict(row))
-            for row in rows
-            if _PASS not in row["variant"]
-        ],
-        left=1,
-    )
-
-
-_PASS = "+"
+    lines = [
+        (f"`{row['variant']}`", *_compared(row), *_sizes(row), _verdict(row))
+        for row in rows
+        if _PASS not in row["variant"]
+    ]
+    return _markdown((*columns, "bytes", "gzip", "verdict"), lines, left=1)
 
 
 def _compared(row: Row) -> Sequence[str]:
@@ -183,47 +165,44 @@ def _passes(rows: Rows, _: Row) -> str:
 
 def _bench(rows: Rows, environment: Row) -> str:
     """A heading a recipe: its times, and what targets that take none have counted."""
-    recipes: dict[str, dict[tuple[str, str, str, int], dict[str, Row]]] = {}
+    recipes: dict[str, dict[_Measured, dict[str, Row]]] = {}
     for row in rows:
-        key = (row["recipe"], row["variant"], row["target"], row["threads"])
+        key = (row["variant"], row["target"], row["threads"])
         recipes.setdefault(row["recipe"], {}).setdefault(key, {})[row["metric"]] = row
     sections = []
     for recipe, found in recipes.items():
         timed = [_times(*one) for one in found.items() if "p50" in one[1]]
-        counted = [one for one in found.items() if "p50" not in one[1]]
-        tables = [
-            *([_markdown(_TIMES, timed, left=2)] if timed else []),
-            *([_counts(counted)] if counted else []),
-        ]
+        counted = {key: figures for key, figures in found.items() if "p50" not in figures}
+        tables = [_markdown(_TIMES, timed, left=2)] * bool(timed) + [_counts(counted)] * bool(counted)
         sections.append("\n".join((f"### `{recipe}`\n", *tables)))
     timing = any(row["metric"] == "p50" for row in rows)
     return "\n".join(sections) + (_where(environment) if timing else "")
 
 
+_Measured = tuple[str, str, int]  # variant, target, threads
 _TIMES = (
     *("variant", "target", "load", "first run", "p50 [95 % interval]", "p90", "p99", "JPEG to label"),
     *("PNG to label", "runs/s", "MACs", "of peak", "peak RSS"),
 )
 
 
-def _times(key: tuple[str, str, str, int], found: Mapping[str, Row]) -> Sequence[str]:
-    def show(metric: str, form: str = ".4g", unit: str = "") -> str:
-        return f"{found[metric]['value']:{form}}{unit}" if metric in found else "-"
+def _times(key: _Measured, found: Mapping[str, Row]) -> Sequence[str]:
+    def show(metric: str, form: str = "{value:.4g}") -> str:
+        return form.format(**found[metric]) if metric in found else "-"
 
-    p50 = found["p50"]
     return (
-        *(f"`{word}`" for word in key[1:3]),
-        *(show(metric) for metric in ("load", "first_run")),
-        f"{p50['value']:.4g} [{p50['low']:.4g}, {p50['high']:.4g}]",
-        *(show(metric) for metric in ("p90", "p99", "jpeg_to_label", "png_to_label")),
-        *(show(metric, ",.0f") for metric in ("inferences_per_second", "macs")),
-        show("peak_share", ".2g", " %"),
-        show("peak_rss", ".1f", " MiB"),
+        *(f"`{word}`" for word in key[:2]),
+        *map(show, ("load", "first_run")),
+        show("p50", "{value:.4g} [{low:.4g}, {high:.4g}]"),
+        *map(show, ("p90", "p99", "jpeg_to_label", "png_to_label")),
+        *(show(metric, "{value:,.0f}") for metric in ("inferences_per_second", "macs")),
+        show("peak_share", "{value:.2g} %"),
+        show("peak_rss", "{value:.1f} MiB"),
     )
 
 
-def _counts(counted: Sequence[tuple[tuple[str, str, str, int], Mapping[str, Row]]]) -> str:
-    metrics = list(dict.fromkeys(metric for _, found in counted for metric in found))
+def _counts(counted: Mapping[_Measured, Mapping[str, Row]]) -> str:
+    metrics = list(dict.fromkeys(metric for found in counted.values() for metric in found))
 
     def number(value: float) -> str:
         return f"{value:,.0f}" if value == round(value) or abs(value) >= 1000 else f"{value:,.4g}"
@@ -231,65 +210,58 @@ def _counts(counted: Sequence[tuple[tuple[str, str, str, int], Mapping[str, Row]
     def cell(row: Row | None) -> str:
         if row is None:
             return "-"
-        value = number(row["value"])
-        return (
-            value if row["low"] == row["high"] else f"{value} [{number(row['low'])}, {number(row['high'])}]"
-        )
+        value, low, high = (number(row[end]) for end in ("value", "low", "high"))
+        return value if row["low"] == row["high"] else f"{value} [{low}, {high}]"
 
     lines = [
-        (*(f"`{word}`" for word in key[1:3]), *(cell(found.get(metric)) for metric in metrics))
-        for key, found in counted
+        (*(f"`{word}`" for word in key[:2]), *(cell(found.get(metric)) for metric in metrics))
+        for key, found in counted.items()
     ]
     return _markdown(("variant", "target", *(m.replace("_", " ") for m in metrics)), lines, left=2)
 
 
+_RATIO = "{ratio:.3f} [{ratio_low:.3f}, {ratio_high:.3f}]"
+
+
 def _compare(rows: Rows, environment: Row) -> str:
-    def ratio(row: Row) -> str:
-        return _ratio(row, ".3f") if "ratio" in row else "-"
-
-    columns: Sequence[Column] = (
-        ("machine", _plain("machine")),
-        ("true slow-down", lambda row: f"{row['slow_down']:.0%}" if row["slow_down"] else "none"),
-        ("comparisons", _plain("comparisons", ",")),
-        ("found", lambda row: f"{row['found']:,} ({row['found'] / row['comparisons']:.1%})"),
-        ("B to A, median [range]", ratio),
-    )
-    return _table(columns, rows, left=1) + (
-        f"\n{environment['cpu']}, {environment['cores']} cores, "
-        f"load {environment['load_1min']:.1f} at the start.\n"
-    )
-
-
-def _ratio(row: Row, form: str) -> str:
-    return f"{row['ratio']:{form}} [{row['ratio_low']:{form}}, {row['ratio_high']:{form}}]"
+    told = [
+        {
+            **row,
+            "true": f"{row['slow_down']:.0%}" if row["slow_down"] else "none",
+            "share": row["found"] / row["comparisons"],
+            "interval": _RATIO.format(**row) if "ratio" in row else "-",
+        }
+        for row in rows
+    ]
+    return _table(
+        "machine | true slow-down | comparisons | found | B to A, median [range]",
+        "{machine} | {true} | {comparisons:,} | {found:,} ({share:.1%}) | {interval}",
+        told,
+        left=1,
+    ) + "\n{cpu}, {cores} cores, load {load_1min:.1f} at the start.\n".format(**environment)
 
 
 def _transfer(rows: Rows, _: Row) -> str:
     """A row for each way, and how many times faster features are."""
     plain = {row["data"]: row["seconds_ten_epochs"] for row in rows if row["way"] == "plain"}
-    columns: Sequence[Column] = (
-        ("data", _plain("data")),
-        ("way", _plain("way")),
-        ("epochs", _plain("epochs")),
-        ("seconds", _plain("seconds", ".1f")),
-        ("seconds for all epochs", _plain("seconds_ten_epochs", ".0f")),
-        ("times faster", lambda row: f"{plain[row['data']] / row['seconds_ten_epochs']:.1f}"),
-        ("test accuracy", _plain("test_accuracy", ".4f")),
+    return _table(
+        "data | way | epochs | seconds | seconds for all epochs | times faster | test accuracy",
+        "{data} | {way} | {epochs} | {seconds:.1f} | {seconds_ten_epochs:.0f} | {faster:.1f} | "
+        "{test_accuracy:.4f}",
+        [{**row, "faster": plain[row["data"]] / row["seconds_ten_epochs"]} for row in rows],
+        left=2,
     )
-    return _table(columns, rows, left=2)
 
 
 def _proof(rows: Rows, _: Row) -> str:
-    columns: Sequence[Column] = (
-        ("recipe", _code("recipe")),
-        ("images a variant", _plain("images", ",")),
-        ("export", lambda row: f"{row['export_seconds']:.1f} s"),
-        ("conversion", lambda row: f"{row['conversion_seconds']:.1f} s"),
-        ("inference", lambda row: f"{row['inference_seconds']:.1f} s on one of {row['cores']} cores"),
-        ("ratio [range]", lambda row: _ratio(row, ".2f")),
-        ("at most", _plain("limit", ".2f")),
+    return _table(
+        "recipe | images a variant | export | conversion | inference | ratio [range] | at most",
+        "`{recipe}` | {images:,} | {export_seconds:.1f} s | {conversion_seconds:.1f} s | "
+        "{inference_seconds:.1f} s on one of {cores} cores | "
+        "{ratio:.2f} [{ratio_low:.2f}, {ratio_high:.2f}] | {limit:.2f}",
+        rows,
+        left=1,
     )
-    return _table(columns, rows, left=1)
 
 
 def _peers(rows: Rows, environment: Row) -> str:
@@ -345,15 +317,19 @@ def _versions(environment: Row) -> str:
 
 def _runtime(rows: Rows, environment: Row) -> str:
     """Ratios with their limits, and why a limit is missed."""
-    columns: Sequence[Column] = (
-        ("what", _plain("name")),
-        ("against", _plain("against")),
-        ("ratio [95 % interval]", lambda row: _ratio(row, ".3f")),
-        ("limit", lambda row: f"{row['sense']} {row['limit']:g}"),
-        ("met", lambda row: "yes" if row["met"] else f"**no**{': ' * bool(row['reason'])}{row['reason']}"),
+    told = [
+        {**row, "told": "yes" if row["met"] else f"**no**{': ' * bool(row['reason'])}{row['reason']}"}
+        for row in rows
+    ]
+    return (
+        _table(
+            "what | against | ratio [95 % interval] | limit | met",
+            f"{{name}} | {{against}} | {_RATIO} | {{sense}} {{limit:g}} | {{told}}",
+            told,
+            left=2,
+        )
+        + f"\n{environment['cpu']}, {environment['cores']} cores; {_versions(environment)}.\n"
     )
-    where = f"\n{environment['cpu']}, {environment['cores']} cores; {_versions(environment)}.\n"
-    return _table(columns, rows, left=2) + where
 
 
 _RENDERERS: Mapping[str, tuple[str, Callable[[Rows, Row], str]]] = {

@@ -8,6 +8,7 @@ enlarged.
 
 from __future__ import annotations
 
+import functools
 import io
 import itertools
 import json
@@ -41,12 +42,12 @@ def main(job: dict[str, Any]) -> dict[str, Any]:
     from edgewright.runtime.predictor import load
     from edgewright.runtime.verification import GOLDEN_INPUTS, read_golden
 
-    images = read_golden(Bundle.open(folder))[GOLDEN_INPUTS]
+    bundle = Bundle.open(folder)
+    images = read_golden(bundle)[GOLDEN_INPUTS]
     pixels = [image[None].copy() for image in images]
-    encoded = {
-        kind: [encode(image, kind, plan.picture_pixels) for image in images] for kind in ("jpeg", "png")
-    }
-    path = folder / Bundle.open(folder).variant(variant).file.file
+    kinds = ("jpeg", "png")
+    encoded = {kind: [encode(image, kind, plan.picture_pixels) for image in images] for kind in kinds}
+    path = folder / bundle.variant(variant).file.file
     backend = backends.for_path(path)
     if not backend.available():
         raise MissingExtraError(f"an interpreter for {path.name}", backend.extra)
@@ -55,36 +56,33 @@ def main(job: dict[str, Any]) -> dict[str, Any]:
     start = time.perf_counter_ns()
     predictor = load(path, threads=plan.threads)
     samples["load"] = [time.perf_counter_ns() - start]
-    run = predictor.session.run
+    run, label = predictor.session.run, functools.partial(predictor.predict, k=1)
     samples["first_run"] = sampling.time_each(run, iter(pixels[:1]))
     for pictures in encoded.values():
-        predictor.predict(pictures[0], k=1)
+        label(pictures[0])
     peak_rss = _peak_rss_bytes()  # before the samples take memory
 
     step = sampling.clock_step_ns()
     warm = sampling.warm_up(run, pixels, plan.warmup_seconds)
     samples["warm_up"] = warm.samples_ns
     latest = sorted(warm.samples_ns[len(warm.samples_ns) // 2 :])
-    with sampling.Watch() as watch:
-        runs = sampling.warm_runs(
-            run,
-            pixels,
-            least=plan.runs,
-            seconds=plan.seconds,
-            most=plan.most_runs,
-            run_ns=latest[len(latest) // 2],
-            step_ns=step,
-        )
+    before = sampling.Counters.read()
+    runs = sampling.warm_runs(
+        run,
+        pixels,
+        least=plan.runs,
+        seconds=plan.seconds,
+        most=plan.most_runs,
+        run_ns=latest[len(latest) // 2],
+        step_ns=step,
+    )
+    disturbed = before.until(sampling.Counters.read())
     samples["warm_run"] = runs.samples_ns
     for kind, pictures in encoded.items():
-        wanted = _pictures(pictures, plan)
-        samples[f"{kind}_to_label"] = sampling.time_each(
-            lambda picture: predictor.predict(picture, k=1), wanted
-        )
+        samples[f"{kind}_to_label"] = sampling.time_each(label, _pictures(pictures, plan))
     samples |= _parts(predictor, itertools.islice(_pictures(encoded["jpeg"], plan), len(images)))
-    rate = _throughput(
-        [load(path, threads=plan.threads) for _ in range(cores() // plan.threads)], pixels, plan
-    )
+    loaded = [load(path, threads=plan.threads) for _ in range(cores() // plan.threads)]
+    rate = _throughput(loaded, pixels, plan)
     return {
         "variant": variant,
         "threads": plan.threads,
@@ -94,7 +92,7 @@ def main(job: dict[str, Any]) -> dict[str, Any]:
         "base_rss_bytes": base_rss,
         "environment": surroundings,
         "counts": {"inferences_per_second": rate} if rate else {},
-        "notes": [note for note in (warm.note(), *watch.notes(), *_few(runs, step)) if note],
+        "notes": [note for note in (warm.note(), *disturbed, *_few(runs, step)) if note],
         "calls_per_sample": runs.calls,
         "queries": runs.queries,
     }

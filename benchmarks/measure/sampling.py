@@ -6,6 +6,7 @@ A note says its cause, then a colon, then the figure, so that those of many proc
 from __future__ import annotations
 
 import itertools
+import math
 import os
 import statistics
 import time
@@ -33,14 +34,12 @@ class WarmUp:
 
     def note(self) -> str:
         """A warning, empty if it became steady."""
+        if self.steady:
+            return ""
         seconds = sum(self.samples_ns) / 1e9
         if self.steady is None:
             return f"too few runs to see whether warm-up is over: {len(self.samples_ns)} in {seconds:.1f} s"
-        return (
-            ""
-            if self.steady
-            else f"runs did not become steady: their level still moved after {seconds:.1f} s"
-        )
+        return f"runs did not become steady: their level still moved after {seconds:.1f} s"
 
 
 def clock_step_ns() -> int:
@@ -67,6 +66,15 @@ def time_each(work: Work, inputs: Iterator[Any]) -> list[int]:
         work(given)
         taken.append(clock() - start)
     return taken
+
+
+def mean_ns(work: Work, given: Iterator[Any], calls: int) -> float:
+    """Nanoseconds of one of so many calls, timed at once; asking for the inputs is outside the clock."""
+    chosen, clock = [next(given) for _ in range(calls)], time.perf_counter_ns
+    start = clock()
+    for item in chosen:
+        work(item)
+    return (clock() - start) / calls
 
 
 def until(items: Sequence[Any], least: int, seconds: float, most: float) -> Iterator[Any]:
@@ -131,92 +139,64 @@ def warm_runs(
     clock, given, queries = time.perf_counter_ns, itertools.cycle(inputs), 0
     end = clock() + round(seconds * 1e9)
     while queries < least or (clock() < end and len(samples) < 2 * most):
-        chosen = [next(given) for _ in range(calls)]
-        start = clock()
-        for item in chosen:
-            work(item)
-        samples.append(round((clock() - start) / calls))
+        samples.append(round(mean_ns(work, given, calls)))
         for _ in range(between):
             work(next(given))
         queries += calls + between
     return Runs(samples_ns=samples, calls=calls, queries=queries)
 
 
-class Watch:
-    """What else went on while a block ran, as far as the system tells: `notes` name the causes."""
-
-    def __enter__(self) -> Watch:
-        self._before = _Counters.read()
-        return self
-
-    def __exit__(self, *unused: object) -> None:
-        self._after = _Counters.read()
-
-    def notes(self) -> list[str]:
-        return self._before.until(self._after)
-
-    def until_now(self) -> list[str]:
-        """The notes of a block that still runs."""
-        return self._before.until(_Counters.read())
-
-
 @dataclass(frozen=True, kw_only=True)
-class _Counters:
-    """Seconds since some moment; None where the system does not count it. Frequency in kHz."""
+class Counters:
+    """What the system has counted: seconds since some moment, the frequency in kHz; not a number where it
+    does not count."""
 
     wall: float
     own: float
-    waited: float | None
-    busy: float | None
-    stolen: float | None
-    frequency: float | None
+    waited: float = math.nan
+    busy: float = math.nan
+    stolen: float = math.nan
+    frequency: float = math.nan
 
     @staticmethod
-    def read() -> _Counters:
+    def read() -> Counters:
         tick = os.sysconf("SC_CLK_TCK") if hasattr(os, "sysconf") else 100
-        delay = _numbers("/proc/self/schedstat")
-        times = _numbers("/proc/stat")  # user nice system idle iowait irq softirq steal
-        frequency = _numbers("/sys/devices/system/cpu/cpu0/cpufreq/scaling_cur_freq")
-        return _Counters(
+        delay = _numbers("/proc/self/schedstat", 2)
+        times = _numbers("/proc/stat", 8)  # user nice system idle iowait irq softirq steal
+        return Counters(
             wall=time.perf_counter(),
             own=time.process_time(),
-            waited=delay[1] / 1e9 if len(delay) > 1 else None,
-            busy=sum(times[i] for i in (0, 1, 2, 5, 6)) / tick if len(times) > 7 else None,
-            stolen=times[7] / tick if len(times) > 7 else None,
-            frequency=frequency[0] if frequency else None,
+            waited=delay[1] / 1e9,
+            busy=sum(times[i] for i in (0, 1, 2, 5, 6)) / tick,
+            stolen=times[7] / tick,
+            frequency=_numbers("/sys/devices/system/cpu/cpu0/cpufreq/scaling_cur_freq", 1)[0],
         )
 
-    def until(self, end: _Counters) -> list[str]:
+    def until(self, end: Counters) -> list[str]:
+        """What else went on from now to `end`, as far as the system tells: notes that name the causes."""
         notes: list[str] = []
-        wall = end.wall - self.wall
+        wall, own = end.wall - self.wall, end.own - self.own
         if wall < 0.1:  # the counters move in steps of 0.01 s
             return notes
-        cores = os.cpu_count() or 1
-        if self.waited is not None and end.waited is not None:
-            waited = end.waited - self.waited
-            share = waited / max(waited + end.own - self.own, 1e-9)
-            if share > 0.02:
-                notes.append(f"other processes held the core: {share:.1%} of the time it was wanted")
-        if self.busy is not None and end.busy is not None:
-            others = (end.busy - self.busy - (end.own - self.own)) / wall
-            if others > 0.2 * cores:
-                notes.append(f"other processes kept cores busy: {others:.1f} of {cores}")
-        if self.stolen is not None and end.stolen is not None:
-            share = (end.stolen - self.stolen) / (wall * cores)
-            if share > 0.01:
-                notes.append(f"the host gave the cores to other machines (steal): {share:.1%} of the time")
-        if self.frequency and end.frequency and abs(end.frequency / self.frequency - 1) > 0.05:
-            notes.append(
-                "the CPU's frequency moved: "
-                f"from {self.frequency / 1000:.0f} to {end.frequency / 1000:.0f} MHz"
-            )
+        cores, waited = os.cpu_count() or 1, end.waited - self.waited
+        if (share := waited / max(waited + own, 1e-9)) > 0.02:
+            notes.append(f"other processes held the core: {share:.1%} of the time it was wanted")
+        if (others := (end.busy - self.busy - own) / wall) > 0.2 * cores:
+            notes.append(f"other processes kept cores busy: {others:.1f} of {cores}")
+        if (share := (end.stolen - self.stolen) / (wall * cores)) > 0.01:
+            notes.append(f"the host gave the cores to other machines (steal): {share:.1%} of the time")
+        before, after = self.frequency / 1000, end.frequency / 1000
+        if before and after and abs(after / before - 1) > 0.05:
+            notes.append(f"the CPU's frequency moved: from {before:.0f} to {after:.0f} MHz")
         return notes
 
 
-def _numbers(path: str) -> list[float]:
-    """The numbers of a file's first line, without the word in front; empty where there is no such file."""
+def _numbers(path: str, least: int) -> list[float]:
+    """The numbers of a file's first line, without the word in front; `least` that are none where there is
+    no such file, or fewer in it."""
     try:
         words = Path(path).read_text().splitlines()[0].split()
-        return [float(word) for word in words if not word.startswith("cpu")]
+        found = [float(word) for word in words if not word.startswith("cpu")]
     except (OSError, IndexError, ValueError):
-        return []
+        found = []
+    return found if len(found) >= least else [math.nan] * least
