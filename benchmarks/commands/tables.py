@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from edgewright.benchmarks.record.measurement import Plan
-from edgewright.benchmarks.record.record import TIMES, WORDS, Figure, Key, Record
+from edgewright.benchmarks.record.record import TIMES, WAY, WORDS, Figure, Key, Record
 from edgewright.runtime import console
 
 _RATE = "inferences_per_second"
-_WAY = ("decode", "preprocess", "invoke", "postprocess", "jpeg_to_label", "png_to_label")
 _ELSEWHERE = {*TIMES, "peak_rss", "bytes", "macs", "peak_share", _RATE}
 
 
@@ -20,12 +19,10 @@ def show(record: Record, plans: Sequence[Plan]) -> None:
     if timed:
         _times(record, timed, plans[0])
         if any("decode" in found for found in timed.values()):
-            rows = [
-                (*_name(key), *(_value(found, metric) for metric in _WAY)) for key, found in timed.items()
-            ]
+            rows = [(*_name(key), *(_value(f, metric) for metric in WAY)) for key, f in timed.items()]
             console.table(
                 f"From picture to label in ms, median; pictures of {plans[0].picture_pixels} pixels",
-                ("variant", "threads", *(WORDS.get(metric, metric) for metric in _WAY)),
+                ("variant", "threads", *(WORDS.get(metric, metric) for metric in WAY)),
                 rows,
                 left=2,
             )
@@ -51,17 +48,16 @@ def _times(record: Record, timed: Mapping[Key, Mapping[str, Figure]], plan: Plan
     rows = []
     for key, found in timed.items():
         p50 = found["p50"].estimate
-        share = f"{found['peak_share'].estimate.value:.2g} %" if "peak_share" in found else "-"
         rows.append(
             (
                 *_name(key),
                 *(_value(found, metric) for metric in ("load", "first_run", "p50")),
                 f"{p50.low:.4g} to {p50.high:.4g}",
                 *(_value(found, metric) for metric in ("p90", "p99")),
-                f"{found[_RATE].estimate.value:,.0f}" if _RATE in found else "-",
+                _value(found, _RATE, ",.0f"),
                 _counted(found, "macs"),
-                share,
-                f"{found['peak_rss'].estimate.value:.1f}" if "peak_rss" in found else "-",
+                _value(found, "peak_share", ".2g", " %"),
+                _value(found, "peak_rss", ".1f"),
                 measured[key][0].kernels,
             )
         )
@@ -93,19 +89,19 @@ def show_profiles(profiles: Mapping[str, Mapping[str, float] | None]) -> None:
 
 def warnings(record: Record) -> list[str]:
     """What disturbed, a line a cause, with the variants that it came up in."""
-    busy = [
-        f"the machine was busy: load up to {load:.1f} on {cores} cores; measure again when it is idle"
-        for load, cores in filter(None, [record.overload()])
-    ]
-    return record.disturbed() + busy
+    lines = record.disturbed()
+    if found := record.overload():
+        busy = f"load up to {found[0]:.1f} on {found[1]} cores"
+        lines.append(f"the machine was busy: {busy}; measure again when it is idle")
+    return lines
 
 
 def _name(key: Key) -> tuple[str, str]:
     return key[0], str(key[2])
 
 
-def _value(found: Mapping[str, Figure], metric: str) -> str:
-    return f"{found[metric].estimate.value:.4g}" if metric in found else "-"
+def _value(found: Mapping[str, Figure], metric: str, form: str = ".4g", unit: str = "") -> str:
+    return f"{found[metric].estimate.value:{form}}{unit}" if metric in found else "-"
 
 
 def _counted(found: Mapping[str, Figure], metric: str) -> str:

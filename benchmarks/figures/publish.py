@@ -39,9 +39,7 @@ def train_row(checkpoint: jsonio.JsonObject) -> Row:
         "best_epoch": training.integer("best_epoch"),
         "seconds": training.number("seconds"),
         "parameters": training.integer("parameters"),
-        **{
-            f"{part}_accuracy": metrics.number(f"{part}_accuracy") for part in ("train", "validation", "test")
-        },
+        **{name: metrics.number(name) for name in ("train_accuracy", "validation_accuracy", "test_accuracy")},
     }
 
 
@@ -71,22 +69,11 @@ def bench_rows(record: Record) -> list[Row]:
     """A row a figure of each variant, with its interval."""
     rows: list[Row] = []
     for key in record.by_key():
-        variant, target, threads = key
+        measured = {"recipe": record.bundle, "variant": key[0], "target": key[1], "threads": key[2]}
         figures = record.figures(key)
-        chosen = {m: figures[m] for m in (*_FIRST, *figures) if m in figures and m != "bytes"}
-        for metric, figure in chosen.items():
-            e = figure.estimate
-            rows.append(
-                {
-                    "recipe": record.bundle,
-                    "variant": variant,
-                    "target": target,
-                    "threads": threads,
-                    "metric": metric,
-                    **{name: _rounded(getattr(e, name)) for name in ("value", "low", "high")},
-                    "unit": figure.unit,
-                }
-            )
+        for metric in dict.fromkeys(m for m in (*_FIRST, *figures) if m in figures and m != "bytes"):
+            ends = {end: _rounded(value) for end, value in vars(figures[metric].estimate).items()}
+            rows.append({**measured, "metric": metric, **ends, "unit": figures[metric].unit})
     return rows
 
 
@@ -97,10 +84,8 @@ def _rounded(value: float) -> float:
 
 def ratio(estimate: Estimate, digits: int) -> Row:
     """The part of a row that holds a ratio and its interval."""
-    return {
-        f"ratio{end}": round(value, digits)
-        for end, value in (("", estimate.value), ("_low", estimate.low), ("_high", estimate.high))
-    }
+    ends = {"ratio": estimate.value, "ratio_low": estimate.low, "ratio_high": estimate.high}
+    return {end: round(value, digits) for end, value in ends.items()}
 
 
 def write(path: Path, surroundings: Mapping[str, Any], rows: Sequence[Row]) -> None:

@@ -45,13 +45,13 @@ def parse_budget(text: str) -> list[Limit]:
             raise UnknownNameError("metric of --budget", name, (*TIMES, *_SIZES, *COUNTS, "macs"))
         units: Mapping[str, float] = _TIME_UNITS if name in TIMES else _SIZE_UNITS
         match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([A-Za-z]*)", value)
-        if match is None or (match[2].removesuffix("B") not in units and match[2] not in units):
+        unit = units.get(match[2], units.get(match[2].removesuffix("B"))) if match else None
+        if match is None or unit is None:
             example = "5ms" if name in TIMES else "100k"
             raise InputError(
                 f"expected {name} in --budget to be a number in {', '.join(filter(None, units))}, such as "
                 f"{name}={example}, got '{value}'"
             )
-        unit = units[match[2]] if match[2] in units else units[match[2].removesuffix("B")]
         metric, own = _SIZES.get(name, (name, 1))
         limits.append(Limit(metric=metric, most=float(match[1]) * unit / own, text=f"{name}={value}"))
     return limits
@@ -80,9 +80,8 @@ def over_budget(record: Record, limits: list[Limit]) -> list[str]:
                     f"expected --budget to name what target {key[1]} measures of {key[0]} "
                     f"({', '.join(figures)}), got {limit.text}"
                 )
-            figure = figures[limit.metric]
-            if figure.estimate.value > limit.most:
-                e, unit = figure.estimate, figure.unit
+            e, unit = figures[limit.metric].estimate, figures[limit.metric].unit
+            if e.value > limit.most:
                 lines.append(
                     f"{named(key)} is over budget {limit.text}: {limit.metric} is {e.value:,.6g} {unit} "
                     f"[{e.low:,.6g}, {e.high:,.6g}]"

@@ -19,19 +19,13 @@ from edgewright.runtime.errors import BundleError, InputError
 Key: TypeAlias = tuple[str, str, int]  # variant, target, threads
 Number = TypeVar("Number", int, float)
 
+# from a picture to its label: the parts of the way, and the whole of it
+WAY = ("decode", "preprocess", "invoke", "postprocess", "jpeg_to_label", "png_to_label")
 # metric: stage and percentile
 TIMES = {
-    "load": ("load", 50),
-    "first_run": ("first_run", 50),
-    "p50": ("warm_run", 50),
-    "p90": ("warm_run", 90),
-    "p99": ("warm_run", 99),
-    "decode": ("decode", 50),
-    "preprocess": ("preprocess", 50),
-    "invoke": ("invoke", 50),
-    "postprocess": ("postprocess", 50),
-    "jpeg_to_label": ("jpeg_to_label", 50),
-    "png_to_label": ("png_to_label", 50),
+    **{stage: (stage, 50) for stage in ("load", "first_run")},
+    **{f"p{percent}": ("warm_run", percent) for percent in (50, 90, 99)},
+    **{stage: (stage, 50) for stage in WAY},
 }
 # What people read instead of a metric's name, where that differs.
 WORDS = {"first_run": "first run", "jpeg_to_label": "JPEG to label", "png_to_label": "PNG to label"}
@@ -97,10 +91,10 @@ class Record:
             peak = self.peaks.get(key[2], {}).get(model.arithmetic)
             if peak and model.macs and "p50" in figures:
                 p50 = figures["p50"].estimate
-                share = [100 * model.macs / (ms / 1000 * peak) for ms in (p50.value, p50.high, p50.low)]
-                figures["peak_share"] = Figure(
-                    estimate=Estimate(value=share[0], low=share[1], high=share[2]), unit="%"
+                value, low, high = (
+                    100 * model.macs / (ms / 1000 * peak) for ms in (p50.value, p50.high, p50.low)
                 )
+                figures["peak_share"] = Figure(estimate=Estimate(value=value, low=low, high=high), unit="%")
         return figures
 
     def disturbed(self, *, where: str = " in ", alike: bool = True) -> list[str]:
@@ -118,12 +112,8 @@ class Record:
 
 def write_record(path: Path, record: Record, plans: Sequence[Plan] = ()) -> None:
     """Write a record as JSON, and how much was planned to be measured."""
-    data = {
-        "schema_version": SCHEMA_VERSION,
-        "plans": [dataclasses.asdict(plan) for plan in plans],
-        **dataclasses.asdict(record),
-    }
-    files.write_file(path, jsonio.dump(data, indent=None))
+    told = {"schema_version": SCHEMA_VERSION, "plans": [dataclasses.asdict(plan) for plan in plans]}
+    files.write_file(path, jsonio.dump(told | dataclasses.asdict(record), indent=None))
 
 
 def read_record(path: Path) -> Record:
@@ -197,10 +187,7 @@ def place(target: str, threads: int) -> str:
 def _unit(count: str) -> str:
     if count.endswith("_per_second"):
         return "1/s"
-    for ending in ("bytes", "instructions", "cycles", "ms"):
-        if count.endswith(ending):
-            return ending
-    return ""
+    return next((e for e in ("bytes", "instructions", "cycles", "ms") if count.endswith(e)), "")
 
 
 def _part(obj: jsonio.JsonObject, key: str) -> jsonio.JsonObject:

@@ -22,11 +22,12 @@ from edgewright.runtime.errors import BundleError, InputError
 MAX_CLASSES = 20  # that a table of classes shows; of more, those that changed most
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Row:
-    """One file of a bundle. `accuracy` is what it reaches where the Keras model reaches `keras_accuracy`:
-    that less the drop, with the drop's interval, so that a file judged on fewer images stands beside the
-    others. `figures` are those of the report's first place, None if it was not measured there."""
+    """One file of a bundle, equal to itself alone. `accuracy` is what it reaches where the Keras model
+    reaches `keras_accuracy`: that less the drop, with the drop's interval, so that a file judged on fewer
+    images stands beside the others. `figures` are those of the report's first place, None if it was not
+    measured there."""
 
     model: str
     entry: VariantEntry
@@ -88,7 +89,7 @@ class Subject:
     @property
     def data(self) -> str:
         """What the test images are called, empty if that is not known."""
-        return str(_data(self.manifest).get("name") or "")
+        return str(data_of(self.manifest).get("name") or "")
 
     @property
     def bench_command(self) -> str:
@@ -140,16 +141,11 @@ def gather(bundles: Sequence[Path], benches: Sequence[Path] = ()) -> Report:
     groups: dict[Any, list[Subject]] = {}
     for bundle, name, bench, shown in zip(opened, names, records, figures, strict=True):
         groups.setdefault(_task_of(bundle), []).append(_subject(bundle, name, bench, shown, place))
-    return Report(
-        tasks=tuple(
-            Task(
-                subjects=_compared(subjects),
-                advice=advice.advise([row for subject in subjects for row in subject.rows]),
-            )
-            for subjects in groups.values()
-        ),
-        place=place,
+    tasks = (
+        Task(subjects=_compared(subjects), advice=advice.advise([row for s in subjects for row in s.rows]))
+        for subjects in groups.values()
     )
+    return Report(tasks=tuple(tasks), place=place)
 
 
 def _compared(subjects: Sequence[Subject]) -> tuple[Subject, ...]:
@@ -163,11 +159,8 @@ def _compared(subjects: Sequence[Subject]) -> tuple[Subject, ...]:
 
 def _names(bundles: Sequence[Bundle]) -> list[str]:
     """What each bundle is called: its model, and where two are of one model also its folder."""
-    names = [bundle.manifest.name for bundle in bundles]
-    return [
-        name if names.count(name) == 1 else f"{name} ({bundle.folder})"
-        for name, bundle in zip(names, bundles, strict=True)
-    ]
+    names = [b.manifest.name for b in bundles]
+    return [n if names.count(n) == 1 else f"{n} ({b.folder})" for n, b in zip(names, bundles, strict=True)]
 
 
 def _given(bundles: Sequence[Bundle], benches: Sequence[Path]) -> dict[int, Record]:
@@ -188,12 +181,13 @@ def _given(bundles: Sequence[Bundle], benches: Sequence[Path]) -> dict[int, Reco
 
 
 def _task_of(bundle: Bundle) -> Any:
-    sha256 = _data(bundle.manifest).get("sha256")
+    sha256 = data_of(bundle.manifest).get("sha256")
     samples = bundle.manifest.reference["samples"]
     return (sha256, bundle.manifest.labels, samples) if isinstance(sha256, str) else bundle.folder.resolve()
 
 
-def _data(manifest: Manifest) -> Mapping[str, Any]:
+def data_of(manifest: Manifest) -> Mapping[str, Any]:
+    """What the bundle says of its data; empty if nothing."""
     found = manifest.provenance.get("data")
     return found if isinstance(found, dict) else {}
 
@@ -216,25 +210,20 @@ def _check(bundle: Bundle) -> None:
 def _subject(
     bundle: Bundle, model: str, bench: Record | None, shown: tuple[Figures, ...], place: str
 ) -> Subject:
-    manifest = bundle.manifest
+    manifest, keras = bundle.manifest, float(bundle.manifest.reference["accuracy"])
     figures = {f.variant: f for f in shown if f.place == place}
     limit = manifest.provenance.get("max_drop")
-    reference = manifest.reference
     rows = tuple(
         Row(
             model=model,
             entry=entry,
-            keras_accuracy=float(reference["accuracy"]),
-            keras_bytes=reference["bytes"],
-            accuracy=Estimate(
-                value=reference["accuracy"] - entry.parity.drop,
-                low=reference["accuracy"] - entry.parity.drop_high,
-                high=reference["accuracy"] - entry.parity.drop_low,
-            ),
+            keras_accuracy=keras,
+            keras_bytes=manifest.reference["bytes"],
+            accuracy=Estimate(value=keras - p.drop, low=keras - p.drop_high, high=keras - p.drop_low),
             limit=float(limit) if isinstance(limit, float | int) and 0 <= limit < 1 else 0.01,
             figures=figures.get(entry.name),
         )
-        for entry in manifest.variants
+        for entry, p in ((entry, entry.parity) for entry in manifest.variants)
     )
     evidence = read_evidence(bundle)
     shown_classes = _shown_classes(evidence, len(manifest.labels))
@@ -274,9 +263,8 @@ def _shown_classes(evidence: Mapping[str, Evidence] | None, count: int) -> tuple
 
 def _change(evidence: Evidence, place: int, classes: int) -> ClassChange | None:
     """How a class fares; None if no image of it was judged."""
-    images, right, lost, won = (
-        int(x[place]) for x in (evidence.images, evidence.keras_right, evidence.lost, evidence.won)
-    )
+    e = evidence
+    images, right, lost, won = (int(x[place]) for x in (e.images, e.keras_right, e.lost, e.won))
     if images == 0:
         return None
     return ClassChange(

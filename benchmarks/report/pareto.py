@@ -37,15 +37,8 @@ def by_size(rows: Sequence[Row], best: Row) -> str:
 
 def by_latency(rows: Sequence[Row], best: Row) -> str:
     """Accuracy against the median time of a run, as an `<svg>` element; empty if nothing was measured."""
-    timed = [row for row in rows if row.latency]
-    if not timed:
-        return ""
-
-    def latency(row: Row) -> Estimate:
-        assert row.latency is not None
-        return row.latency
-
-    return _picture(timed, rows, best, latency, "time of a run, ms (median)", "latency")
+    times = {row: row.latency for row in rows if row.latency}
+    return _picture([*times], rows, best, times.__getitem__, "time of a run, ms (median)", "latency")
 
 
 def legend(rows: Sequence[Row]) -> list[tuple[str, str]]:
@@ -93,24 +86,18 @@ def _picture(
     name: str,
 ) -> str:
     """The picture of `rows`, in the colours and shapes that `legend` gives to `all_rows`."""
+    if not rows:
+        return ""
     import matplotlib
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
     from matplotlib.ticker import FuncFormatter
 
-    settings = {
-        "svg.fonttype": "none",
-        "svg.hashsalt": name,
-        "text.parse_math": False,
-        "font.size": 9,
-        "text.color": _COLOURS["ink"],
-        "axes.edgecolor": _COLOURS["line"],
-        "axes.labelcolor": _COLOURS["ink"],
-        "xtick.color": _COLOURS["soft"],
-        "ytick.color": _COLOURS["soft"],
-        "axes.spines.top": False,
-        "axes.spines.right": False,
-    }
+    settings: dict[str, Any] = {"svg.fonttype": "none", "svg.hashsalt": name, "text.parse_math": False}
+    settings |= {"font.size": 9, "axes.spines.top": False, "axes.spines.right": False}
+    settings |= dict.fromkeys(("text.color", "axes.labelcolor"), _COLOURS["ink"])
+    settings |= dict.fromkeys(("xtick.color", "ytick.color"), _COLOURS["soft"])
+    settings["axes.edgecolor"] = _COLOURS["line"]
     with matplotlib.rc_context(settings), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # a font may lack a letter of a name; the page's own has it
         figure = Figure(figsize=_SIZE, layout="constrained")
@@ -150,35 +137,22 @@ def _draw(
             yerr=[[y.value - y.low], [y.high - y.value]],
             fmt=_MARKERS[formats.index(row.format) % len(_MARKERS)],
             color=colour,
-            markerfacecolor=colour if _among(row, kept) else _COLOURS["card"],
+            markerfacecolor=colour if row in kept else _COLOURS["card"],
             markersize=5.5,
             elinewidth=0.9,
             capsize=0,
             zorder=3,
         )
         drawn.lines[0].set_gid(f"point-{place}")
-    if _among(best, rows):
-        axes.plot(
-            cost(best).value,
-            best.accuracy.value,
-            "o",
-            markersize=12,
-            markerfacecolor="none",
-            markeredgecolor=_COLOURS["accent"],
-            zorder=4,
-        )
-    axes.step(
-        [cost(row).value for row in kept],
-        [row.accuracy.value for row in kept],
-        where="post",
-        color=_COLOURS["accent"],
-        linewidth=1.6,
-        zorder=2,
-    )
+    accent = _COLOURS["accent"]
+    if best in rows:
+        ring = {"markersize": 12, "markerfacecolor": "none", "markeredgecolor": accent}
+        axes.plot(cost(best).value, best.accuracy.value, "o", zorder=4, **ring)
+    costs, accuracies = [cost(row).value for row in kept], [row.accuracy.value for row in kept]
+    axes.step(costs, accuracies, where="post", color=accent, linewidth=1.6, zorder=2)
     if len(models) == 1:
-        keras, limit = rows[0].keras_accuracy, rows[0].keras_accuracy - rows[0].limit
-        axes.axhline(keras, color=_COLOURS["soft"], linewidth=0.8, linestyle="--", zorder=1)
-        axes.axhline(limit, color=_COLOURS["soft"], linewidth=0.8, linestyle=":", zorder=1)
+        for height, style in ((rows[0].keras_accuracy, "--"), (rows[0].keras_accuracy - rows[0].limit, ":")):
+            axes.axhline(height, color=_COLOURS["soft"], linewidth=0.8, linestyle=style, zorder=1)
     least, most = min(cost(row).low for row in rows), max(cost(row).high for row in rows)
     if most > _WIDE * least > 0:
         axes.set_xscale("log")
@@ -216,13 +190,9 @@ def _name_points(
     frame = axes.get_window_extent(renderer)
     several = len({row.model for row in all_rows}) > 1
     kept = advice.front(rows, lambda row: cost(row).value)
-    first = [row for row in (best, *kept) if _among(row, rows)]
-    named: list[Row] = []
-    for row in (*first, *rows):
-        if _among(row, named):
-            continue
-        named.append(row)
-        chosen, here = _among(row, first), spot(row.accuracy.value, cost(row).value)
+    first = [row for row in (best, *kept) if row in rows]
+    for row in dict.fromkeys((*first, *rows)):
+        chosen, here = row in first, spot(row.accuracy.value, cost(row).value)
         crowd = sum(bool(np.hypot(*(other - here)) < _CROWD * point) for other in spots)
         if crowd > 2 and not chosen:
             continue
@@ -259,10 +229,6 @@ def _lines(name: str) -> list[str]:
     return found
 
 
-def _among(row: Row, rows: Sequence[Row]) -> bool:
-    return any(row is other for other in rows)
-
-
 def _for_page(svg: str, name: str) -> str:
     """The `<svg>` element alone, with the page's colours and font, and names that no other picture has."""
     svg = svg[svg.index("<svg") :]
@@ -274,8 +240,4 @@ def _for_page(svg: str, name: str) -> str:
     svg = re.sub(r"font-family: [^;\"]*", "font-family: var(--font)", svg)
     svg = re.sub(r'<svg ([^>]*?)width="[^"]*" height="[^"]*"', r'<svg role="img" \1', svg, count=1)
     svg = re.sub(r"<style.*?</style>", "", svg, flags=re.DOTALL)
-    return (
-        svg.replace(' xmlns:xlink="http://www.w3.org/1999/xlink"', "")
-        .replace(' xmlns="http://www.w3.org/2000/svg"', "")
-        .replace("xlink:href", "href")
-    )
+    return re.sub(r' xmlns(:xlink)?="[^"]*"', "", svg).replace("xlink:href", "href")

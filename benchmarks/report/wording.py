@@ -9,7 +9,7 @@ from typing import Any
 from edgewright.benchmarks import targets
 from edgewright.benchmarks.record.stats import Estimate
 from edgewright.benchmarks.report import advice
-from edgewright.benchmarks.report.facts import Report, Row, Subject, Task
+from edgewright.benchmarks.report.facts import Report, Row, Subject, Task, data_of
 from edgewright.benchmarks.report.measured import TIMES, Figures
 from edgewright.runtime.bundle.manifest import ParityReport
 from edgewright.runtime.errors import EdgewrightError
@@ -114,11 +114,8 @@ def _time(name: str) -> Callable[[Row], Cell]:
 def _time_cell(e: Estimate | None, *, interval: bool) -> Cell:
     if e is None:
         return Cell()
-    return Cell(
-        value=e.value,
-        text=advice.digits(e.value),
-        interval=f"{advice.digits(e.low)} to {advice.digits(e.high)}" if interval else "",
-    )
+    ends = f"{advice.digits(e.low)} to {advice.digits(e.high)}" if interval else ""
+    return Cell(value=e.value, text=advice.digits(e.value), interval=ends)
 
 
 def _memory(figures: Figures | None) -> Cell:
@@ -126,39 +123,28 @@ def _memory(figures: Figures | None) -> Cell:
     return Cell(value=peak, text=advice.size(peak)) if peak else Cell()
 
 
+def _said(name: str) -> Cell:
+    return Cell(value=name, text=name)
+
+
+def _size(row: Row) -> Cell:
+    gzip = f"gzip {advice.size(row.entry.gzip_bytes)}"
+    return Cell(value=row.bytes, text=advice.size(row.bytes), note=gzip)
+
+
 def _accuracy(row: Row) -> Cell:
-    parity = row.entry.parity
-    return Cell(
-        value=parity.accuracy, text=advice.percent(parity.accuracy), note=f"{parity.samples:,} pictures"
-    )
+    p = row.entry.parity
+    return Cell(value=p.accuracy, text=advice.percent(p.accuracy), note=f"{p.samples:,} pictures")
 
 
-_MODEL = Column(
-    title="model", cell=lambda row: Cell(value=row.model, text=row.model), number=False, several=True
-)
-_PROVEN = (
-    Column(
-        title="size",
-        cell=lambda row: Cell(
-            value=row.bytes, text=advice.size(row.bytes), note=f"gzip {advice.size(row.entry.gzip_bytes)}"
-        ),
-    ),
-    Column(title="accuracy", cell=_accuracy),
-    Column(
-        title="change, points",
-        cell=lambda row: Cell(
-            value=-row.entry.parity.drop,
-            text=change(row.entry.parity),
-            interval=change_interval(row.entry.parity),
-        ),
-    ),
-    Column(
-        title="same answer",
-        cell=lambda row: Cell(
-            value=row.entry.parity.agreement, text=advice.percent(row.entry.parity.agreement)
-        ),
-    ),
-)
+def _change(row: Row) -> Cell:
+    p = row.entry.parity
+    return Cell(value=-p.drop, text=change(p), interval=change_interval(p))
+
+
+def _agreement(row: Row) -> Cell:
+    agreement = row.entry.parity.agreement
+    return Cell(value=agreement, text=advice.percent(agreement))
 
 
 # The times to look at first, as the table of files calls them; the others stand with the circumstances.
@@ -169,15 +155,20 @@ def columns(rows: Iterable[Row]) -> tuple[Column, ...]:
     """The columns of the table of files; of what was measured, those that any row has."""
     rows = list(rows)
     measured = [name for name in _FIRST if any(row.figures and name in row.figures.times for row in rows)]
-    found = [
-        Column(title="file", cell=lambda row: Cell(value=row.name, text=row.name), number=False),
-        _MODEL,
-        *_PROVEN,
-        *(Column(title=_FIRST[name], cell=_time(name)) for name in measured),
-    ]
+    cells: dict[str, Callable[[Row], Cell]] = {
+        "size": _size,
+        "accuracy": _accuracy,
+        "change, points": _change,
+        "same answer": _agreement,
+    }
+    cells |= {_FIRST[name]: _time(name) for name in measured}
     if any(row.figures and row.figures.peak_rss_bytes for row in rows):
-        found.append(Column(title="peak memory", cell=lambda row: _memory(row.figures)))
-    return tuple(found)
+        cells["peak memory"] = lambda row: _memory(row.figures)
+    return (
+        Column(title="file", cell=lambda row: _said(row.name), number=False),
+        Column(title="model", cell=lambda row: _said(row.model), number=False, several=True),
+        *(Column(title=title, cell=cell) for title, cell in cells.items()),
+    )
 
 
 def places(subject: Subject) -> list[tuple[str, str, list[str], list[tuple[Figures, list[Cell]]]]]:
@@ -188,15 +179,11 @@ def places(subject: Subject) -> list[tuple[str, str, list[str], list[tuple[Figur
         times = [name for name in TIMES if any(name in f.times for f in figures)]
         counts = list(dict.fromkeys(name for f in figures for name in f.counts))
         memory = any(f.peak_rss_bytes for f in figures)
-        rows = [
-            (
-                f,
-                [_time_cell(f.times.get(name), interval=True) for name in times]
-                + [_count_cell(f.counts.get(name)) for name in counts]
-                + ([_memory(f)] if memory else []),
-            )
-            for f in figures
-        ]
+        rows = []
+        for f in figures:
+            cells = [_time_cell(f.times.get(name), interval=True) for name in times]
+            cells += [_count_cell(f.counts.get(name)) for name in counts]
+            rows.append((f, cells + [_memory(f)] * memory))
         names = [f"{name}, ms" for name in times] + [name.replace("_", " ") for name in counts]
         found.append((place, _summary(figures[0].target), names + ["peak memory"] * memory, rows))
     return found
@@ -229,19 +216,14 @@ def circumstances(subject: Subject) -> list[tuple[str, str]]:
             ("Python", _text(env.get("python"))),
             ("versions, measuring", _versions(env.get("versions"))),
         ]
-    data = manifest.provenance.get("data")
-    data = data if isinstance(data, dict) else {}
-    calibration = manifest.calibration
+    data, images = data_of(manifest), manifest.calibration.get("images")
     found += [
         ("versions, exporting", _versions(manifest.versions)),
         ("Keras model's SHA-256", _text(manifest.reference.get("model_sha256"))),
         ("test data", _text(data.get("name"))),
         ("licence of the data", _text(data.get("licence"))),
         ("citation", _text(data.get("citation"))),
-        (
-            "calibrated with",
-            f"{_text(calibration.get('images'))} images" if calibration.get("images") else "",
-        ),
+        ("calibrated with", f"{_text(images)} images" if images else ""),
         ("bundle", str(subject.folder)),
     ]
     return [(name, value) for name, value in found if value]

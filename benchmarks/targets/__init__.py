@@ -5,8 +5,10 @@ Every target is imported to offer its options: numpy, and what is heavier, is im
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import subprocess
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 from edgewright.benchmarks.record.measurement import Measurement, Plan
@@ -37,11 +39,11 @@ class Target(Protocol):
     title: str
     summary: str
     repeats: bool
-    options: Sequence[Option]
+    options: Sequence[Option] = ()
 
     def missing(self) -> str:
         """What this system lacks for it, and what to do, in one line; empty if nothing."""
-        ...
+        return ""
 
     def check(self, bundle: Bundle, variant: str, plan: Plan) -> None:
         """See that a variant can be measured here, before any is.
@@ -49,7 +51,7 @@ class Target(Protocol):
         Raises:
             InputError: this target does not measure such a file, or not in that way.
         """
-        ...
+        return
 
     def run(self, bundle: Bundle, variant: str, plan: Plan, say: Say = lambda line: None) -> Measurement:
         """Measure one variant in a process of its own; `say` is told what takes long meanwhile.
@@ -89,3 +91,19 @@ def check_options(target: str, names: Sequence[str]) -> None:
         if target not in takers:
             known = ", ".join(takers) or "none does"
             raise InputError(f"expected --{name} with a target that takes it ({known}), got {target}")
+
+
+def call(
+    words: Sequence[str], folder: Path | None = None, environment: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Run a command, in that folder and environment if given, and wait for it; what it says is kept."""
+    return subprocess.run(
+        words,
+        cwd=folder,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        errors="replace",
+        check=False,
+    )

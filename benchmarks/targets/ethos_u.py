@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import re
-import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping
@@ -15,7 +14,7 @@ from pathlib import Path
 
 from edgewright.benchmarks.measure import environment
 from edgewright.benchmarks.record.measurement import Measurement, Plan
-from edgewright.benchmarks.targets import Option, Say
+from edgewright.benchmarks.targets import Say, Target, call
 from edgewright.runtime import plugins
 from edgewright.runtime.bundle.manifest import Bundle
 from edgewright.runtime.errors import InputError, MissingExtraError, TargetError
@@ -46,14 +45,11 @@ class Npu:
         return self.title.lower()
 
 
+_DEDICATED = "Dedicated_Sram_384KB"
 NPUS = (
     Npu(name="u55_128", title="Ethos-U55-128", system="Ethos_U55_High_End_Embedded", memory="Shared_Sram"),
-    Npu(
-        name="u65_256", title="Ethos-U65-256", system="Ethos_U65_Client_Server", memory="Dedicated_Sram_384KB"
-    ),
-    Npu(
-        name="u85_256", title="Ethos-U85-256", system="Ethos_U85_SYS_DRAM_Mid", memory="Dedicated_Sram_384KB"
-    ),
+    Npu(name="u65_256", title="Ethos-U65-256", system="Ethos_U65_Client_Server", memory=_DEDICATED),
+    Npu(name="u85_256", title="Ethos-U85-256", system="Ethos_U85_SYS_DRAM_Mid", memory=_DEDICATED),
 )
 
 
@@ -69,7 +65,7 @@ class Prospect:
     cpu_operators: int
 
 
-class EthosU:
+class EthosU(Target):
     """Counts, each with the NPU's name in front (`u55_128_cycles`):
 
     `cycles`: of the NPU for one image. `estimated_ms`: the same at the clock of the system configuration.
@@ -83,12 +79,10 @@ class EthosU:
         "checked, and what stays on the CPU takes time that is not in it"
     )
     repeats = False
-    options: tuple[Option, ...] = ()
 
     def missing(self) -> str:
-        if plugins.installed("ethosu"):
-            return ""
-        return "ethos-u-vela; run: pip install 'edgewright[ethos-u]'"
+        installed = plugins.installed("ethosu")
+        return "" if installed else "ethos-u-vela; run: pip install 'edgewright[ethos-u]'"
 
     def check(self, bundle: Bundle, variant: str, plan: Plan) -> None:
         if plan.threads != 1:
@@ -97,8 +91,7 @@ class EthosU:
 
     def run(self, bundle: Bundle, variant: str, plan: Plan, say: Say = lambda line: None) -> Measurement:
         counts: dict[str, list[float]] = {}
-        left = []
-        configurations, stated = {}, []
+        left, configurations, stated = [], {}, []
         for npu, prospect in _estimates(bundle, variant, NPUS).items():
             operators = prospect.cpu_operators + prospect.npu_operators
             figures = {
@@ -118,6 +111,7 @@ class EthosU:
             }
             stated.append(f"{npu.title} at {prospect.clock_hz / 1e6:.0f} MHz ({npu.system}, {npu.memory})")
         version = metadata.version("ethos-u-vela")
+        partly = f"{variant} leaves operators to the CPU, whose time is not in it: {', '.join(left)}"
         return Measurement(
             variant=variant,
             target="ethos-u",
@@ -131,9 +125,7 @@ class EthosU:
                 "configurations": configurations,
             },
             counts=counts,
-            notes=[f"{variant} leaves operators to the CPU, whose time is not in it: {', '.join(left)}"]
-            if left
-            else [],
+            notes=[partly] * bool(left),
         )
 
 
@@ -172,14 +164,7 @@ def estimate(path: Path, sha256: str, npu: Npu) -> Prospect:
             *("--config", "Arm/vela.ini", "--accelerator-config", npu.accelerator),
             *("--system-config", npu.system, "--memory-mode", npu.memory, "--output-dir", folder),
         ]
-        done = subprocess.run(
-            [sys.executable, "-P", "-m", "ethosu.vela", *words, str(path)],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            check=False,
-        )
+        done = call([sys.executable, "-P", "-m", "ethosu.vela", *words, str(path)])
         summaries = sorted(Path(folder).glob("*_summary_*.csv"))
         if done.returncode != 0 or not summaries:
             lines = [*done.stdout.splitlines(), *done.stderr.splitlines()]

@@ -7,23 +7,16 @@ import json
 import sys
 
 from edgewright.benchmarks.record.measurement import Measurement, Plan
-from edgewright.benchmarks.targets import Option, Say
+from edgewright.benchmarks.targets import Say, Target
 from edgewright.runtime.bundle.manifest import Bundle
 from edgewright.runtime.errors import EdgewrightError
 from edgewright.runtime.machine.child import ChildProcess
 
 
-class Local:
+class Local(Target):
     title = "this machine"
     summary = "this machine's CPU, one process a variant; wall time, so other load shows in it"
     repeats = True
-    options: tuple[Option, ...] = ()
-
-    def missing(self) -> str:
-        return ""
-
-    def check(self, bundle: Bundle, variant: str, plan: Plan) -> None:
-        pass
 
     def run(self, bundle: Bundle, variant: str, plan: Plan, say: Say = lambda line: None) -> Measurement:
         from edgewright.runtime import trust

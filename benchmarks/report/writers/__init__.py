@@ -36,7 +36,7 @@ def write_report(bundles: Sequence[Path], out: Path, benches: Sequence[Path] = (
             `BUNDLE-bench.json` beside it.
 
     Returns:
-        What was written: the advice, and every figure it stands on.
+        What was written, which is the advice and every figure it stands on.
 
     Raises:
         BundleError: a bundle or a file of measurements that is damaged or missing.

@@ -15,13 +15,9 @@ SCHEMA_VERSION = 1
 
 def write(report: Report) -> bytes:
     """Times are milliseconds, shares are 0 to 1, each estimate has its 95 % interval."""
-    data = {
-        "schema_version": SCHEMA_VERSION,
-        "place": report.place,
-        "tasks": [_task(task) for task in report.tasks],
-    }
+    tasks = [_task(task) for task in report.tasks]
     try:
-        return jsonio.dump(data)
+        return jsonio.dump({"schema_version": SCHEMA_VERSION, "place": report.place, "tasks": tasks})
     except ValueError as failure:  # NaN in what a bundle or a file of measurements says for people
         raise BundleError(f"expected finite numbers in the bundles and measurements: {failure}") from failure
 
@@ -31,9 +27,8 @@ WRITER = write
 
 def _task(task: Task) -> dict[str, Any]:
     by_size = advice.front(task.rows, lambda row: row.bytes)
-    by_latency = advice.front(
-        [r for r in task.rows if r.latency], lambda r: r.latency.value if r.latency else 0
-    )
+    times = {row: row.latency.value for row in task.rows if row.latency}
+    by_latency = advice.front([*times], times.__getitem__)
     best = task.advice.best
     return {
         "recommended": {
@@ -58,12 +53,7 @@ def _subject(subject: Subject) -> dict[str, Any]:
         "reference": dict(subject.manifest.reference),
         "variants": [_row(row) for row in subject.rows],
         "classes": {
-            name: {
-                "images": one.images.tolist(),
-                "keras_right": one.keras_right.tolist(),
-                "lost": one.lost.tolist(),
-                "won": one.won.tolist(),
-            }
+            name: {field: getattr(one, field).tolist() for field in ("images", "keras_right", "lost", "won")}
             for name, one in (subject.evidence or {}).items()
         },
         "worst_disagreements": {

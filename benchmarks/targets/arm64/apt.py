@@ -10,6 +10,7 @@ import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
+from edgewright.benchmarks.targets import call
 from edgewright.runtime.errors import TargetError
 
 _TOOLS = ("apt-get", "dpkg", "dpkg-deb")
@@ -99,8 +100,6 @@ def unpack(
 
 def _call(*words: str) -> subprocess.CompletedProcess[str]:
     try:
-        return subprocess.run(
-            words, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace", check=False
-        )
+        return call(words)
     except OSError as failure:
         raise TargetError(f"cannot run {words[0]}: {failure.strerror}") from failure

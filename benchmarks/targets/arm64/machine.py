@@ -21,7 +21,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from edgewright.benchmarks.targets import Say
+from edgewright.benchmarks.targets import Say, call
 from edgewright.benchmarks.targets.arm64 import apt
 from edgewright.benchmarks.targets.arm64.processors import PROCESSORS, Processor, cpuinfo, write_root
 from edgewright.runtime import plugins
@@ -86,16 +86,7 @@ class Machine:
             "OPENBLAS_NUM_THREADS": "1",
             **(environment or {}),
         }
-        return subprocess.run(
-            command,
-            cwd=self.folder,
-            env=surroundings,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            check=False,
-        )
+        return call(command, self.folder, surroundings)
 
 
 def missing() -> str:
@@ -168,11 +159,12 @@ def _set_up(new: Path, scratch: Path, wheels: Mapping[str, str]) -> None:
     about: dict[str, Any] = {"wheels": dict(wheels), "packages": []}
     emulator = shutil.which("qemu-aarch64")
     if apt.available():
-        about["packages"] += apt.unpack(
-            ["qemu-user"], apt.native(), new / "host", scratch, on_this_system=True
-        )
+        host = new / "host"
+        about["packages"] += apt.unpack(["qemu-user"], apt.native(), host, scratch, on_this_system=True)
         emulator = "./host/usr/bin/qemu-aarch64"
-        _keep_only(new / "host/usr/bin", "qemu-aarch64")
+        for file in (host / "usr/bin").iterdir():
+            if file.name != "qemu-aarch64":
+                file.unlink()
         shutil.rmtree(new / "host/usr/share", ignore_errors=True)
     about["emulator"] = emulator
     libraries = {file.parent.relative_to(new) for file in (new / "host").rglob("*.so*")}
@@ -182,10 +174,9 @@ def _set_up(new: Path, scratch: Path, wheels: Mapping[str, str]) -> None:
         about["sysroot"] = given
         (new / "sysroot").symlink_to(Path(given).absolute(), target_is_directory=True)
     else:
-        about["packages"] += apt.unpack(
-            _ARM64_PACKAGES, "arm64", new / "sysroot", scratch, on_this_system=False
-        )
-        shutil.rmtree(new / "sysroot/usr/share", ignore_errors=True)
+        sysroot = new / "sysroot"
+        about["packages"] += apt.unpack(_ARM64_PACKAGES, "arm64", sysroot, scratch, on_this_system=False)
+        shutil.rmtree(sysroot / "usr/share", ignore_errors=True)
     about["interpreter"] = f"sysroot/{_python(new / 'sysroot', 'the unpacked packages')}"
     for processor in PROCESSORS:
         root = new / "roots" / processor.name
@@ -206,14 +197,8 @@ def _set_up(new: Path, scratch: Path, wheels: Mapping[str, str]) -> None:
     if trial.returncode != 0:
         raise TargetError(f"the interpreters cannot be imported on {PROCESSORS[0].title}: {last_line(trial)}")
     about |= json.loads(trial.stdout)
-    said = subprocess.run(
-        [str(emulator), "--version"],
-        cwd=new,
-        env={"LD_LIBRARY_PATH": ":".join(str(new / place) for place in about["libraries"])},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    paths = ":".join(str(new / place) for place in about["libraries"])
+    said = call([str(emulator), "--version"], new, {"LD_LIBRARY_PATH": paths})
     about["qemu"] = said.stdout.partition("version ")[2].split()[0] if "version " in said.stdout else None
     about["seconds"] = round(time.monotonic() - start, 1)
     (new / _ABOUT).write_bytes(jsonio.dump(about))
@@ -247,14 +232,7 @@ def _fetch_wheels(site: Path, wheels: Mapping[str, str], version: str) -> None:
         )
     else:
         platform_words = ("--python-platform", "aarch64-manylinux_2_28", "--python", sys.executable)
-    done = subprocess.run(
-        [*installer, "install", *common, *platform_words, "--python-version", version, *wanted],
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        errors="replace",
-        check=False,
-    )
+    done = call([*installer, "install", *common, *platform_words, "--python-version", version, *wanted])
     if done.returncode != 0:
         raise TargetError(
             f"cannot get {' '.join(wanted)} for aarch64 and Python {version}: {last_line(done)}; "
@@ -269,9 +247,7 @@ def _build_plugin(machine: Machine) -> bool:
     """
     for api in _PLUGIN_APIS:
         command = [*_compiler(), "-shared", "-fPIC", "-O2", f"-DAPI_VERSION={api}", "-o", "count.so"]
-        built = subprocess.run(
-            [*command, str(_PLUGIN)], cwd=machine.folder, capture_output=True, text=True, check=False
-        )
+        built = call([*command, str(_PLUGIN)], machine.folder)
         if built.returncode != 0:
             raise TargetError(f"{command[0]} cannot compile {_PLUGIN}: {last_line(built)}")
         tried = machine.run(PROCESSORS[0], ("-c", "pass"), marks=Path(os.devnull))
@@ -290,9 +266,3 @@ def _installer() -> tuple[str, ...]:
         return (sys.executable, "-m", "pip")
     found = shutil.which("uv")
     return (found, "pip") if found else ()
-
-
-def _keep_only(folder: Path, name: str) -> None:
-    for file in folder.iterdir():
-        if file.name != name:
-            file.unlink()

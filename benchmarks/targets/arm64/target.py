@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from edgewright.benchmarks.measure import environment
 from edgewright.benchmarks.record.measurement import Measurement, Plan
-from edgewright.benchmarks.targets import Option, Say
+from edgewright.benchmarks.targets import Option, Say, Target
 from edgewright.benchmarks.targets.arm64 import machine
 from edgewright.benchmarks.targets.arm64.processors import PROCESSORS
 from edgewright.runtime.bundle.manifest import Bundle, VariantEntry
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from edgewright.runtime.backends import Pixels, Scores
 
 
-class Arm64:
+class Arm64(Target):
     """Counts, each with the processor's name in front (`a53_instructions`):
 
     `instructions`: of one inference of raw pixels through the runtime, one thread, a sample a golden image.
@@ -138,10 +138,10 @@ def _on_this_machine(bundle: Bundle, entry: VariantEntry, pixels: Pixels) -> Sco
 
 def _kernels(inferences: dict[str, Inference]) -> str:
     """What computed; by processor where they differ."""
-    kernels = {name: inference.kernels for name, inference in inferences.items()}
-    if len(set(kernels.values())) == 1:
-        return next(iter(kernels.values()))
-    return ", ".join(f"{name} {kernel}" for name, kernel in kernels.items())
+    kernels = {inference.kernels for inference in inferences.values()}
+    return (
+        kernels.pop() if len(kernels) == 1 else ", ".join(f"{n} {i.kernels}" for n, i in inferences.items())
+    )
 
 
 TARGET = Arm64()
