@@ -101,13 +101,9 @@ def prepare(bundle: Path, options: Options) -> Job:
     if not target.repeats:
         plans = tuple(dataclasses.replace(plan, processes=1) for plan in plans)
     opened = Bundle.open(bundle)
-    names = [v.name for v in opened.manifest.variants]
-    if options.variants:
-        names = [opened.variant(name).name for name in options.variants]
-    refused: dict[str, InputError | MissingExtraError] = {}
-    for name in names:
-        if reason := _refusal(target, opened, name, plans):
-            refused[name] = reason
+    names = [opened.variant(name).name for name in options.variants]
+    names = names or [variant.name for variant in opened.manifest.variants]
+    refused = {name: why for name in names if (why := _refusal(target, opened, name, plans))}
     if len(refused) == len(names):
         raise refused[names[-1]]
     taken = tuple(name for name in names if name not in refused)
@@ -143,14 +139,15 @@ def measure(
         pixels = read_golden(job.bundle)[GOLDEN_INPUTS]
         for name in job.variants:
             path = job.bundle.path(job.bundle.variant(name).file)
-            profiles[name] = profile.operators(path, pixels, job.plans[0].threads)
+            if spent := profile.operators(path, pixels, job.plans[0].threads):
+                profiles[name] = spent
     return Record(
         bundle=job.bundle.manifest.name,
         environment=job.environment,
         measurements=measurements,
         models=job.models,
         peaks={plan.threads: cost.peaks(plan.threads) for plan in job.plans} if timed else {},
-        profiles={name: spent for name, spent in profiles.items() if spent},
+        profiles=profiles,
     )
 
 
@@ -165,7 +162,7 @@ def _plan(threads: int, options: Options) -> Plan:
         if not 0 < options.seconds <= 3600:
             raise InputError(f"expected --seconds above 0 and up to 3600, got {options.seconds:g}")
         mode = dataclasses.replace(mode, seconds=options.seconds)
-    return dataclasses.replace(mode.plan(threads), options=dict(options.target_options))
+    return mode.plan(threads, dict(options.target_options))
 
 
 def _refusal(

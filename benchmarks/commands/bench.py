@@ -16,17 +16,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     places = ", ".join(f"{name} ({targets.get(name).title})" for name in targets.names())
     parser.add_argument("bundle", type=Path, metavar="BUNDLE", help="a bundle folder")
     parser.add_argument("--variants", metavar="LIST", help="comma-separated (default: all of the bundle's)")
-    parser.add_argument(
-        "--target",
-        default="local",
-        help=f"where to measure: {places} (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--threads",
-        default="1",
-        metavar="N,…",
-        help="threads of the interpreter, or 'all' for 1 to all cores",
-    )
+    where = f"where to measure: {places} (default: %(default)s)"
+    parser.add_argument("--target", default="local", help=where)
+    threads = "threads of the interpreter, or 'all' for 1 to all cores"
+    parser.add_argument("--threads", default="1", metavar="N,…", help=threads)
     parser.add_argument(
         "--mode",
         default="quick",
@@ -50,10 +43,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--out", type=Path, metavar="FILE.json", help="raw samples (default: BUNDLE-bench.json)"
     )
     for option, takers in targets.options().items():
-        group = parser.add_argument_group(f"--target {' or '.join(takers)}")
-        group.add_argument(
-            f"--{option.name}", dest=f"target_{option.name}", metavar=option.metavar, help=option.help
-        )
+        group, name = parser.add_argument_group(f"--target {' or '.join(takers)}"), option.name
+        group.add_argument(f"--{name}", dest=f"target_{name}", metavar=option.metavar, help=option.help)
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -41,15 +41,13 @@ def run(arguments: argparse.Namespace) -> int:
         console.say(f"warning: {note}")
     console.say(f"{result.verdict()}, {compare.CONFIDENCE:.0%} interval of {design.pairs} pairs of processes")
     if arguments.out is not None:
-        data = {
+        told = {
             "schema_version": SCHEMA_VERSION,
             "a": a.name,
             "b": b.name,
             "plan": dataclasses.asdict(design),
-            "environment": surroundings,
-            "verdict": result.verdict(),
-            **dataclasses.asdict(result),
         }
-        files.write_file(arguments.out, jsonio.dump(data))
+        told |= {"environment": surroundings, "verdict": result.verdict(), **dataclasses.asdict(result)}
+        files.write_file(arguments.out, jsonio.dump(told))
         console.say(f"wrote {arguments.out}")
     return 0

@@ -12,21 +12,10 @@ HELP = "write a page on a bundle's files: which to ship, what each costs, where 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("bundles", type=Path, nargs="+", metavar="BUNDLE", help="bundle folders")
-    parser.add_argument(
-        "--out",
-        type=Path,
-        required=True,
-        metavar="FILE",
-        help=".html, a page that is whole in itself; .md, Markdown for a README; or .json, for machines",
-    )
-    parser.add_argument(
-        "--bench",
-        type=Path,
-        action="append",
-        default=[],
-        metavar="FILE.json",
-        help="measurements of one of the bundles (default: BUNDLE-bench.json, which edgewright bench writes)",
-    )
+    out = ".html, a page that is whole in itself; .md, Markdown for a README; or .json, for machines"
+    parser.add_argument("--out", type=Path, required=True, metavar="FILE", help=out)
+    bench = "measurements of one of the bundles (default: BUNDLE-bench.json, which edgewright bench writes)"
+    parser.add_argument("--bench", type=Path, action="append", default=[], metavar="FILE.json", help=bench)
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -13,6 +13,7 @@ comparisons, however the noise is distributed.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 import os
 import random
@@ -184,16 +185,9 @@ def compare(
 
 
 def _worker(side: Side, design: Design, core: int | None) -> ChildProcess:
-    job = {
-        "path": str(side.path),
-        "bundle": str(side.bundle) if side.bundle else None,
-        "threads": design.threads,
-        "core": core,
-        "slow_down": side.slow_down,
-        "block_seconds": design.block_seconds,
-        "warmup_seconds": design.warmup_seconds,
-    }
-    command = [sys.executable, "-P", "-m", "edgewright.benchmarks.compare.worker", json.dumps(job)]
+    job = dataclasses.asdict(side) | dataclasses.asdict(design) | {"core": core}
+    told = json.dumps(job, default=str)  # paths as text
+    command = [sys.executable, "-P", "-m", "edgewright.benchmarks.compare.worker", told]
     return ChildProcess(command, log=True)
 
 

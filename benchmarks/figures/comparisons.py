@@ -13,7 +13,7 @@ import argparse
 import dataclasses
 import itertools
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -72,8 +72,7 @@ def simulated(machine: str, slow_down: float, count: int) -> float:
     """The share of `count` simulated comparisons that find a difference; seeded."""
     random, design = np.random.default_rng(0), compare.Design()
     drawn = (simulate(MACHINES[machine], slow_down, design, random) for _ in range(count))
-    comparisons = map(compare.summarise, drawn)
-    return sum(_slower(c) if slow_down else c.differs for c in comparisons) / count
+    return _found(map(compare.summarise, drawn), slow_down) / count
 
 
 def measured(
@@ -93,8 +92,9 @@ def measured(
     return both
 
 
-def _slower(comparison: compare.Comparison) -> bool:
-    return comparison.ratio.low > 1
+def _found(comparisons: Iterable[compare.Comparison], slow_down: float) -> int:
+    """How many say that B is slower, or without a slow-down that there is any difference."""
+    return sum(c.ratio.low > 1 if slow_down else c.differs for c in comparisons)
 
 
 def rows(model: compare.Side, count: int, minutes: float, simulations: int) -> list[Mapping[str, Any]]:
@@ -107,10 +107,9 @@ def rows(model: compare.Side, count: int, minutes: float, simulations: int) -> l
         common = {"machine": f"simulated, {machine}", "slow_down": share, "comparisons": simulations}
         made.append({**common, "found": hits})
     for share, results in zip(shares, measured(model, count, minutes), strict=True):
-        hits = sum(_slower(result) if share else result.differs for result in results)
         ratio = paired_ratio([result.ratio.value for result in results], confidence=1)
         common = {"machine": f"this one, {model.name}", "slow_down": share, "comparisons": len(results)}
-        made.append({**common, "found": hits, **publish.ratio(ratio, 4)})
+        made.append({**common, "found": _found(results, share), **publish.ratio(ratio, 4)})
     return made
 
 
@@ -123,9 +122,8 @@ def main(words: list[str]) -> int:
     parser.add_argument("--simulations", type=int, default=10_000)
     arguments = parser.parse_args(words)
     surroundings = environment.describe()
-    published = rows(
-        compare.side(arguments.model), arguments.comparisons, arguments.minutes, arguments.simulations
-    )
+    model = compare.side(arguments.model)
+    published = rows(model, arguments.comparisons, arguments.minutes, arguments.simulations)
     publish.write(arguments.out / "compare.json", surroundings, published)
     return 0
 

@@ -10,6 +10,7 @@ starts are processes in turn. It takes five minutes on two quiet cores.
 from __future__ import annotations
 
 import argparse
+import collections
 import itertools
 import json
 import statistics
@@ -55,12 +56,16 @@ class Row:
     sense: str = "at most"
     reason: str = ""
 
-    @property
-    def met(self) -> bool:
-        value = round(self.ratio.value, 4)
+    def _within(self, value: float) -> bool:
         return value <= self.limit if self.sense == "at most" else value >= self.limit
 
+    @property
+    def met(self) -> bool:
+        return self._within(round(self.ratio.value, 4))
+
     def to_json(self) -> dict[str, Any]:
+        near = self._within(self.ratio.low) or self._within(self.ratio.high)
+        noise = "not told apart: the interval reaches to the met side of the limit" if near else ""
         return {
             "name": self.name,
             "against": self.against,
@@ -68,12 +73,8 @@ class Row:
             "sense": self.sense,
             "limit": self.limit,
             "met": self.met,
-            "reason": "" if self.met else self.reason or self._noise(),
+            "reason": "" if self.met else self.reason or noise,
         }
-
-    def _noise(self) -> str:
-        met = self.ratio.low <= self.limit if self.sense == "at most" else self.ratio.high >= self.limit
-        return "not told apart: the interval reaches to the met side of the limit" if met else ""
 
 
 class Models:
@@ -102,12 +103,12 @@ class Models:
 
 def sessions(models: Models) -> Iterator[Row]:
     """`Session.run` against the interpreters' own calls."""
-    tflite = (bare.litert, "set_tensor, invoke, get_tensor")
+    tflite = ((bare.litert, "set_tensor, invoke, get_tensor"),)
     onnx = ((bare.onnx_run, "InferenceSession.run"), (bare.onnx_bound, "run_with_iobinding"))
     for bundle, variant, others, limit in (
-        (SMALL, "tflite-int8", (tflite,), 1.15),
-        (LARGE, "tflite-int8", (tflite,), 1.02),
-        (LARGE, "tflite-float32", (tflite,), 1.02),
+        (SMALL, "tflite-int8", tflite, 1.15),
+        (LARGE, "tflite-int8", tflite, 1.02),
+        (LARGE, "tflite-float32", tflite, 1.02),
         (SMALL, "onnx-int8", onnx, 1.10),
         (SMALL, "onnx-float32", onnx, 1.10),
         (LARGE, "onnx-int8", onnx, 1.02),
@@ -169,10 +170,8 @@ def agreement(models: Models, count: int) -> Iterator[Row]:
     class when one pixel value in fifty is changed by one.
     """
     camera, random = Camera(PHONE), np.random.default_rng(0)
-    with (
-        load(models.file(COLOUR, "tflite-float32")) as exact,
-        load(models.file(COLOUR, "tflite-int8")) as small,
-    ):
+    exact_file, small_file = (models.file(COLOUR, name) for name in ("tflite-float32", "tflite-int8"))
+    with load(exact_file) as exact, load(small_file) as small:
         shape = small.contract.input.shape
         nudges = random.choice(np.array([-1, 0, 1]), (count, 1, *shape), p=[0.01, 0.98, 0.01])
 
@@ -219,15 +218,13 @@ def starts(models: Models, scratch: Path) -> Iterator[Row]:
         name = f"cold start of predict FILE IMAGE, {SMALL} {variant}"
         yield Row(name=f"{name}: wall time", against="a ten-line script", ratio=wall, limit=1.25)
         yield Row(name=f"{name}: peak memory", against="a ten-line script", ratio=peak, limit=1.10)
-    ratios = []
+    ratios, both = [], ("from edgewright.runtime import load", "import numpy, PIL.Image")
     for turn in range(PAIRS + 1):
-        both = ["from edgewright.runtime import load", "import numpy, PIL.Image"]
-        taken = [_import_seconds(code, compiled) for code in both[:: 1 if turn % 2 else -1]]
-        ours_seconds, other_seconds = taken[:: 1 if turn % 2 else -1]
-        ratios.append(ours_seconds / other_seconds)
+        taken = {code: _import_seconds(code, compiled) for code in both[:: 1 if turn % 2 else -1]}
+        ratios.append(taken[both[0]] / taken[both[1]])
     yield Row(
-        name="from edgewright.runtime import load",
-        against="import numpy, PIL.Image",
+        name=both[0],
+        against=both[1],
         ratio=paired_ratio(ratios[1:]),  # the first compiles
         limit=1.30,
     )
@@ -242,15 +239,12 @@ def many(models: Models) -> Iterator[Row]:
     """`predict_many` on two workers against one, as so many times the pictures a second."""
     camera = Camera(PICTURE)
     encoded = [camera.take(image) for image in models.images[:100]]
-    ratios = []
-    path = models.file(LARGE, "tflite-int8", instead="tflite-float32")
+    ratios, path = [], models.file(LARGE, "tflite-int8", instead="tflite-float32")
     with load(path) as predictor:
         _seconds_for(predictor, encoded, 100, 2)
         for turn in range(PARTS):
-            taken = {
-                workers: _seconds_for(predictor, encoded, MANY // PARTS, workers)
-                for workers in ((1, 2) if turn % 2 else (2, 1))
-            }
+            order = (1, 2) if turn % 2 else (2, 1)
+            taken = {workers: _seconds_for(predictor, encoded, MANY // PARTS, workers) for workers in order}
             ratios.append(taken[1] / taken[2])
     yield Row(
         name=f"predict_many of {MANY:,} 500-pixel JPEGs on 2 cores, {LARGE} {path.stem}",
@@ -265,8 +259,7 @@ def many(models: Models) -> Iterator[Row]:
 def _seconds_for(predictor: Predictor, encoded: Sequence[bytes], count: int, workers: int) -> float:
     stream = itertools.islice(itertools.cycle(encoded), count)
     start = time.perf_counter()
-    for _ in predictor.predict_many(stream, workers=workers):
-        pass
+    collections.deque(predictor.predict_many(stream, workers=workers), maxlen=0)
     return time.perf_counter() - start
 
 
@@ -311,14 +304,9 @@ def main(words: list[str]) -> int:
     rows: list[Row] = []
     start = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
-        for row in itertools.chain(
-            starts(models, Path(folder)),
-            sessions(models),
-            pictures(models),
-            many(models),
-            agreement(models, arguments.photos),
-            soak(models, arguments.soak_minutes),
-        ):
+        first = (starts(models, Path(folder)), sessions(models), pictures(models), many(models))
+        rest = (agreement(models, arguments.photos), soak(models, arguments.soak_minutes))
+        for row in itertools.chain(*first, *rest):
             rows.append(row)
             f = row.ratio
             console.say(

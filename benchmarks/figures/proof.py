@@ -77,18 +77,13 @@ def main(words: list[str]) -> int:
         images = arrays["x_test"].reshape(len(arrays["x_test"]), *arrays["x_test"].shape[1:3], -1)
         for turn in range(ROUNDS):
             out = scratch / f"bundle-{turn}"
-            totals.append(export(model, scratch / "calibration.npz", scratch / "all.npz", range_, out))
-            conversions.append(
-                export(model, scratch / "calibration.npz", scratch / "few.npz", range_, scratch / "none")
-            )
+            calibration = scratch / "calibration.npz"
+            totals.append(export(model, calibration, scratch / "all.npz", range_, out))
+            conversions.append(export(model, calibration, scratch / "few.npz", range_, scratch / "none"))
             inferences.append(inference(out, images))
             console.say(f"{totals[-1]:.1f} s, {conversions[-1]:.1f} s, {inferences[-1]:.1f} s")
-    ratio = paired_ratio(
-        [
-            total / (conversion + run / cores())
-            for total, conversion, run in zip(totals, conversions, inferences, strict=True)
-        ]
-    )
+    rounds = zip(totals, conversions, inferences, strict=True)
+    ratio = paired_ratio([total / (conversion + run / cores()) for total, conversion, run in rounds])
     row = {
         "recipe": found.text("recipe"),
         "images": len(images),

@@ -64,8 +64,7 @@ def main(words: list[str]) -> int:
     rows: list[dict[str, Any]] = []
     versions: Mapping[str, Any] = {}
     with tempfile.TemporaryDirectory() as folder:
-        scratch = Path(folder)
-        few = scratch / "cut.npz"
+        scratch, few = Path(folder), Path(folder, "cut.npz")
         cut(arguments.data, few)
         for data, name, epochs in ((few, "cut", EPOCHS), (arguments.data, "whole", 1)):
             for features in (False, True):

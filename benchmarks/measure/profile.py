@@ -11,7 +11,7 @@ import json
 import statistics
 import tempfile
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +24,6 @@ from edgewright.runtime.backends.ort.session import EXACT_PRODUCTS
 
 RUNS = 200
 
-Profiler = Callable[[ModelFile, NDArray[np.uint8], int], dict[str, float]]
-
 
 def operators(path: Path, images: NDArray[np.uint8], threads: int) -> dict[str, float] | None:
     """Nanoseconds of a run by operator, the slowest first; None where the interpreter tells none.
@@ -34,8 +32,8 @@ def operators(path: Path, images: NDArray[np.uint8], threads: int) -> dict[str, 
         images: uint8 `(n, height, width, channels)`, as one image goes into the file.
     """
     backend = backends.for_path(path)
-    profiler = _PROFILERS.get(backend.module)
-    return profiler(backend.read(path), images, threads) if profiler and backend.available() else None
+    told = backend.module == "onnxruntime" and backend.available()
+    return _onnxruntime(backend.read(path), images, threads) if told else None
 
 
 def _onnxruntime(file: ModelFile, images: NDArray[np.uint8], threads: int) -> dict[str, float]:
@@ -69,6 +67,3 @@ def by_operator(trace: Sequence[Mapping[str, Any]]) -> dict[str, float]:
     for node, samples in taken.items():
         found[operator[node]] += statistics.median(samples)
     return dict(sorted(found.items(), key=lambda item: -item[1]))
-
-
-_PROFILERS: Mapping[str, Profiler] = {"onnxruntime": _onnxruntime}

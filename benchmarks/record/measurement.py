@@ -44,14 +44,10 @@ class Mode:
     queries: int
     seconds: float
 
-    def plan(self, threads: int) -> Plan:
+    def plan(self, threads: int, options: Mapping[str, str]) -> Plan:
         """The same split over the plan's processes."""
-        return Plan(
-            threads=threads,
-            processes=PROCESSES,
-            runs=-(-self.queries // PROCESSES),
-            seconds=self.seconds / PROCESSES,
-        )
+        runs, seconds = -(-self.queries // PROCESSES), self.seconds / PROCESSES
+        return Plan(threads=threads, processes=PROCESSES, runs=runs, seconds=seconds, options=options)
 
 
 # The minimums of MLPerf Inference's single-stream scenario, and of a quick look

@@ -134,12 +134,13 @@ def read_record(path: Path) -> Record:
     models, peaks = _part(obj, "models"), _part(obj, "peaks")
     if not all(threads.isdecimal() for threads in peaks.data):
         raise obj.fail("peaks", "figures by number of threads")
+    rates = {threads: peaks.object(threads) for threads in peaks.data}
     return Record(
         bundle=obj.text("bundle"),
         environment=environment.data,
         measurements=measurements,
         models={name: _model(models.object(name)) for name in models.data},
-        peaks={int(threads): _rates(peaks.object(threads)) for threads in peaks.data},
+        peaks={int(threads): {name: of.number(name) for name in of.data} for threads, of in rates.items()},
     )
 
 
@@ -201,10 +202,6 @@ def _model(obj: jsonio.JsonObject) -> Model:
         macs=obj.integer("macs") if obj.has("macs") else None,
         arithmetic=obj.text("arithmetic") if obj.has("arithmetic") else "",
     )
-
-
-def _rates(obj: jsonio.JsonObject) -> dict[str, float]:
-    return {arithmetic: obj.number(arithmetic) for arithmetic in obj.data}
 
 
 def _measurement(obj: jsonio.JsonObject) -> Measurement:

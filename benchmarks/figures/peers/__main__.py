@@ -198,9 +198,8 @@ def keras_model(bundle: Bundle, models: Sequence[Path]) -> dict[str, Any] | None
         if files.sha256_of(path) == expected:
             checkpoint = jsonio.read(path.with_name("checkpoint.json"), CheckpointError)
             return {"path": str(path.absolute()), "input_range": checkpoint.array("input_range")}
-    console.complain(
-        f"keras-predict is not measured on {bundle.folder}: none of --model is the one it was made from"
-    )
+    why = "none of --model is the one it was made from"
+    console.complain(f"keras-predict is not measured on {bundle.folder}: {why}")
     return None
 
 
@@ -242,20 +241,10 @@ def main(words: list[str]) -> int:
 
 def show(rows: Sequence[Row]) -> None:
     columns = ("recipe", "peer", "variant", "ms", "95 % interval", "to ours", "95 % interval", "same label")
-    lines = [
-        (
-            row["recipe"],
-            row["peer"],
-            row["variant"],
-            f"{row['p50_ms']:.4g}",
-            f"{row['low_ms']:.4g} to {row['high_ms']:.4g}",
-            f"{row['ratio']:.2f}",
-            f"{row['ratio_low']:.2f} to {row['ratio_high']:.2f}",
-            f"{round(row['agreement'] * row['images'])} of {row['images']}",
-        )
-        for row in rows
-        if not row["reason"]
-    ]
+    forms = ["{recipe}", "{peer}", "{variant}", "{p50_ms:.4g}", "{low_ms:.4g} to {high_ms:.4g}"]
+    forms += ["{ratio:.2f}", "{ratio_low:.2f} to {ratio_high:.2f}", "{same} of {images}"]
+    same = ({**row, "same": round(row["agreement"] * row["images"])} for row in rows if not row["reason"])
+    lines = [[form.format(**row) for form in forms] for row in same]
     console.table("From JPEG bytes to the best label, one thread", columns, lines, left=3)
 
 

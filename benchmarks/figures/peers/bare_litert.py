@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 
@@ -12,19 +13,10 @@ class BareLiteRT:
     formats = ("tflite",)
 
     def open(self, model: Mapping[str, Any], decode: Any) -> Callable[[bytes], int]:
-        from ai_edge_litert.interpreter import Interpreter
+        from edgewright.benchmarks.figures.bare import litert
 
-        interpreter = Interpreter(model_path=model["path"], num_threads=1)
-        interpreter.allocate_tensors()
-        given = interpreter.get_input_details()[0]["index"]
-        scores = interpreter.get_output_details()[0]["index"]
-
-        def label(jpeg: bytes) -> int:
-            interpreter.set_tensor(given, decode(jpeg)[None])
-            interpreter.invoke()
-            return int(interpreter.get_tensor(scores).argmax())
-
-        return label
+        run = litert(Path(model["path"]))
+        return lambda jpeg: int(run(decode(jpeg)[None]).argmax())
 
 
 PEER = BareLiteRT()

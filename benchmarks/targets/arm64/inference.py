@@ -50,7 +50,7 @@ def infer(
         (folder / "edgewright/runtime").symlink_to(Path(edgewright.runtime.__file__).resolve().parent)
         if images is not None:
             np.save(folder / "images.npy", images)
-        marks = folder / "marks"
+        marks, site = folder / "marks", machine.folder / "site"
         job = {
             "bundle": str(bundle.folder.resolve()),
             "variant": variant,
@@ -62,10 +62,7 @@ def infer(
             processor,
             ("-P", str(_GUEST), json.dumps(job)),
             marks=marks if machine.about["counts"] else None,
-            environment={
-                "PYTHONPATH": f"{folder}:{machine.folder / 'site'}",
-                "EDGEWRIGHT_CACHE": str(folder / "cache"),
-            },
+            environment={"PYTHONPATH": f"{folder}:{site}", "EDGEWRIGHT_CACHE": str(folder / "cache")},
         )
         if done.returncode != 0:
             raise TargetError(f"{variant} on {processor.title}: {last_line(done)}")

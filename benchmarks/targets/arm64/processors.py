@@ -24,41 +24,28 @@ class Processor:
     features: str
 
 
+_A53 = "fp asimd evtstrm crc32 cpuid"
+_A76 = "fp asimd evtstrm aes pmull sha1 sha2 crc32 atomics fphp asimdhp cpuid asimdrdm lrcpc dcpop asimddp"
 PROCESSORS = (
-    Processor(
-        name="a53",
-        model="cortex-a53",
-        title="Arm Cortex-A53",
-        part=0xD03,
-        features="fp asimd evtstrm crc32 cpuid",
-    ),
-    Processor(
-        name="a76",
-        model="cortex-a76",
-        title="Arm Cortex-A76",
-        part=0xD0B,
-        features="fp asimd evtstrm aes pmull sha1 sha2 crc32 atomics fphp asimdhp cpuid asimdrdm lrcpc dcpop "
-        "asimddp",
-    ),
+    Processor(name="a53", model="cortex-a53", title="Arm Cortex-A53", part=0xD03, features=_A53),
+    Processor(name="a76", model="cortex-a76", title="Arm Cortex-A76", part=0xD0B, features=_A76),
 )
+_CPUINFO = """\
+processor\t: {core}
+BogoMIPS\t: 50.00
+Features\t: {features}
+CPU implementer\t: 0x41
+CPU architecture: 8
+CPU variant\t: 0x0
+CPU part\t: {part:#x}
+CPU revision\t: 4
+
+"""
 
 
 def cpuinfo(processor: Processor) -> str:
     """The text of /proc/cpuinfo as an arm64 Linux kernel writes it."""
-    lines = []
-    for core in range(_CORES):
-        lines += [
-            f"processor\t: {core}",
-            "BogoMIPS\t: 50.00",
-            f"Features\t: {processor.features}",
-            "CPU implementer\t: 0x41",
-            "CPU architecture: 8",
-            "CPU variant\t: 0x0",
-            f"CPU part\t: {processor.part:#x}",
-            "CPU revision\t: 4",
-            "",
-        ]
-    return "\n".join(lines) + "\n"
+    return "".join(_CPUINFO.format(core=core, **vars(processor)) for core in range(_CORES))
 
 
 def write_root(root: Path, processor: Processor) -> None:
