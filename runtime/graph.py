@@ -14,21 +14,11 @@ from math import prod
 Shape = tuple[int, ...]
 
 _BYTES = {
-    "float64": 8,
-    "int64": 8,
-    "uint64": 8,
-    "float32": 4,
-    "int32": 4,
-    "uint32": 4,
-    "float16": 2,
-    "bfloat16": 2,
-    "int16": 2,
-    "uint16": 2,
-    "int8": 1,
-    "uint8": 1,
-    "bool": 1,
-    "int4": 0.5,
-    "uint4": 0.5,
+    **dict.fromkeys(("float64", "int64", "uint64"), 8.0),
+    **dict.fromkeys(("float32", "int32", "uint32"), 4.0),
+    **dict.fromkeys(("float16", "bfloat16", "int16", "uint16"), 2.0),
+    **dict.fromkeys(("int8", "uint8", "bool"), 1.0),
+    **dict.fromkeys(("int4", "uint4"), 0.5),
 }
 
 

@@ -7,7 +7,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Iterator
-from importlib import metadata
+from importlib import import_module, metadata
 from typing import Any
 
 from edgewright.runtime.errors import MissingExtraError
@@ -17,15 +17,12 @@ def import_keras() -> Any:
     """Keras 3 on TensorFlow. Raises `MissingExtraError`."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ["KERAS_BACKEND"] = "tensorflow"
-    try:
-        with quiet_stderr():
-            import tensorflow  # noqa: I001  (first: its start-up lines are the ones to silence)
-            import absl.logging
-            import keras
-    except ImportError as failure:
-        raise MissingExtraError("TensorFlow, which trains and reads Keras models,", "train") from failure
+    what = "TensorFlow, which trains and reads Keras models,"
+    # TensorFlow first: its start-up lines are the ones to silence.
+    modules = ("tensorflow", "absl.logging", "keras")
+    tensorflow, logging, keras = (_quietly(module, what, "train") for module in modules)
     tensorflow.get_logger().setLevel("ERROR")
-    absl.logging.set_verbosity(absl.logging.ERROR)  # Keras warns there of every .h5 it writes
+    logging.set_verbosity(logging.ERROR)  # Keras warns there of every .h5 it writes
     return keras
 
 
@@ -36,12 +33,7 @@ def import_tf_keras() -> Any:
     on TF_USE_LEGACY_KERAS at the first import.
     """
     import_keras()
-    try:
-        with quiet_stderr():
-            import tf_keras
-    except ImportError as failure:
-        raise MissingExtraError("tf-keras, which trains under tf.distribute,", "train") from failure
-    return tf_keras
+    return _quietly("tf_keras", "tf-keras, which trains under tf.distribute,", "train")
 
 
 def import_tfmot() -> Any:
@@ -50,12 +42,16 @@ def import_tfmot() -> Any:
     On import it sets TF_USE_LEGACY_KERAS for this process and its children: import Keras 3 before.
     """
     import_tf_keras()
+    what = "tensorflow-model-optimization, which passes need,"
+    return _quietly("tensorflow_model_optimization", what, "export")
+
+
+def _quietly(module: str, what: str, extra: str) -> Any:
     try:
         with quiet_stderr():
-            import tensorflow_model_optimization
+            return import_module(module)
     except ImportError as failure:
-        raise MissingExtraError("tensorflow-model-optimization, which passes need,", "export") from failure
-    return tensorflow_model_optimization
+        raise MissingExtraError(what, extra) from failure
 
 
 @contextlib.contextmanager

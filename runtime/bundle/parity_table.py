@@ -8,16 +8,8 @@ from typing import Any
 from edgewright.runtime.bundle.manifest import ParityReport
 
 COLUMNS = (
-    "variant",
-    "bytes",
-    "gzip bytes",
-    "accuracy",
-    "drop",
-    "drop, 95 % interval",
-    "agreement",
-    "tie-aware",
-    "max abs error",
-    "verdict",
+    *("variant", "bytes", "gzip bytes", "accuracy", "drop", "drop, 95 % interval"),
+    *("agreement", "tie-aware", "max abs error", "verdict"),
 )
 
 

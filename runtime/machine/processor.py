@@ -8,18 +8,8 @@ from pathlib import Path
 
 # As /proc/cpuinfo names them: x86 first, then Arm.
 ISA = (
-    *(
-        "sse4_2",
-        "avx",
-        "avx2",
-        "fma",
-        "f16c",
-        "avx512f",
-        "avx512_vnni",
-        "avx_vnni",
-        "avx512_bf16",
-        "amx_int8",
-    ),
+    *("sse4_2", "avx", "avx2", "fma", "f16c"),
+    *("avx512f", "avx512_vnni", "avx_vnni", "avx512_bf16", "amx_int8"),
     *("asimd", "asimdhp", "asimddp", "i8mm", "bf16", "sve"),
 )
 
@@ -33,9 +23,18 @@ def processor() -> str:
 
 def isa() -> tuple[str, ...] | None:
     """Which of `ISA` the processor has; None where the system does not say."""
-    entries = _cpuinfo()
-    flags = set((entries.get("flags") or entries.get("Features") or "").split())
+    flags = _flags()
     return tuple(flag for flag in ISA if flag in flags) if flags else None
+
+
+def is_virtual() -> bool:
+    """True where the processor says that a hypervisor lends it, as x86 ones do on Linux."""
+    return "hypervisor" in _flags()
+
+
+def _flags() -> frozenset[str]:
+    entries = _cpuinfo()
+    return frozenset((entries.get("flags") or entries.get("Features") or "").split())
 
 
 def _cpuinfo() -> Mapping[str, str]:

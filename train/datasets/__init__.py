@@ -33,16 +33,8 @@ Labels: TypeAlias = NDArray[np.int64]  # (n,)
 DATA_VARIABLE = "EDGEWRIGHT_DATA"
 _ARRAYS = ("x_train", "y_train", "x_test", "y_test")
 _FASHION = (
-    "T-shirt/top",
-    "Trouser",
-    "Pullover",
-    "Dress",
-    "Coat",
-    "Sandal",
-    "Shirt",
-    "Sneaker",
-    "Bag",
-    "Ankle boot",
+    *("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat"),
+    *("Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"),
 )
 _DIGITS = tuple("0123456789")
 _CIFAR10 = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
@@ -76,7 +68,6 @@ class Dataset:
 
 @dataclass(frozen=True, kw_only=True)
 class _Named:
-    file: str
     labels: tuple[str, ...]
     licence: str
     citation: str
@@ -85,28 +76,24 @@ class _Named:
 
 _NAMED: Mapping[str, _Named] = {
     "fashion-mini": _Named(
-        file="fashion_mini.npz",
         labels=_FASHION,
         licence="MIT (Zalando SE)",
         citation="a class-balanced cut of Fashion-MNIST; Xiao, Rasul, Vollgraf, arXiv:1708.07747, 2017",
         sha256="71856adc2e4c1f0b83d78f430e8067aec48156c000d647daf8c24b02a80dbc54",
     ),
     "fashion-mnist": _Named(
-        file="fashion_mnist.npz",
         labels=_FASHION,
         licence="MIT (Zalando SE)",
         citation="Xiao, Rasul, Vollgraf: Fashion-MNIST, arXiv:1708.07747, 2017",
         sha256="ca3ab2a37f845e1b8ae23cab1b51749a3011ba3bf1d9016176d75cbaabac376f",
     ),
     "mnist": _Named(
-        file="mnist.npz",
         labels=_DIGITS,
         licence="CC BY-SA 3.0",
         citation="LeCun, Cortes, Burges: The MNIST database of handwritten digits, 1998",
         sha256="06b0d1f124c4e5fa796686ade41a9b778edacc8622f2195a352ef479ad44fc16",
     ),
     "cifar10": _Named(
-        file="cifar10.npz",
         labels=_CIFAR10,
         licence="unstated by its authors",
         citation="Krizhevsky: Learning multiple layers of features from tiny images, 2009",
@@ -164,10 +151,10 @@ def load(
         return dataclasses.replace(found, skip_bad=skip_bad, left_out=pictures.left_out)
     known = _NAMED[source]
     if source == "fashion-mini":
-        with resources.as_file(resources.files(__name__) / known.file) as path:
+        with resources.as_file(resources.files(__name__) / "fashion_mini.npz") as path:
             found = _from_npz(path, name=source, source=source)
     else:
-        found = _fetch(source, known, data_dir)
+        found = _fetch(source, data_dir)
     if found.sha256 != known.sha256:
         raise DataError(
             f"expected the published {source} (SHA-256 {known.sha256[:12]}…), got other data "
@@ -185,21 +172,21 @@ def digest(*arrays: NDArray[Any]) -> str:
     return sha.hexdigest()
 
 
-def _fetch(name: str, known: _Named, data_dir: Path | None) -> Dataset:
+def _fetch(name: str, data_dir: Path | None) -> Dataset:
     folder = data_dir or Path(os.environ.get(DATA_VARIABLE) or files.cache_folder() / "data")
-    path = folder / known.file
+    module = name.replace("-", "_")  # of Keras, and the file that it is named after
+    path = folder / f"{module}.npz"
     if path.exists():
         return _from_npz(path, name=name, source=name)
     if data_dir is not None:
-        raise DataError(f"expected {known.file} in {data_dir}, got no such file")
+        raise DataError(f"expected {path.name} in {data_dir}, got no such file")
     from edgewright.train.stack import import_keras
 
-    module = getattr(import_keras().datasets, known.file.removesuffix(".npz"))
     try:
-        (x_train, y_train), (x_test, y_test) = module.load_data()
+        (x_train, y_train), (x_test, y_test) = getattr(import_keras().datasets, module).load_data()
     except Exception as failure:  # urllib, socket, zlib, KeyError: whatever the download met
         raise DataError(
-            f"cannot download {name} ({type(failure).__name__}); put {known.file} with arrays "
+            f"cannot download {name} ({type(failure).__name__}); put {path.name} with arrays "
             f"{', '.join(_ARRAYS)} into {folder}, or name its folder with --data-dir or {DATA_VARIABLE}"
         ) from failure
     arrays = dict(zip(_ARRAYS, (x_train, y_train.ravel(), x_test, y_test.ravel()), strict=True))

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 def curves(history: Sequence[Mapping[str, float]], best_epoch: int, folder: Path) -> None:
     """Write `accuracy.png`, `loss.png` (training and validation) and `f1.png` (macro, validation)."""
+    from matplotlib.ticker import MaxNLocator
+
     lines = {
         "accuracy": {"training": "accuracy", "validation": "val_accuracy"},
         "loss": {"training": "loss", "validation": "val_loss"},
@@ -31,7 +33,7 @@ def curves(history: Sequence[Mapping[str, float]], best_epoch: int, folder: Path
         axes.set_xlabel("epoch")
         axes.set_ylabel(name if name in ("accuracy", "loss") else "")
         axes.set_title(titles.get(name, f"{name} by epoch"))
-        _whole_numbers(axes.xaxis)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.grid(alpha=0.3)
         axes.legend()
         figure.savefig(folder / f"{name}.png", dpi=120)
@@ -60,15 +62,11 @@ def mistakes(found: Sequence[Mistake], dataset: Dataset, path: Path) -> None:
     """The error sheet: each picture with its true label, the guess and the guess' probability."""
     titles = [f"{dataset.labels[m.truth]}\n→ {dataset.labels[m.guess]} {m.probability:.2f}" for m in found]
     title = "most confident mistakes: truth → guess, probability" if found else "no mistakes"
-    _sheet(dataset.x_test[[m.index for m in found]], titles, title, path)
+    samples(dataset.x_test[[m.index for m in found]], titles, title, path)
 
 
 def samples(images: Images, titles: Sequence[str], title: str, path: Path) -> None:
     """A grid of pictures `(n, height, width, channels)` with a title each."""
-    _sheet(images, titles, title, path)
-
-
-def _sheet(images: Images, titles: Sequence[str], title: str, path: Path) -> None:
     columns = 8
     rows = max(1, -(-len(images) // columns))
     figure, _ = _figure(columns * 1.5, rows * 1.75 + 0.5, axes=False)
@@ -90,9 +88,3 @@ def _figure(width: float, height: float, *, axes: bool = True) -> tuple[Any, Any
     figure = Figure(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(figure)
     return figure, figure.add_subplot() if axes else None
-
-
-def _whole_numbers(axis: Any) -> None:
-    from matplotlib.ticker import MaxNLocator
-
-    axis.set_major_locator(MaxNLocator(integer=True))

@@ -9,9 +9,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
-from edgewright.train.datasets import Images
 from edgewright.train.fitting import augment
 from edgewright.train.fitting.schedule import warm_cosine
 from edgewright.train.recipe import Recipe
@@ -42,22 +39,16 @@ def build(keras: Any, shape: tuple[int, int, int], classes: int) -> Any:
     return keras.Model(image, scores, name="cifar10_resnet8")
 
 
-def change(images: Images, random: np.random.Generator) -> Images:
-    return augment.mirror(augment.shift(images, random, 4), random)
-
-
-def optimizer(keras: Any, steps: int) -> Any:
-    return keras.optimizers.SGD(warm_cosine(keras, steps, 0.1), momentum=0.9, nesterov=True)
-
-
 RECIPE = Recipe(
     summary="ResNet v1, 8 layers, 78k parameters; SGD with momentum, cosine schedule, shifts and mirrors",
     data="cifar10",
     shape=(32, 32, 3),
     build=build,
-    optimizer=optimizer,
+    optimizer=lambda keras, steps: keras.optimizers.SGD(
+        warm_cosine(keras, steps, 0.1), momentum=0.9, nesterov=True
+    ),
     epochs=120,
     batch_size=128,
-    augment=change,
+    augment=lambda images, random: augment.mirror(augment.shift(images, random, 4), random),
     validation=0.05,
 )

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
-from edgewright.train.datasets import Images
 from edgewright.train.fitting import augment
 from edgewright.train.fitting.schedule import warm_cosine
 from edgewright.train.recipe import Recipe
@@ -30,22 +27,16 @@ def build(keras: Any, shape: tuple[int, int, int], classes: int) -> Any:
     return keras.Model(image, scores, name="fashion_cnn")
 
 
-def change(images: Images, random: np.random.Generator) -> Images:
-    return augment.erase(augment.mirror(augment.shift(images, random, 2), random), random, 8)
-
-
-def optimizer(keras: Any, steps: int) -> Any:
-    return keras.optimizers.AdamW(warm_cosine(keras, steps, 0.005), weight_decay=0.01)
-
-
 RECIPE = Recipe(
     summary="residual blocks, under 100k parameters; AdamW, cosine schedule, shifts, mirrors, erasing",
     data="fashion-mnist",
     shape=(28, 28, 1),
     build=build,
-    optimizer=optimizer,
+    optimizer=lambda keras, steps: keras.optimizers.AdamW(
+        warm_cosine(keras, steps, 0.005), weight_decay=0.01
+    ),
     epochs=50,
     batch_size=128,
-    augment=change,
+    augment=lambda x, random: augment.erase(augment.mirror(augment.shift(x, random, 2), random), random, 8),
     validation=0.05,
 )

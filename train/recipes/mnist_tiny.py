@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
-from edgewright.train.datasets import Images
 from edgewright.train.fitting import augment
 from edgewright.train.fitting.schedule import warm_cosine
 from edgewright.train.recipe import Recipe
@@ -23,22 +20,14 @@ def build(keras: Any, shape: tuple[int, int, int], classes: int) -> Any:
     return keras.Model(image, scores, name="mnist_tiny")
 
 
-def change(images: Images, random: np.random.Generator) -> Images:
-    return augment.shift(images, random, 2)
-
-
-def optimizer(keras: Any, steps: int) -> Any:
-    return keras.optimizers.AdamW(warm_cosine(keras, steps, 0.01), weight_decay=0.01)
-
-
 RECIPE = Recipe(
     summary="five convolutions, under 20k parameters; AdamW, cosine schedule, shifts",
     data="mnist",
     shape=(28, 28, 1),
     build=build,
-    optimizer=optimizer,
+    optimizer=lambda keras, steps: keras.optimizers.AdamW(warm_cosine(keras, steps, 0.01), weight_decay=0.01),
     epochs=25,
     batch_size=128,
-    augment=change,
+    augment=lambda images, random: augment.shift(images, random, 2),
     validation=0.05,
 )
