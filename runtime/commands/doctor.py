@@ -22,25 +22,6 @@ HELP = "show which interpreters, kernels and processor features work on this mac
 
 _CHECKS = "edgewright.checks"  # entry points: functions that give lines to show
 
-# A network of a cast and a matrix for each backend that can be tried out: 2x2 grey pixels, two scores,
-# the sums of the columns. Deflated, base64.
-SAMPLES = {
-    "litert": (
-        ".tflite",
-        "eNqFUrtOw0AQ3LsYcIwVjLCsFBQpKCmQUDokOirKlDSIRCEICIoi0eYT+BjEN1BQUPMFETUFnTO3N2c5gSiWxvu43bl9XCwivYvL"
-        "07uyLHPo98AMmFuRhnj0gCMgAr4R52QMGPpEtmFH+Hu7o77ZuSzJZd8TePahDfrDwfNkNLyddvrjm+l4Qt5c41rShpZJqvwt+g+B"
-        "d+AD+OSdD9ejR2G9L8DVPxy75Gj7IuKculWOSHnc3VvkCTZKLUWSqo4EvhTIeB7mYJlnlT7RmBAfM8cwxnAi4b5guxmewfiFfOU+"
-        "jsn/pnWIqXNNeZ+h/NoQ4/dVaC/Cuvy3A68vaTU3qvHbqtZC53qgM/nLkVVzEFvnMpW/0K3ImvyQs9qDrfXg8vfW9OC7k8amPtwu"
-        "TvhW3Pkc82v63OYPdPIVqb4f0SjH2fX+7gKOOzwL",
-    ),
-    "ort": (
-        ".onnx",
-        "eNpVjUsKwkAQRKeGoG3jJ2lFBTchy3gDN0IEF0Iu4C7mZyA4EEey9SZ6VA2oYMGDetSiiMTLszJvm6o8Wz8zqTXN5gFeMCpBGji7"
-        "5GrDAWtrlnhC84SRCoqgv68Ta/MLe4yC0QpM0IsTG99qQRmuySHtIkJ78JW6b9UvXf/346o7m/OMtLisCW/0B5ymDCNjHhKEvmPk"
-        "sHJHL/vaHSM=",
-    ),
-}
-
 
 @dataclass(frozen=True, kw_only=True)
 class Finding:
@@ -111,7 +92,7 @@ def examine(name: str, backend: Backend) -> Finding:
     offers: tuple[str, ...] = ()
     if backend.available():
         try:
-            kernels = _try(name, backend)
+            kernels = _try(backend)
             offers, works, remedy = tuple(backend.offers()), True, ""
         except Exception as failure:  # whatever a broken package raises
             reason = " ".join(str(failure).split())
@@ -128,16 +109,16 @@ def examine(name: str, backend: Backend) -> Finding:
     )
 
 
-def _try(name: str, backend: Backend) -> str:
+def _try(backend: Backend) -> str:
     """The kernels that ran a backend's sample, empty if there is none. Raises if it gave wrong scores."""
     import numpy as np
 
     from edgewright.runtime.trust.isolation import IsolatedSession
 
-    if name not in SAMPLES:
+    if not backend.sample:
         return ""
-    suffix, text = SAMPLES[name]
-    file = backend.parse(Path(f"the doctor's{suffix}"), zlib.decompress(base64.b64decode(text)))
+    raw = zlib.decompress(base64.b64decode(backend.sample))
+    file = backend.parse(Path(f"the doctor's{backend.suffixes[0]}"), raw)
     session = IsolatedSession(file, threads=1)
     try:
         scores = session.run(np.array([1, 2, 4, 8], np.uint8).reshape(1, 2, 2, 1))
@@ -149,7 +130,10 @@ def _try(name: str, backend: Backend) -> str:
 
 
 def _notes() -> list[str]:
-    """What is known to make interpreters slow or files unknown, where it is so."""
+    """What is known to make interpreters slow or files unknown, where it is so, and what the project's other
+    packages, where installed, find lacking here."""
+    from importlib.metadata import entry_points
+
     from edgewright.runtime import trust
 
     found = []
@@ -159,14 +143,6 @@ def _notes() -> list[str]:
         found.append(
             "the cache folder cannot be written: every file is tried out anew each time; set EDGEWRIGHT_CACHE"
         )
-    return found + _checked_elsewhere()
-
-
-def _checked_elsewhere() -> list[str]:
-    """What the project's other packages, where installed, find lacking here."""
-    from importlib.metadata import entry_points
-
-    found = []
     for entry in entry_points(group=_CHECKS):
         try:
             found += entry.load()()

@@ -8,11 +8,9 @@ from __future__ import annotations
 
 import struct
 
+from edgewright.runtime.backends import DamagedError
+
 MAX_NAME_BYTES = 4096
-
-
-class DamagedError(ValueError):
-    """An offset or length that points outside the buffer."""
 
 
 class Table:

@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Hashable
 from math import prod
 
-from edgewright.runtime.backends.litert.flatbuffer import DamagedError, Table
+from edgewright.runtime.backends import DamagedError
+from edgewright.runtime.backends.litert.flatbuffer import Table
 from edgewright.runtime.backends.litert.schema import DTYPES
 from edgewright.runtime.graph import Graph, Node, Shape, Tensor
 

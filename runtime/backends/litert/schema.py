@@ -5,13 +5,12 @@ Field slots: https://github.com/google-ai-edge/LiteRT/blob/main/tflite/converter
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from edgewright.runtime.backends import ModelFile
-from edgewright.runtime.backends.litert.flatbuffer import DamagedError, Table
+from edgewright.runtime.backends import DamagedError, ModelFile
+from edgewright.runtime.backends.litert.flatbuffer import Table
 from edgewright.runtime.contract import TensorSpec
 from edgewright.runtime.errors import ModelFileError
 
@@ -27,16 +26,11 @@ DTYPES = dict(
 
 
 def read(path: Path, raw: bytes) -> ModelFile:
-    """Inputs, outputs and metadata of the main graph. Raises `ModelFileError`."""
+    """Inputs, outputs and metadata of the main graph. Raises `ModelFileError`, `DamagedError`."""
     if raw[4:8] != b"TFL3":
         raise ModelFileError(
             f"expected a TFLite model (FlatBuffer 'TFL3'), got {path}, which starts with {raw[:8]!r}"
         )
-    with damage_named(path):
-        return _read(path, raw)
-
-
-def _read(path: Path, raw: bytes) -> ModelFile:
     model = Table.root(raw)
     graphs = model.tables(2)
     if len(graphs) < 1:
@@ -96,12 +90,3 @@ def _buffer(buffer: Table, raw: bytes) -> bytes:
             raise DamagedError(f"a buffer of {size} bytes at byte {start} ends outside the file")
         return raw[start : start + size]
     return buffer.data(0)
-
-
-@contextlib.contextmanager
-def damage_named(path: Path) -> Iterator[None]:
-    """Turn what a damaged file makes readers raise into `ModelFileError`."""
-    try:
-        yield
-    except DamagedError as failure:
-        raise ModelFileError(f"{path} is damaged or cut off: {failure}; copy it again") from failure

@@ -6,43 +6,41 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgewright.runtime import plugins
-from edgewright.runtime.backends import ModelFile, Session, check_single, for_any_batch, read_bytes
+from edgewright.runtime.backends import Backend, ModelFile, Session, check_single, damage_as, for_any_batch
 from edgewright.runtime.backends.ort import schema
 from edgewright.runtime.errors import MissingExtraError
 
 if TYPE_CHECKING:
     from edgewright.runtime.graph import Graph
 
+_DAMAGED = "is no ONNX model, or damaged or cut off: {}"
 
-class OnnxRuntime:
+
+class OnnxRuntime(Backend):
     suffixes = (".onnx",)
     module = "onnxruntime"
     package = "onnxruntime"
     extra = "onnx"
-
-    def available(self) -> bool:
-        return plugins.installed("onnxruntime")
+    sample = (
+        "eNpVjUsKwkAQRKeGoG3jJ2lFBTchy3gDN0IEF0Iu4C7mZyA4EEey9SZ6VA2oYMGDetSiiMTLszJvm6o8Wz8zqTXN5gFeMCpBGji7"
+        "5GrDAWtrlnhC84SRCoqgv68Ta/MLe4yC0QpM0IsTG99qQRmuySHtIkJ78JW6b9UvXf/346o7m/OMtLisCW/0B5ymDCNjHhKEvmPk"
+        "sHJHL/vaHSM="
+    )
 
     def offers(self) -> Sequence[str]:
         import onnxruntime
 
         return tuple(onnxruntime.get_available_providers())
 
-    def read(self, path: Path) -> ModelFile:
-        return self.parse(path, read_bytes(path))
-
     def parse(self, path: Path, raw: bytes) -> ModelFile:
-        return schema.read(path, raw)
+        with damage_as(path, _DAMAGED):
+            return schema.read(path, raw)
 
     def graph(self, file: ModelFile) -> Graph:
         from edgewright.runtime.backends.ort import graph
 
-        with schema.damage_named(file.path):
+        with damage_as(file.path, _DAMAGED):
             return graph.read(file.raw)
-
-    def undelegated(self, file: ModelFile) -> Sequence[int] | None:
-        return None
 
     def open(self, file: ModelFile, threads: int) -> Session:
         if not self.available():

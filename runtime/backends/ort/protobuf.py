@@ -9,11 +9,9 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import TypeAlias
 
+from edgewright.runtime.backends import DamagedError
+
 Span: TypeAlias = tuple[int, int]  # where a length-delimited field starts and ends
-
-
-class DamagedError(ValueError):
-    """A field that ends outside the message, or a wire type that does not exist."""
 
 
 class Message:

@@ -5,44 +5,22 @@ Field numbers: https://github.com/onnx/onnx/blob/main/onnx/onnx.proto
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 
 from edgewright.runtime.backends import ModelFile
-from edgewright.runtime.backends.ort.protobuf import DamagedError, Message
+from edgewright.runtime.backends.ort.protobuf import Message
 from edgewright.runtime.contract import TensorSpec
 from edgewright.runtime.errors import ModelFileError
 
 # TensorProto.DataType
-DTYPES = {
-    1: "float32",
-    2: "uint8",
-    3: "int8",
-    4: "uint16",
-    5: "int16",
-    6: "int32",
-    7: "int64",
-    8: "string",
-    9: "bool",
-    10: "float16",
-    11: "float64",
-    12: "uint32",
-    13: "uint64",
-    16: "bfloat16",
-    21: "uint4",
-    22: "int4",
-}
+_FIRST = "float32 uint8 int8 uint16 int16 int32 int64 string bool float16 float64 uint32 uint64"
+DTYPES = dict(enumerate(_FIRST.split(), 1)) | {16: "bfloat16", 21: "uint4", 22: "int4"}
 _EXTERNAL = 1  # TensorProto.DataLocation
 
 
 def read(path: Path, raw: bytes) -> ModelFile:
-    """Inputs, outputs and metadata of the main graph. Raises `ModelFileError`."""
-    with damage_named(path):
-        return _read(path, raw)
-
-
-def _read(path: Path, raw: bytes) -> ModelFile:
+    """Inputs, outputs and metadata of the main graph. Raises `ModelFileError`, `DamagedError`."""
     model = Message(raw)
     graph = model.message(7)
     initializers = graph.messages(5)
@@ -92,12 +70,3 @@ def _spec(value: Message) -> TensorSpec:
         shape=tuple(dimension.integer(1, -1) for dimension in dimensions),  # -1: free
         dtype=DTYPES.get(tensor.integer(1), "other"),
     )
-
-
-@contextlib.contextmanager
-def damage_named(path: Path) -> Iterator[None]:
-    """Turn what a damaged file makes readers raise into `ModelFileError`."""
-    try:
-        yield
-    except DamagedError as failure:
-        raise ModelFileError(f"{path} is no ONNX model, or damaged or cut off: {failure}") from failure

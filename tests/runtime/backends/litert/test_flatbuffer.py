@@ -5,7 +5,8 @@ from __future__ import annotations
 import flatbuffers
 import pytest
 
-from edgewright.runtime.backends.litert.flatbuffer import DamagedError, Table, read_int
+from edgewright.runtime.backends import DamagedError
+from edgewright.runtime.backends.litert.flatbuffer import Table, read_int
 
 
 @pytest.fixture(scope="module")

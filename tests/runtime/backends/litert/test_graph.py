@@ -9,9 +9,9 @@ import pytest
 from ai_edge_litert import schema_py_generated as schema
 
 from edgewright.export.exporter import Result
+from edgewright.runtime.backends import DamagedError
 from edgewright.runtime.backends.litert import BACKEND
 from edgewright.runtime.backends.litert import graph as tflite_graph
-from edgewright.runtime.backends.litert.flatbuffer import DamagedError
 from edgewright.runtime.backends.litert.schema import DTYPES
 from edgewright.runtime.backends.litert.session import places_undelegated
 

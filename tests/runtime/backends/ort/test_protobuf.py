@@ -6,7 +6,8 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from edgewright.runtime.backends.ort.protobuf import DamagedError, Message
+from edgewright.runtime.backends import DamagedError
+from edgewright.runtime.backends.ort.protobuf import Message
 
 RAW = helper.make_model(
     helper.make_graph(
