@@ -11,7 +11,7 @@ from math import prod
 
 from edgewright.runtime.backends.ort.protobuf import Message
 from edgewright.runtime.backends.ort.schema import DTYPES
-from edgewright.runtime.backends.ort.shapes import CONVOLUTIONS, PRODUCTS, RULES, Call, Values, computed
+from edgewright.runtime.backends.ort.shapes import CONVOLUTIONS, PRODUCTS, Call, Values, inferred
 from edgewright.runtime.graph import Graph, Node, Shape, Tensor
 
 _MOST_SHAPE_VALUES = 64  # constants up to this long may be shapes, axes or pads: they are read
@@ -86,12 +86,7 @@ def _node(
         values=[values.get(name) for name in names],
         attributes=attributes,
     )
-    rule = RULES.get(operator)
-    try:
-        shape = rule(call) if rule else None
-        known_values = computed(operator, call)
-    except (ArithmeticError, LookupError, TypeError, ValueError):  # attributes that make no sense
-        shape = known_values = None
+    shape, known_values = inferred(operator, call)
     if known_values is not None and outputs and len(known_values) <= _MOST_SHAPE_VALUES:
         values[outputs[0]] = known_values
     for place, name in enumerate(outputs):

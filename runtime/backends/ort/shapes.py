@@ -1,13 +1,14 @@
 """Shapes of ONNX operators: from those of the inputs, short constants and attributes to the first output's.
 
-The rules cover what image classifiers are made of. One that lacks an input's shape, or meets attributes
-that make no sense, gives None or raises what arithmetic raises.
+The rules cover what image classifiers are made of. One that lacks a shape or a number raises `UnknownError`,
+one that meets attributes that make no sense gives None or raises what arithmetic raises.
 Operators: https://onnx.ai/onnx/operators/
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from math import ceil, floor, prod
 
@@ -16,6 +17,10 @@ from edgewright.runtime.graph import Shape, broadcast
 
 Values = tuple[int, ...] | tuple[float, ...]
 Rule = Callable[["Call"], Shape | None]
+
+
+class UnknownError(LookupError):
+    """A shape or a number that the file leaves out, or that comes of an operator without a rule."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,12 +34,23 @@ class Call:
     def shape(self, place: int) -> Shape | None:
         return self.shapes[place] if place < len(self.shapes) else None
 
+    def known(self, place: int = 0) -> Shape:
+        if (shape := self.shape(place)) is None:
+            raise UnknownError
+        return shape
+
     def integers(self, name: str, place: int = -1) -> tuple[int, ...] | None:
         """An attribute's integers, or those of the input that newer opsets take instead."""
         if name in self.attributes:
             return self.attributes[name].integers(8)
         given = self.values[place] if 0 <= place < len(self.values) else None
         return tuple(int(value) for value in given) if given is not None else None
+
+    def given(self, name: str, place: int = -1) -> tuple[int, ...]:
+        """The same where a rule cannot do without."""
+        if (found := self.integers(name, place)) is None:
+            raise UnknownError
+        return found
 
     def integer(self, name: str, default: int = 0) -> int:
         found = self.attributes[name].integers(3) if name in self.attributes else ()
@@ -68,10 +84,6 @@ CONVOLUTIONS = {"Conv": 1, "FusedConv": 1, "ConvInteger": 1, "QLinearConv": 3}  
 PRODUCTS = {"MatMul": 1, "MatMulInteger": 1, "QLinearMatMul": 3, "Gemm": 1, "MatMulNBits": 1}
 
 
-def _same(call: Call) -> Shape | None:
-    return call.shape(0)
-
-
 def _windows(call: Call, spatial: Sequence[int], kernel: Sequence[int]) -> list[int]:
     """The size of what a kernel gives that slides over `spatial`."""
     rank = len(spatial)
@@ -92,17 +104,15 @@ def _windows(call: Call, spatial: Sequence[int], kernel: Sequence[int]) -> list[
 
 def _convolution(weights_at: int) -> Rule:
     def rule(call: Call) -> Shape | None:
-        given, weights = call.shape(0), call.shape(weights_at)
-        if given is None or weights is None:
-            return None
+        given, weights = call.known(), call.known(weights_at)
         return (given[0], weights[0], *_windows(call, given[2:], weights[2:]))
 
     return rule
 
 
 def _transposed(call: Call) -> Shape | None:
-    given, weights = call.shape(0), call.shape(1)
-    if given is None or weights is None or call.text("auto_pad") not in ("", "NOTSET"):
+    given, weights = call.known(), call.known(1)
+    if call.text("auto_pad") not in ("", "NOTSET"):
         return None
     rank = len(given) - 2
     strides, pads = call.integers("strides") or (1,) * rank, call.integers("pads") or (0,) * 2 * rank
@@ -115,19 +125,19 @@ def _transposed(call: Call) -> Shape | None:
 
 
 def _pool(call: Call) -> Shape | None:
-    given, kernel = call.shape(0), call.integers("kernel_shape")
-    return None if given is None or not kernel else (*given[:2], *_windows(call, given[2:], kernel))
+    given, kernel = call.known(), call.integers("kernel_shape")
+    return (*given[:2], *_windows(call, given[2:], kernel)) if kernel else None
 
 
 def _global_pool(call: Call) -> Shape | None:
-    given = call.shape(0)
-    return None if given is None else (*given[:2], *(1,) * (len(given) - 2))
+    given = call.known()
+    return (*given[:2], *(1,) * (len(given) - 2))
 
 
 def _product(right_at: int) -> Rule:
     def rule(call: Call) -> Shape | None:
-        left, right = call.shape(0), call.shape(right_at)
-        if left is None or right is None or len(right) < 2 or not left:
+        left, right = call.known(), call.known(right_at)
+        if len(right) < 2 or not left:
             return None
         lead = broadcast(left[:-2], right[:-2])
         return None if lead is None else (*lead, *left[-2:-1], right[-1])
@@ -136,24 +146,12 @@ def _product(right_at: int) -> Rule:
 
 
 def _gemm(call: Call) -> Shape | None:
-    left, right = call.shape(0), call.shape(1)
-    if left is None or right is None:
-        return None
-    return (
-        left[1 if call.integer("transA") else 0],
-        right[0 if call.integer("transB") else 1],
-    )
-
-
-def _few_bits(call: Call) -> Shape | None:
-    left = call.shape(0)
-    return None if left is None else (*left[:-1], call.integer("N"))
+    left, right = call.known(), call.known(1)
+    return (left[1 if call.integer("transA") else 0], right[0 if call.integer("transB") else 1])
 
 
 def _reshape(call: Call) -> Shape | None:
-    given, wanted = call.shape(0), call.integers("shape", 1)
-    if given is None or wanted is None:
-        return None
+    given, wanted = call.known(), call.given("shape", 1)
     sizes = [given[i] if size == 0 else size for i, size in enumerate(wanted)]
     if -1 in sizes:
         sizes[sizes.index(-1)] = prod(given) // -prod(sizes)
@@ -161,30 +159,23 @@ def _reshape(call: Call) -> Shape | None:
 
 
 def _flatten(call: Call) -> Shape | None:
-    given, axis = call.shape(0), call.integer("axis", 1)
-    return None if given is None else (prod(given[:axis]), prod(given[axis:]))
+    given, axis = call.known(), call.integer("axis", 1)
+    return (prod(given[:axis]), prod(given[axis:]))
 
 
 def _transpose(call: Call) -> Shape | None:
-    given = call.shape(0)
-    if given is None:
-        return None
-    order = call.integers("perm")
+    given, order = call.known(), call.integers("perm")
     return tuple(given[i] for i in order) if order else given[::-1]
 
 
 def _concat(call: Call) -> Shape | None:
-    if not call.shapes or any(shape is None for shape in call.shapes):
-        return None
-    shapes = [shape for shape in call.shapes if shape is not None]
+    shapes = [call.known(place) for place in range(len(call.shapes))]
     axis = call.integer("axis") % len(shapes[0])
     return (*shapes[0][:axis], sum(shape[axis] for shape in shapes), *shapes[0][axis + 1 :])
 
 
 def _squeeze(call: Call) -> Shape | None:
-    given, axes = call.shape(0), call.integers("axes", 1)
-    if given is None:
-        return None
+    given, axes = call.known(), call.integers("axes", 1)
     gone = (
         {i for i, size in enumerate(given) if size == 1} if axes is None else {a % len(given) for a in axes}
     )
@@ -192,80 +183,50 @@ def _squeeze(call: Call) -> Shape | None:
 
 
 def _unsqueeze(call: Call) -> Shape | None:
-    given, axes = call.shape(0), call.integers("axes", 1)
-    if given is None or axes is None:
-        return None
+    given, axes = call.known(), call.given("axes", 1)
     rank = len(given) + len(axes)
     new, rest = {axis % rank for axis in axes}, iter(given)
     return tuple(1 if i in new else next(rest) for i in range(rank))
 
 
 def _pad(call: Call) -> Shape | None:
-    given, pads = call.shape(0), call.integers("pads", 1)
-    if given is None or pads is None or len(pads) != 2 * len(given):
+    given, pads = call.known(), call.given("pads", 1)
+    if len(pads) != 2 * len(given):
         return None
     return tuple(size + pads[i] + pads[i + len(given)] for i, size in enumerate(given))
 
 
 def _reduce(call: Call) -> Shape | None:
-    given, axes = call.shape(0), call.integers("axes", 1)
-    if given is None:
-        return None
+    given, axes = call.known(), call.integers("axes", 1)
     gone = {axis % len(given) for axis in axes} if axes else set(range(len(given)))
     kept = call.integer("keepdims", 1)
     return tuple(1 if i in gone else size for i, size in enumerate(given) if kept or i not in gone)
 
 
 def _resize(call: Call) -> Shape | None:
-    given = call.shape(0)
     sizes = call.values[3] if len(call.values) > 3 else None
     scales = call.values[2] if len(call.values) > 2 else None
     if sizes:
         return tuple(int(size) for size in sizes)
-    if given is None or not scales or len(scales) != len(given):
+    given = call.known()
+    if not scales or len(scales) != len(given):
         return None
     return tuple(floor(size * scale) for size, scale in zip(given, scales, strict=True))
 
 
 def _gather(call: Call) -> Shape | None:
-    given, places, axis = call.shape(0), call.shape(1), call.integer("axis")
-    if given is None or places is None:
-        return None
-    axis %= len(given)
+    given, places = call.known(), call.known(1)
+    axis = call.integer("axis") % len(given)
     return (*given[:axis], *places, *given[axis + 1 :])
 
 
 def _slice(call: Call) -> Shape | None:
-    given, starts, ends = call.shape(0), call.integers("starts", 1), call.integers("ends", 2)
-    if given is None or starts is None or ends is None:
-        return None
+    sizes, starts, ends = list(call.known()), call.given("starts", 1), call.given("ends", 2)
     axes = call.integers("axes", 3) or tuple(range(len(starts)))
     steps = call.integers("steps", 4) or (1,) * len(starts)
-    sizes = list(given)
     for start, end, axis, step in zip(starts, ends, axes, steps, strict=True):
         sizes[axis] = len(range(sizes[axis])[start:end:step])
     return tuple(sizes)
-
-
-def _filled(call: Call) -> Shape | None:
-    return call.integers("", 0)
-
-
-def _rank(call: Call) -> Shape | None:
-    given = call.shape(0)
-    return None if given is None else (len(given),)
-
-
-def _expand(call: Call) -> Shape | None:
-    return broadcast(call.shape(0), call.integers("", 1))
-
-
-def _every(call: Call) -> Shape | None:
-    return broadcast(*call.shapes)
-
-
-def _quantized_pair(call: Call) -> Shape | None:
-    return broadcast(call.shape(0), call.shape(3))
 
 
 _KEEPING = """
@@ -280,17 +241,18 @@ _ELEMENT_BY_ELEMENT = """
 _REDUCING = "ReduceL1 ReduceL2 ReduceMax ReduceMean ReduceMin ReduceProd ReduceSum"
 
 RULES: dict[str, Rule] = {
-    **dict.fromkeys(_KEEPING.split(), _same),
-    **dict.fromkeys(_ELEMENT_BY_ELEMENT.split(), _every),
+    **{operator: lambda call: call.shape(0) for operator in _KEEPING.split()},
+    **{operator: lambda call: broadcast(*call.shapes) for operator in _ELEMENT_BY_ELEMENT.split()},
     **dict.fromkeys(_REDUCING.split(), _reduce),
     **{operator: _convolution(place) for operator, place in CONVOLUTIONS.items()},
     **{operator: _product(place) for operator, place in PRODUCTS.items()},
     **dict.fromkeys(("MaxPool", "AveragePool", "QLinearAveragePool"), _pool),
     **dict.fromkeys(("GlobalAveragePool", "GlobalMaxPool", "QLinearGlobalAveragePool"), _global_pool),
-    **dict.fromkeys(("QLinearAdd", "QLinearMul"), _quantized_pair),
     "ConvTranspose": _transposed,
     "Gemm": _gemm,
-    "MatMulNBits": _few_bits,
+    "MatMulNBits": lambda call: (*call.known()[:-1], call.integer("N")),
+    "QLinearAdd": lambda call: broadcast(call.shape(0), call.shape(3)),
+    "QLinearMul": lambda call: broadcast(call.shape(0), call.shape(3)),
     "Reshape": _reshape,
     "Flatten": _flatten,
     "Transpose": _transpose,
@@ -299,9 +261,20 @@ RULES: dict[str, Rule] = {
     "Unsqueeze": _unsqueeze,
     "Pad": _pad,
     "Resize": _resize,
-    "Expand": _expand,
+    "Expand": lambda call: broadcast(call.shape(0), call.integers("", 1)),
     "Gather": _gather,
     "Slice": _slice,
-    "Shape": _rank,
-    "ConstantOfShape": _filled,
+    "Shape": lambda call: (len(call.known()),),
+    "ConstantOfShape": lambda call: call.integers("", 0),
 }
+
+
+def inferred(operator: str, call: Call) -> tuple[Shape | None, tuple[int, ...] | None]:
+    """The shape of the first output, and what is in it if it is a shape; None for what cannot be known."""
+    rule, shape = RULES.get(operator), None
+    try:
+        with suppress(UnknownError):
+            shape = rule(call) if rule else None
+        return shape, computed(operator, call)
+    except (ArithmeticError, LookupError, TypeError, ValueError):  # attributes that make no sense
+        return None, None
