@@ -65,9 +65,6 @@ class InputContract:
     def shape(self) -> tuple[int, int, int]:
         return (self.height, self.width, self.channels)
 
-    def to_json(self) -> dict[str, Any]:
-        return dataclasses.asdict(self)
-
     @staticmethod
     def from_json(obj: JsonObject) -> InputContract:
         contract = InputContract(
@@ -96,14 +93,7 @@ class ModelContract:
     head: str = "softmax"
 
     def to_json(self) -> dict[str, Any]:
-        return {
-            "schema_version": SCHEMA_VERSION,
-            "name": self.name,
-            "variant": self.variant,
-            "input": self.input.to_json(),
-            "labels": list(self.labels),
-            "head": self.head,
-        }
+        return {"schema_version": SCHEMA_VERSION, **dataclasses.asdict(self), "labels": list(self.labels)}
 
     def to_bytes(self) -> bytes:
         """The contract as it is put inside a model file, with an unset `sha256` (see `stamp`)."""

@@ -47,14 +47,7 @@ class DataRecord:
 
     @staticmethod
     def from_json(obj: jsonio.JsonObject) -> DataRecord:
-        return DataRecord(
-            name=obj.text("name"),
-            source=obj.text("source"),
-            sha256=obj.text("sha256"),
-            licence=obj.text("licence"),
-            citation=obj.text("citation"),
-            skip_bad=obj.has("skip_bad") and obj.flag("skip_bad"),
-        )
+        return obj.make(DataRecord, {"skip_bad": obj.has("skip_bad") and obj.flag("skip_bad")})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,21 +96,17 @@ class Checkpoint:
             raise obj.fail("validation", "a share between 0 and 1")
         if len(obj.texts("labels")) < 2:
             raise obj.fail("labels", "a list of at least two labels")
-        checkpoint = Checkpoint(
-            recipe=obj.text("recipe"),
-            labels=obj.texts("labels"),
-            input=InputContract.from_json(obj.object("input")),
-            input_range=_rising(obj, "input_range"),
-            head=obj.choice("head", HEADS),
-            data=DataRecord.from_json(obj.object("data")),
-            validation=obj.number("validation"),
-            seed=obj.integer("seed", 0, 2**32 - 1),
-            model_sha256=obj.text("model_sha256"),
-            weights=_texts(obj, "weights") if obj.has("weights") else {},
-            metrics=obj.object("metrics").data,
-            training=obj.object("training").data,
-            versions=obj.object("versions").data,
-        )
+        others = {
+            "input": InputContract.from_json(obj.object("input")),
+            "input_range": _rising(obj, "input_range"),
+            "head": obj.choice("head", HEADS),
+            "data": DataRecord.from_json(obj.object("data")),
+            "seed": obj.integer("seed", 0, 2**32 - 1),
+            "weights": _texts(obj, "weights") if obj.has("weights") else {},
+            "metrics": obj.object("metrics").data,
+            "versions": obj.object("versions").data,
+        }
+        checkpoint = obj.make(Checkpoint, others)
         model = folder / MODEL
         if not model.is_file():
             raise CheckpointError(f"expected {MODEL} in {folder}, got none; train it again")

@@ -54,7 +54,7 @@ class FileEntry:
         name = obj.text("file")
         if name in ("", ".", "..") or any(c in name for c in "/\\:\0") or name.startswith("."):
             raise obj.fail("file", "the plain name of a file in the bundle's own folder")
-        return FileEntry(file=name, sha256=obj.text("sha256"), bytes=obj.integer("bytes"))
+        return obj.make(FileEntry, {"file": name})
 
     def check(self, folder: Path) -> Path:
         """The file's path in `folder`, once its size and SHA-256 are right. Raises `BundleError`."""
@@ -106,18 +106,7 @@ class ParityReport:
 
     @staticmethod
     def from_json(obj: JsonObject) -> ParityReport:
-        return ParityReport(
-            samples=obj.integer("samples"),
-            accuracy=obj.number("accuracy"),
-            drop=obj.number("drop"),
-            drop_low=obj.number("drop_low"),
-            drop_high=obj.number("drop_high"),
-            agreement=obj.number("agreement"),
-            tie_agreement=obj.number("tie_agreement"),
-            max_abs_error=obj.number("max_abs_error"),
-            verdict=obj.choice("verdict", VERDICTS),
-            reason=obj.text("reason"),
-        )
+        return obj.make(ParityReport, {"verdict": obj.choice("verdict", VERDICTS)})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,14 +120,6 @@ class Tolerance:
     kernels: str
     max_abs: float
     max_abs_elsewhere: float
-
-    @staticmethod
-    def from_json(obj: JsonObject) -> Tolerance:
-        return Tolerance(
-            kernels=obj.text("kernels"),
-            max_abs=obj.number("max_abs"),
-            max_abs_elsewhere=obj.number("max_abs_elsewhere"),
-        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -160,56 +141,33 @@ class VariantEntry:
     gzip_bytes: int
     input: TensorSpec
     output: TensorSpec
-    tolerance: Tolerance
-    parity: ParityReport
     passes: tuple[str, ...] = ()
     peak_activation_bytes: int | None = None
     conversion: Mapping[str, Any] = field(default_factory=dict)
+    tolerance: Tolerance
+    parity: ParityReport
 
     def to_json(self) -> dict[str, Any]:
-        return {
-            "name": self.name,
-            "format": self.format,
-            "scheme": self.scheme,
-            "arithmetic": self.arithmetic,
-            "rank": self.rank,
-            **dataclasses.asdict(self.file),
-            "gzip_bytes": self.gzip_bytes,
-            "input": self.input.to_json(),
-            "output": self.output.to_json(),
-            "passes": list(self.passes),
-            "peak_activation_bytes": self.peak_activation_bytes,
-            "conversion": dict(self.conversion),
-            "tolerance": dataclasses.asdict(self.tolerance),
-            "parity": dataclasses.asdict(self.parity),
-        }
+        """Its fields in their order, those of `file` among them."""
+        found: dict[str, Any] = {}
+        for key, value in dataclasses.asdict(self).items():
+            found |= value if key == "file" else {key: value}
+        return found
 
     @staticmethod
     def from_json(obj: JsonObject) -> VariantEntry:
-        return VariantEntry(
-            name=obj.text("name"),
-            **(_declared(obj) if obj.has("scheme") else _implied(obj.text("name"))),
-            file=FileEntry.from_json(obj),
-            gzip_bytes=obj.integer("gzip_bytes"),
-            input=TensorSpec.from_json(obj.object("input")),
-            output=TensorSpec.from_json(obj.object("output")),
-            tolerance=Tolerance.from_json(obj.object("tolerance")),
-            parity=ParityReport.from_json(obj.object("parity")),
-            passes=obj.texts("passes"),
-            peak_activation_bytes=obj.integer("peak_activation_bytes")
-            if obj.data.get("peak_activation_bytes") is not None
-            else None,
-            conversion=obj.object("conversion").data,
-        )
-
-
-def _declared(obj: JsonObject) -> dict[str, Any]:
-    return {
-        "format": obj.text("format"),
-        "scheme": obj.text("scheme"),
-        "arithmetic": obj.choice("arithmetic", ARITHMETICS),
-        "rank": obj.integer("rank"),
-    }
+        peak = obj.integer("peak_activation_bytes") if obj.has("peak_activation_bytes") else None
+        declared = {"arithmetic": obj.choice("arithmetic", ARITHMETICS)} if obj.has("scheme") else {}
+        others = {
+            **(declared or _implied(obj.text("name"))),
+            "file": FileEntry.from_json(obj),
+            "input": TensorSpec.from_json(obj.object("input")),
+            "output": TensorSpec.from_json(obj.object("output")),
+            "tolerance": obj.object("tolerance").make(Tolerance, {}),
+            "parity": ParityReport.from_json(obj.object("parity")),
+            "peak_activation_bytes": peak,
+        }
+        return obj.make(VariantEntry, others)
 
 
 def _implied(name: str) -> dict[str, Any]:
@@ -234,10 +192,10 @@ class Manifest:
     input: InputContract
     labels: tuple[str, ...]
     head: str
-    golden: FileEntry
-    variants: tuple[VariantEntry, ...]
     reference: Mapping[str, Any]
+    variants: tuple[VariantEntry, ...]
     refused: tuple[Mapping[str, Any], ...] = ()
+    golden: FileEntry
     evidence: FileEntry | None = None
     calibration: Mapping[str, Any] = field(default_factory=dict)
     provenance: Mapping[str, Any] = field(default_factory=dict)
@@ -248,19 +206,11 @@ class Manifest:
         data = {
             "schema_version": SCHEMA_VERSION,
             "sha256": ZERO_HASH,
-            "name": self.name,
-            "input": self.input.to_json(),
-            "labels": list(self.labels),
-            "head": self.head,
-            "reference": dict(self.reference),
+            **dataclasses.asdict(self),
             "variants": [variant.to_json() for variant in self.variants],
-            "refused": [dict(entry) for entry in self.refused],
-            "golden": dataclasses.asdict(self.golden),
-            **({"evidence": dataclasses.asdict(self.evidence)} if self.evidence else {}),
-            "calibration": dict(self.calibration),
-            "provenance": dict(self.provenance),
-            "versions": dict(self.versions),
         }
+        if self.evidence is None:
+            del data["evidence"]
         return stamp(jsonio.dump(data))
 
     @staticmethod
@@ -276,20 +226,17 @@ class Manifest:
         for key in ("samples", "bytes", "gzip_bytes"):
             reference.integer(key)
         reference.number("accuracy")
-        manifest = Manifest(
-            name=obj.text("name"),
-            input=InputContract.from_json(obj.object("input")),
-            labels=obj.texts("labels"),
-            head=obj.choice("head", HEADS),
-            golden=FileEntry.from_json(obj.object("golden")),
-            variants=variants,
-            reference=reference.data,
-            refused=tuple(entry.data for entry in obj.objects("refused")),
-            evidence=FileEntry.from_json(obj.object("evidence")) if obj.has("evidence") else None,
-            calibration=obj.object("calibration").data,
-            provenance=obj.object("provenance").data,
-            versions=obj.object("versions").data,
-        )
+        others = {
+            "input": InputContract.from_json(obj.object("input")),
+            "head": obj.choice("head", HEADS),
+            "golden": FileEntry.from_json(obj.object("golden")),
+            "variants": variants,
+            "reference": reference.data,
+            "refused": tuple(entry.data for entry in obj.objects("refused")),
+            "evidence": FileEntry.from_json(obj.object("evidence")) if obj.has("evidence") else None,
+            "versions": obj.object("versions").data,
+        }
+        manifest = obj.make(Manifest, others)
         if not stamp_is_right(raw, obj.text("sha256")):
             raise BundleError(
                 f"{where} is damaged: its SHA-256 is not the one it carries; copy or export it again"

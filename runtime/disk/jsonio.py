@@ -8,14 +8,20 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Callable, Mapping
+from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from edgewright.runtime.errors import EdgewrightError
 
 MAX_BYTES = 64 * 2**20  # labels of any real classifier fit a thousand times over
 
 _MISSING = object()
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+Made = TypeVar("Made", bound="DataclassInstance")
 
 
 class JsonObject:
@@ -98,6 +104,21 @@ class JsonObject:
             JsonObject(item, f"{self.where}: {key}[{i}]", self._error)
             for i, item in enumerate(self.array(key))
         ]
+
+    def make(self, kind: type[Made], others: Mapping[str, Any]) -> Made:
+        """A dataclass: each field is the key of its name, read as its type says; `others` were read."""
+        types: dict[str, Any] = {field.name: field.type for field in fields(kind) if field.name not in others}
+        return kind(**others, **{name: _READERS[type_](self, name) for name, type_ in types.items()})
+
+
+# How a field of a dataclass is read, by its type as it is written.
+_READERS: dict[str, Callable[[JsonObject, str], Any]] = {
+    "str": JsonObject.text,
+    "int": JsonObject.integer,
+    "float": JsonObject.number,
+    "tuple[str, ...]": JsonObject.texts,
+    "Mapping[str, Any]": lambda obj, key: obj.object(key).data,
+}
 
 
 def parse(raw: bytes, where: str, error: type[EdgewrightError]) -> JsonObject:

@@ -97,12 +97,7 @@ class Progress:
         if latest is None:
             return None
         obj = jsonio.read(latest / _STATE, InputError)
-        return State(
-            identity=obj.text("identity"),
-            history=[entry.data for entry in obj.objects("history")],
-            best_epoch=obj.integer("best_epoch"),
-            seconds=obj.number("seconds"),
-        )
+        return obj.make(State, {"history": [entry.data for entry in obj.objects("history")]})
 
     def load_best(self, model: Any) -> None:
         """Put the best epoch's weights into a model of the same network."""
