@@ -12,8 +12,9 @@ Names are imported when they are first asked for.
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from edgewright.runtime import plugins
 
 if TYPE_CHECKING:
     from edgewright.benchmarks.compare.comparison import Comparison, compare_models
@@ -22,32 +23,15 @@ if TYPE_CHECKING:
     from edgewright.benchmarks.report.writers import write_report
     from edgewright.benchmarks.runner import Options, bench
 
-__all__ = [
-    "Comparison",
-    "Options",
-    "Record",
-    "Report",
-    "bench",
-    "compare_models",
-    "read_record",
-    "write_record",
-    "write_report",
-]
+__all__ = ["Comparison", "Options", "Record", "Report"]
+__all__ += ["bench", "compare_models", "read_record", "write_record", "write_report"]
 
 _HOME = {
-    "Comparison": "compare.comparison",
-    "Options": "runner",
-    "Record": "record.record",
-    "Report": "report.facts",
-    "bench": "runner",
-    "compare_models": "compare.comparison",
-    "read_record": "record.record",
-    "write_record": "record.record",
-    "write_report": "report.writers",
+    "edgewright.benchmarks.compare.comparison": ("Comparison", "compare_models"),
+    "edgewright.benchmarks.record.record": ("Record", "read_record", "write_record"),
+    "edgewright.benchmarks.report.facts": ("Report",),
+    "edgewright.benchmarks.report.writers": ("write_report",),
+    "edgewright.benchmarks.runner": ("Options", "bench"),
 }
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+__getattr__ = plugins.lazy(__name__, _HOME)

@@ -12,8 +12,9 @@ A checkpoint that train wrote needs no `given`. Names are imported when they are
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from edgewright.runtime import plugins
 
 if TYPE_CHECKING:
     from edgewright.export.exporter import Outcome, Result, export
@@ -25,18 +26,11 @@ if TYPE_CHECKING:
 __all__ = ["FileInterface", "Given", "Normalization", "Options", "Outcome", "Result", "Variant", "export"]
 
 _HOME = {
-    "FileInterface": "edgewright.export.network.model",
-    "Given": "edgewright.export.source.options",
-    "Normalization": "edgewright.train.normalization",
-    "Options": "edgewright.export.source.options",
-    "Outcome": "edgewright.export.exporter",
-    "Result": "edgewright.export.exporter",
-    "Variant": "edgewright.export.variants",
-    "export": "edgewright.export.exporter",
+    "edgewright.export.exporter": ("Outcome", "Result", "export"),
+    "edgewright.export.network.model": ("FileInterface",),
+    "edgewright.export.source.options": ("Given", "Options"),
+    "edgewright.export.variants": ("Variant",),
+    "edgewright.train.normalization": ("Normalization",),
 }
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(_HOME[name]), name)
+__getattr__ = plugins.lazy(__name__, _HOME)

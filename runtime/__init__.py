@@ -11,8 +11,9 @@ Names are imported when they are first asked for, so that `edgewright --help` ne
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from edgewright.runtime import plugins
 
 if TYPE_CHECKING:
     from edgewright.runtime.bundle.manifest import Bundle, Manifest, ParityReport
@@ -21,38 +22,15 @@ if TYPE_CHECKING:
     from edgewright.runtime.predictor import FailedImage, Prediction, Predictor, load
     from edgewright.runtime.verification import verify
 
-__all__ = [
-    "Bundle",
-    "EdgewrightError",
-    "FailedImage",
-    "InputContract",
-    "Manifest",
-    "ModelContract",
-    "ParityReport",
-    "Prediction",
-    "Predictor",
-    "TensorSpec",
-    "load",
-    "verify",
-]
+__all__ = ["Bundle", "EdgewrightError", "FailedImage", "InputContract", "Manifest", "ModelContract"]
+__all__ += ["ParityReport", "Prediction", "Predictor", "TensorSpec", "load", "verify"]
 
 _HOME = {
-    "Bundle": "bundle.manifest",
-    "EdgewrightError": "errors",
-    "FailedImage": "predictor",
-    "InputContract": "contract",
-    "Manifest": "bundle.manifest",
-    "ModelContract": "contract",
-    "ParityReport": "bundle.manifest",
-    "Prediction": "predictor",
-    "Predictor": "predictor",
-    "TensorSpec": "contract",
-    "load": "predictor",
-    "verify": "verification",
+    "edgewright.runtime.bundle.manifest": ("Bundle", "Manifest", "ParityReport"),
+    "edgewright.runtime.contract": ("InputContract", "ModelContract", "TensorSpec"),
+    "edgewright.runtime.errors": ("EdgewrightError",),
+    "edgewright.runtime.predictor": ("FailedImage", "Prediction", "Predictor", "load"),
+    "edgewright.runtime.verification": ("verify",),
 }
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+__getattr__ = plugins.lazy(__name__, _HOME)

@@ -1,12 +1,14 @@
 """Plugins are files found by their name: listing a folder imports nothing, using one imports it.
 
-A new backend, format, recipe or target is one new module in its folder that sets one constant.
+A new backend, format, recipe or target is one new module in its folder that sets one constant. A package's
+public names are imported when they are asked for too.
 """
 
 from __future__ import annotations
 
 import importlib
 import pkgutil
+from collections.abc import Callable, Mapping
 from functools import cache
 from importlib.util import find_spec
 from typing import Any
@@ -40,3 +42,21 @@ def get(package: str, name: str, constant: str) -> Any:
         raise UnknownNameError(constant.lower(), name, names(package))
     module = importlib.import_module(f"{package}.{name.replace('-', '_')}")
     return getattr(module, constant)
+
+
+def lazy(package: str, homes: Mapping[str, tuple[str, ...]]) -> Callable[[str], Any]:
+    """A package's `__getattr__` (PEP 562), which imports its public names when they are first asked for.
+
+    Args:
+        package: its `__name__`.
+        homes: the names that each module has, or `own as public` for one that is called otherwise there.
+    """
+    found = {name.rpartition(" as ")[2]: (home, name) for home, names in homes.items() for name in names}
+
+    def getattribute(name: str) -> Any:
+        if name not in found:
+            raise AttributeError(f"module {package!r} has no attribute {name!r}")
+        home, own = found[name]
+        return getattr(importlib.import_module(home), own.partition(" as ")[0])
+
+    return getattribute

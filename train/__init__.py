@@ -11,8 +11,9 @@ Names are imported when they are first asked for.
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from edgewright.runtime import plugins
 
 if TYPE_CHECKING:
     from edgewright.train.checkpoint import Checkpoint
@@ -25,18 +26,10 @@ if TYPE_CHECKING:
 __all__ = ["Checkpoint", "Dataset", "Options", "Recipe", "get_recipe", "load_data", "train"]
 
 _HOME = {
-    "Checkpoint": ("checkpoint", "Checkpoint"),
-    "Dataset": ("datasets", "Dataset"),
-    "Options": ("fitting.fit", "Options"),
-    "Recipe": ("recipe", "Recipe"),
-    "get_recipe": ("recipe", "named"),
-    "load_data": ("datasets", "load"),
-    "train": ("fitting.fit", "train"),
+    "edgewright.train.checkpoint": ("Checkpoint",),
+    "edgewright.train.datasets": ("Dataset", "load as load_data"),
+    "edgewright.train.fitting.fit": ("Options", "train"),
+    "edgewright.train.recipe": ("Recipe", "named as get_recipe"),
 }
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    module, own_name = _HOME[name]
-    return getattr(import_module(f"{__name__}.{module}"), own_name)
+__getattr__ = plugins.lazy(__name__, _HOME)
