@@ -108,10 +108,15 @@ class Bars(ExitStack):
         self._done = done
 
 
-class Bar(Protocol):
-    """A bar that is moved on by `advance`; `note` is what stands behind it."""
+class Bar:
+    """A bar that is moved on by `advance`; `note` is what stands behind it. Without `bars` none is shown."""
 
-    def advance(self, steps: float = 1, note: str = "") -> None: ...
+    def __init__(self, bars: Any = None, task: Any = None) -> None:
+        self._bars, self._task = bars, task
+
+    def advance(self, steps: float = 1, note: str = "") -> None:
+        if self._bars is not None:
+            self._bars.update(self._task, advance=steps, note=note)
 
 
 @contextmanager
@@ -121,7 +126,7 @@ def progress(title: str, total: float) -> Iterator[Bar]:
     What is printed meanwhile goes to standard output as ever. A `total` of 0 is not worth a bar.
     """
     if not total or not plugins.installed("rich") or not sys.stderr.isatty():
-        yield _Silent()
+        yield Bar()
         return
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
     from rich.progress import Progress as RichProgress
@@ -138,18 +143,7 @@ def progress(title: str, total: float) -> Iterator[Bar]:
     with RichProgress(
         *columns, console=_console(stderr=True), transient=True, redirect_stdout=redirect
     ) as bars:
-        task = bars.add_task(title, total=total, note="")
-
-        class RichBar:
-            def advance(self, steps: float = 1, note: str = "") -> None:
-                bars.update(task, advance=steps, note=note)
-
-        yield RichBar()
-
-
-class _Silent:
-    def advance(self, steps: float = 1, note: str = "") -> None:
-        pass
+        yield Bar(bars, bars.add_task(title, total=total, note=""))
 
 
 def _console(*, stderr: bool) -> Any:
