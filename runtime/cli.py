@@ -13,6 +13,7 @@ import logging
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from importlib import import_module
 from typing import Any
 
@@ -65,17 +66,13 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _commands(words: Sequence[str]) -> Mapping[str, Callable[[], Any]]:
     """The subcommands to offer: only the one asked for, if it is the runtime's own (cold start counts)."""
-    own = plugins.names(_OWN)
-
-    def loader(name: str) -> Callable[[], Any]:
-        return lambda: import_module(f"{_OWN}.{name}")
-
+    own = {name: partial(import_module, f"{_OWN}.{name}") for name in plugins.names(_OWN)}
     if words and words[0] in own:
-        return {words[0]: loader(words[0])}
+        return {words[0]: own[words[0]]}
     from importlib.metadata import entry_points
 
     found: dict[str, Callable[[], Any]] = {entry.name: entry.load for entry in entry_points(group=_GROUP)}
-    found |= {name: loader(name) for name in own}
+    found |= own
     order = (  # as they are used; others after
         *("data", "train", "export", "how-to", "predict", "verify"),
         *("inspect", "doctor", "bench", "compare", "report"),

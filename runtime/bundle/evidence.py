@@ -81,7 +81,7 @@ def read_evidence(bundle: Bundle) -> dict[str, Evidence] | None:
     sound = (
         rows <= _MOST_ROWS * variants
         and 0 < min(sides) <= max(sides) <= MAX_SIDE
-        and _within(truth, labels)
+        and bool(((truth >= 0) & (truth < labels)).all())
         and bool((total.sum(axis=1) == samples).all())
         and bool(((worst >= 0) & (worst < ends)).all())
         and bool(((probabilities >= 0) & (probabilities <= 1)).all())
@@ -111,7 +111,3 @@ def read_evidence(bundle: Bundle) -> dict[str, Evidence] | None:
         )
         for i, variant in enumerate(manifest.variants)
     }
-
-
-def _within(classes: Counts, end: int) -> bool:
-    return bool(((classes >= 0) & (classes < end)).all())

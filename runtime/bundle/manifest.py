@@ -104,10 +104,6 @@ class ParityReport:
     verdict: str
     reason: str = ""
 
-    @staticmethod
-    def from_json(obj: JsonObject) -> ParityReport:
-        return obj.make(ParityReport, {"verdict": obj.choice("verdict", VERDICTS)})
-
 
 @dataclass(frozen=True, kw_only=True)
 class Tolerance:
@@ -158,13 +154,14 @@ class VariantEntry:
     def from_json(obj: JsonObject) -> VariantEntry:
         peak = obj.integer("peak_activation_bytes") if obj.has("peak_activation_bytes") else None
         declared = {"arithmetic": obj.choice("arithmetic", ARITHMETICS)} if obj.has("scheme") else {}
+        parity = obj.object("parity")
         others = {
             **(declared or _implied(obj.text("name"))),
             "file": FileEntry.from_json(obj),
             "input": TensorSpec.from_json(obj.object("input")),
             "output": TensorSpec.from_json(obj.object("output")),
             "tolerance": obj.object("tolerance").make(Tolerance, {}),
-            "parity": ParityReport.from_json(obj.object("parity")),
+            "parity": parity.make(ParityReport, {"verdict": parity.choice("verdict", VERDICTS)}),
             "peak_activation_bytes": peak,
         }
         return obj.make(VariantEntry, others)
