@@ -45,10 +45,6 @@ class DataRecord:
     def of(dataset: Dataset) -> DataRecord:
         return DataRecord(**{f.name: getattr(dataset, f.name) for f in dataclasses.fields(DataRecord)})
 
-    @staticmethod
-    def from_json(obj: jsonio.JsonObject) -> DataRecord:
-        return obj.make(DataRecord, {"skip_bad": obj.has("skip_bad") and obj.flag("skip_bad")})
-
 
 @dataclass(frozen=True, kw_only=True)
 class Checkpoint:
@@ -96,11 +92,12 @@ class Checkpoint:
             raise obj.fail("validation", "a share between 0 and 1")
         if len(obj.texts("labels")) < 2:
             raise obj.fail("labels", "a list of at least two labels")
+        data = obj.object("data")
         others = {
             "input": InputContract.from_json(obj.object("input")),
             "input_range": _rising(obj, "input_range"),
             "head": obj.choice("head", HEADS),
-            "data": DataRecord.from_json(obj.object("data")),
+            "data": data.make(DataRecord, {"skip_bad": data.has("skip_bad") and data.flag("skip_bad")}),
             "seed": obj.integer("seed", 0, 2**32 - 1),
             "weights": _texts(obj, "weights") if obj.has("weights") else {},
             "metrics": obj.object("metrics").data,

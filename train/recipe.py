@@ -67,7 +67,8 @@ def get(name: str) -> Recipe:
 
 
 def named(name: str) -> Recipe:
-    """The recipe that a checkpoint names: one of the project's, or `package.module:name` (see `of_model`).
+    """The recipe that a checkpoint names: one of the project's, or your own as `package.module:name`, a
+    `Recipe` or a function `build(keras, shape, classes)`.
 
     Raises:
         UnknownNameError, InputError: there is none.

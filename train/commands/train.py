@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 from pathlib import Path
 
 from edgewright.runtime import console
@@ -77,16 +78,7 @@ def run(arguments: argparse.Namespace) -> int:
         f"{name} ({recipe.summary}) on {dataset.name}: {len(dataset.x_train):,} training and "
         f"{len(dataset.x_test):,} test images, {len(dataset.labels)} classes"
     )
-    options = Options(
-        out=arguments.out,
-        seed=arguments.seed,
-        epochs=arguments.epochs,
-        weights=arguments.weights,
-        features=arguments.features,
-        strategy=arguments.strategy,
-        overwrite=arguments.overwrite,
-        resume=arguments.resume,
-    )
+    options = Options(**{field.name: getattr(arguments, field.name) for field in dataclasses.fields(Options)})
     with console.Bars() as bars:
         checkpoint = train(name, recipe, dataset, options, progress=bars, say=console.say)
     if checkpoint is None:

@@ -119,10 +119,11 @@ def load(
     """Load a data set.
 
     Args:
-        source: a name of `names()`, or a path.
+        source: `mnist`, `fashion-mnist`, `cifar10`, `fashion-mini`, or a path.
         data_dir: where named sets lie as .npz files; by default the folder in the environment
             variable EDGEWRIGHT_DATA, else ~/.cache/edgewright/data.
-        contract: what pictures in class folders are brought to; only those need it.
+        contract: what pictures in class folders are brought to, an `edgewright.runtime.InputContract`; only
+            those need it.
         seed: splits class folders that have no `train` and `test`.
         skip_bad: leave damaged pictures of class folders out instead of refusing them.
         progress: is told how far the reading of pictures is.

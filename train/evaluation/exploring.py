@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import tempfile
+import io
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
@@ -52,7 +51,6 @@ def samples(dataset: Dataset) -> bytes:
         of_class = np.flatnonzero(dataset.y_train == number)[:_PER_CLASS]
         chosen += of_class.tolist()
         titles += [label] * len(of_class)
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder, "samples.png")
-        plots.samples(dataset.x_train[chosen], titles, f"{dataset.name}: training images", path)
-        return path.read_bytes()
+    png = io.BytesIO()
+    plots.samples(dataset.x_train[chosen], titles, f"{dataset.name}: training images", png)
+    return png.getvalue()

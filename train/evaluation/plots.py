@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -65,8 +65,8 @@ def mistakes(found: Sequence[Mistake], dataset: Dataset, path: Path) -> None:
     samples(dataset.x_test[[m.index for m in found]], titles, title, path)
 
 
-def samples(images: Images, titles: Sequence[str], title: str, path: Path) -> None:
-    """A grid of pictures `(n, height, width, channels)` with a title each."""
+def samples(images: Images, titles: Sequence[str], title: str, out: Path | BinaryIO) -> None:
+    """A PNG of pictures `(n, height, width, channels)` in a grid, with a title each."""
     columns = 8
     rows = max(1, -(-len(images) // columns))
     figure, _ = _figure(columns * 1.5, rows * 1.75 + 0.5, axes=False)
@@ -77,7 +77,7 @@ def samples(images: Images, titles: Sequence[str], title: str, path: Path) -> No
         axes.imshow(image[:, :, 0] if grey else image, cmap="gray" if grey else None, vmin=0, vmax=255)
         axes.set_title(text, fontsize=7)
         axes.axis("off")
-    figure.savefig(path, dpi=120)
+    figure.savefig(out, dpi=120)
 
 
 def _figure(width: float, height: float, *, axes: bool = True) -> tuple[Any, Any]:

@@ -57,6 +57,12 @@ def write(
     _csv(folder / "confusion.csv", ["truth \\ guess", *dataset.labels], rows)
 
 
+def write_history(path: Path, history: Sequence[dict[str, float]]) -> None:
+    """A row an epoch, from 1."""
+    rows = [[i, *(f"{value:.6f}" for value in row.values())] for i, row in enumerate(history, start=1)]
+    _csv(path, ["epoch", *history[0]], rows)
+
+
 def _csv(path: Path, header: list[str], rows: Sequence[Sequence[Any]]) -> None:
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)

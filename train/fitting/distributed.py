@@ -24,6 +24,8 @@ from edgewright.runtime.errors import BridgeError, InputError, TrainingError
 from edgewright.train.bridge import to_tf_keras
 from edgewright.train.stack import import_tf_keras, quiet_stderr
 
+Means = Callable[[Any], tuple[Any, Any]]  # from Keras 3 or tf_keras to an optimizer and a loss of its own
+
 _EXAMPLE = '{"cluster": {"worker": ["host1:2222", "host2:2222"]}, "task": {"type": "worker", "index": 0}}'
 
 
@@ -38,31 +40,21 @@ class Alone:
     record: Mapping[str, Any] = {}
     weights_sha256 = ""  # of what several workers have trained, which must be the same on each
 
-    def fit(
-        self,
-        model: Any,
-        given: Any,
-        callback: Any,
-        *,
-        first_epoch: int,
-        epochs: int,
-        optimizer: Callable[[Any], Any],
-        loss: Callable[[Any], Any],
-    ) -> None:
+    def fit(self, model: Any, given: Any, callback: Any, epochs: range, means: Means) -> None:
         """Train a Keras 3 model.
 
         Args:
-            model: compiled with `optimizer(keras)` and `loss(keras)`.
+            model: compiled with `means(keras)`, a new optimizer and the loss of that Keras.
             given: batches, from `edgewright.train.fitting.batches`.
             callback: a Keras 3 callback that wants to know of the beginning of an epoch, of the end of a
                 batch and, on the chief, of the end of an epoch: then `model` has the weights of that.
+            epochs: counted from 0, those that are left.
 
         Raises:
             WorkerLostError: another worker is gone.
         """
-        model.fit(
-            given, initial_epoch=first_epoch, epochs=epochs, callbacks=[callback], shuffle=False, verbose=0
-        )
+        first, end = epochs.start, epochs.stop
+        model.fit(given, initial_epoch=first, epochs=end, callbacks=[callback], shuffle=False, verbose=0)
 
 
 class Team(Alone):
@@ -75,7 +67,7 @@ class Team(Alone):
     """
 
     def __init__(self, name: str, seed: int) -> None:
-        """Must come before anything else that TensorFlow is asked to do.
+        """Must come before anything else that TensorFlow is asked to do; `seed` is for dropout.
 
         Raises:
             InputError: TF_CONFIG is missing or malformed.
@@ -100,17 +92,7 @@ class Team(Alone):
         self._seed, self._replicas = seed, self._strategy.num_replicas_in_sync
         self.record = {"strategy": name, "workers": workers, "replicas": self._replicas}
 
-    def fit(
-        self,
-        model: Any,
-        given: Any,
-        callback: Any,
-        *,
-        first_epoch: int,
-        epochs: int,
-        optimizer: Callable[[Any], Any],
-        loss: Callable[[Any], Any],
-    ) -> None:
+    def fit(self, model: Any, given: Any, callback: Any, epochs: range, means: Means) -> None:
         tf_keras = self._tf_keras
         tf_keras.utils.set_random_seed(self._seed)
         with _lost_workers():
@@ -118,7 +100,7 @@ class Team(Alone):
                 bridged = to_tf_keras(model, keep_augmentation=True)
                 trained = bridged.model
                 try:
-                    trained.compile(optimizer(tf_keras), loss(tf_keras), metrics=["accuracy"])
+                    trained.compile(*means(tf_keras), metrics=["accuracy"])
                 except (AttributeError, TypeError) as failure:
                     raise BridgeError(f"tf_keras cannot make the recipe's optimizer: {failure}") from failure
             callback.set_model(trained)
@@ -126,7 +108,7 @@ class Team(Alone):
                 on_epoch_begin=callback.on_epoch_begin, on_train_batch_end=callback.on_train_batch_end
             )
             given.on_epoch_end()  # Keras 3's `fit` spends one order of the images on building the model
-            for epoch in range(first_epoch, epochs):
+            for epoch in epochs:
                 history = trained.fit(
                     self._strategy.distribute_datasets_from_function(partial(self._shares, given)),
                     steps_per_epoch=len(given),
@@ -185,11 +167,6 @@ def share(
     part = slice(start, end) if end > start else slice(0, 1)
     weight = (end - start) * replicas / count
     return images[part], labels[part], np.full(len(images[part]), weight, np.float32)
-
-
-def open_team(strategy: str | None, seed: int) -> Alone:
-    """Who trains: this process alone, or a `Team` by the strategy of that name; `seed` is for its dropout."""
-    return Alone() if strategy is None else Team(strategy, seed)
 
 
 def _cluster(text: str | None) -> tuple[bool, int]:

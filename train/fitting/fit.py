@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import dataclasses
 import hashlib
 import json
@@ -45,7 +44,7 @@ from edgewright.train.evaluation import metrics
 from edgewright.train.evaluation import report as evaluation
 from edgewright.train.fitting import features
 from edgewright.train.fitting.batches import Prepare, batches
-from edgewright.train.fitting.distributed import Alone, WorkerLostError, open_team
+from edgewright.train.fitting.distributed import Alone, Team, WorkerLostError
 from edgewright.train.fitting.progress import Progress, State
 from edgewright.train.recipe import Recipe, where_it_failed
 from edgewright.train.stack import import_keras, versions
@@ -58,9 +57,10 @@ _BATCH = 500
 class Options:
     """What a user may set of a training run.
 
-    `epochs` and `weights` None are the recipe's own; `weights` is what `pretrained.Weights` takes as its
-    source. `features` False runs a frozen base in every epoch, as Keras' own fit does.
-    `strategy` is `mirrored` or `multiworker` (see `edgewright.train.fitting.distributed`), None: one device.
+    `epochs` and `weights` None are the recipe's own; `weights` is `imagenet`, `none` (random ones) or the
+    path of a Keras weights file of the recipe's base. `features` False runs a frozen base in every epoch, as
+    Keras' own fit does. `strategy` is `mirrored` (all devices of this machine) or `multiworker` (one of the
+    machines that TF_CONFIG names), by tf.distribute; None: one device.
     """
 
     out: Path
@@ -89,8 +89,8 @@ def train(
 
     Args:
         name: of the recipe, as checkpoint and manifest will have it.
-        recipe: see `edgewright.train.recipe.get`, or one of your own.
-        dataset: see `edgewright.train.datasets.load`.
+        recipe: see `edgewright.train.get_recipe`, or one of your own.
+        dataset: see `edgewright.train.load_data`.
         progress: is told how far the work is.
         say: is told the figures of each epoch, a line.
 
@@ -114,13 +114,14 @@ def train(
             raise MissingExtraError(f"{module}, which reports on training,", "train")
     if options.strategy is not None and options.resume:
         raise InputError("expected --resume or --strategy, got both; a run under a strategy starts anew")
-    team = open_team(options.strategy, options.seed)
+    team = Alone() if options.strategy is None else Team(options.strategy, options.seed)
+    make = partial(_Run, keras, name, recipe, dataset, options, team, progress, say)
     if not team.is_chief:
-        _Run(keras, name, recipe, dataset, options, team, progress, say).fit()
+        make().fit()
         return None
     overwrite = options.overwrite or options.resume
     with files.new_folder(options.out, overwrite=overwrite, ours=OURS) as (folder, _):
-        run = _Run(keras, name, recipe, dataset, options, team, progress, say)
+        run = make()
         run.fit()
         checkpoint = run.write(folder)
     if run.finished or options.strategy is not None:
@@ -176,11 +177,7 @@ class _Run:
             self.prepare, self.seconds_before = np.asarray, time.perf_counter() - start
         self.x_train, self.y_train = x_train[train_part], dataset.y_train[train_part]
         self.x_validation, self.y_validation = x_train[validation_part], dataset.y_train[validation_part]
-        self.learner.compile(
-            recipe.optimizer(keras, self.steps * self.epochs),
-            loss_of(keras, recipe, self.head),
-            metrics=["accuracy"],
-        )
+        self.learner.compile(*self._means(keras), metrics=["accuracy"])
         self.progress = Progress(options.out, self._identity())
 
     def _build(self) -> Any:
@@ -201,6 +198,10 @@ class _Run:
                 f"got {found[0]} to {found[1]}"
             )
         return model
+
+    def _means(self, keras: Any) -> tuple[Any, Any]:
+        """What is trained by: a new optimizer and the loss, of Keras 3 or of tf_keras."""
+        return self.recipe.optimizer(keras, self.steps * self.epochs), loss_of(keras, self.recipe, self.head)
 
     def _divide(self, model: Any) -> tuple[Any, Any] | None:
         """The frozen part that need not run in every epoch, and the rest."""
@@ -240,28 +241,13 @@ class _Run:
                 identity=self.progress.identity, history=[], best_epoch=0, seconds=self.seconds_before
             )
         done = len(self.state.history)
-        given = batches(
-            self.keras,
-            self.recipe,
-            self.prepare,
-            self.x_train,
-            self.y_train,
-            self.classes,
-            self.options.seed,
-            done,
-        )
+        examples = (self.x_train, self.y_train, self.classes)
+        given = batches(self.keras, self.recipe, self.prepare, *examples, self.options.seed, done)
         if self._patience_is_out():
             done = self.epochs
         try:
-            self.team.fit(
-                self.learner,
-                given,
-                self._callback(done),
-                first_epoch=done,
-                epochs=self.epochs,
-                optimizer=lambda keras: self.recipe.optimizer(keras, self.steps * self.epochs),
-                loss=lambda keras: loss_of(keras, self.recipe, self.head),
-            )
+            epochs = range(done, self.epochs)
+            self.team.fit(self.learner, given, self._callback(done), epochs, self._means)
             self.finished = True
             if self.team.weights_sha256:
                 self.say(f"weights sha256 {self.team.weights_sha256}")
@@ -305,12 +291,8 @@ class _Run:
     def note_epoch(self, figures: dict[str, float], seconds: float) -> None:
         history = [*self.state.history, figures]
         best = min(range(len(history)), key=lambda i: history[i]["val_loss"]) + 1
-        state = State(
-            identity=self.state.identity,
-            history=history,
-            best_epoch=best,
-            seconds=self.state.seconds + seconds,
-        )
+        seconds += self.state.seconds
+        state = dataclasses.replace(self.state, history=history, best_epoch=best, seconds=seconds)
         self.progress.save(self.learner, state, is_best=best == len(history))
         self.state = state
         shown = "  ".join(f"{key} {value:.4f}" for key, value in figures.items())
@@ -327,7 +309,7 @@ class _Run:
         self.progress.load_best(learner)
         scores = scorer(learner, self.prepare)(self.x_test)
         self._save(final, folder, scores)
-        _write_history(self.state.history, folder / HISTORY)
+        evaluation.write_history(folder / HISTORY, self.state.history)
         guessed = metrics.probabilities(scores, self.head)
         evaluation.write(folder, self.state.history, self.state.best_epoch, self.dataset, guessed)
         best = self.state.history[self.state.best_epoch - 1]
@@ -412,11 +394,3 @@ def scorer(model: Any, prepare: Prepare) -> Callable[[NDArray[Any]], Scores]:
         return np.concatenate([call(part).numpy() for part in parts])
 
     return scores
-
-
-def _write_history(history: list[dict[str, float]], path: Path) -> None:
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(["epoch", *history[0]])
-        for epoch, figures in enumerate(history, start=1):
-            writer.writerow([epoch, *(f"{value:.6f}" for value in figures.values())])
