@@ -75,8 +75,8 @@ def test_the_recommended_variant_is_one_that_can_run_here(opened: Bundle, fresh:
 def test_what_is_small_but_slow_is_not_recommended(opened: Bundle) -> None:
     entry = opened.variant("tflite-float32")
     small = dataclasses.replace(entry.file, bytes=1)
-    slow = dataclasses.replace(entry, name="prune80+tflite-weight-int4", file=small)
-    fast = dataclasses.replace(entry, name="prune80+tflite-float16")
+    slow = dataclasses.replace(entry, name="prune80+tflite-weight-int4", rank=entry.rank + 1, file=small)
+    fast = dataclasses.replace(entry, name="prune80+tflite-float16", rank=entry.rank - 1)
     for variants, best in (((slow, entry), entry), ((slow, entry, fast), fast), ((slow,), slow)):
         manifest = dataclasses.replace(opened.manifest, variants=variants)
         assert recommended(dataclasses.replace(opened, manifest=manifest)) == best
