@@ -55,7 +55,7 @@ def check_equal(model: Any, bridged: Bridged) -> None:
 
 
 @pytest.mark.parametrize("name", [name for name in recipe.names() if recipe.get(name).weights is None])
-def test_every_recipe_goes_through_and_back(keras: Any, name: str) -> None:
+def test_to_tf_keras_carries_every_recipe_there_and_back(keras: Any, name: str) -> None:
     found = recipe.get(name)
     model = stirred(found.build(keras, found.shape, 10))
     for keep in (False, True):
@@ -82,7 +82,7 @@ APPLICATIONS = [
 
 
 @pytest.mark.parametrize("name", APPLICATIONS)
-def test_the_networks_of_keras_applications_go_through(keras: Any, name: str) -> None:
+def test_to_tf_keras_carries_the_networks_of_keras_applications(keras: Any, name: str) -> None:
     keras.utils.set_random_seed(1)
     model = getattr(keras.applications, name)(weights=None, input_shape=(64, 64, 3), classes=10)
     bridged = to_tf_keras(model)
@@ -95,7 +95,7 @@ def test_the_networks_of_keras_applications_go_through(keras: Any, name: str) ->
     )
 
 
-def test_nested_models_are_inlined_and_names_stay_unique(keras: Any, tf_keras: Any) -> None:
+def test_to_tf_keras_inlines_nested_models_and_names_stay_unique(keras: Any, tf_keras: Any) -> None:
     layers = keras.layers
 
     def part(name: str) -> Any:
@@ -111,7 +111,7 @@ def test_nested_models_are_inlined_and_names_stay_unique(keras: Any, tf_keras: A
     check_equal(model, bridged)
 
 
-def test_a_layer_used_twice_is_one_layer(keras: Any) -> None:
+def test_to_tf_keras_makes_a_layer_used_twice_one_layer(keras: Any) -> None:
     shared = keras.layers.Conv2D(3, 3, padding="same")
     model = stirred(small(keras, shared, shared))
     bridged = to_tf_keras(model)
@@ -119,7 +119,7 @@ def test_a_layer_used_twice_is_one_layer(keras: Any) -> None:
     check_equal(model, bridged)
 
 
-def test_settings_that_matter_in_training_are_carried(keras: Any) -> None:
+def test_to_tf_keras_carries_regularizers_constraints_and_what_else_matters_in_training(keras: Any) -> None:
     layers, regularizers = keras.layers, keras.regularizers
     model = stirred(
         small(
@@ -147,7 +147,7 @@ def test_settings_that_matter_in_training_are_carried(keras: Any) -> None:
     assert found["Conv2D"].trainable
 
 
-def test_a_model_frozen_as_a_whole_stays_frozen(keras: Any) -> None:
+def test_to_tf_keras_keeps_a_model_frozen_that_is_frozen_as_a_whole(keras: Any) -> None:
     base = keras.Sequential(
         [keras.Input(SHAPE), keras.layers.Conv2D(2, 3), keras.layers.BatchNormalization()]
     )
@@ -156,7 +156,7 @@ def test_a_model_frozen_as_a_whole_stays_frozen(keras: Any) -> None:
     assert len(to_tf_keras(model).model.trainable_weights) == len(model.trainable_weights) == 2
 
 
-def test_augmentation_is_left_out_or_works(keras: Any) -> None:
+def test_to_tf_keras_leaves_augmentation_out_or_it_works(keras: Any) -> None:
     layers = keras.layers
     inside = keras.Sequential([keras.Input(SHAPE), layers.RandomFlip(), layers.RandomRotation(0.2)])
     model = small(keras, inside, layers.RandomZoom((-0.3, 0.1), 0.2), layers.RandomContrast(0.1))
@@ -172,7 +172,7 @@ def test_augmentation_is_left_out_or_works(keras: Any) -> None:
         check_equal(model, bridged)
 
 
-def test_augmentation_that_tf_keras_lacks_is_refused_only_if_it_is_kept(keras: Any) -> None:
+def test_to_tf_keras_refuses_augmentation_that_tf_keras_lacks_only_if_it_is_kept(keras: Any) -> None:
     model = small(keras, keras.layers.RandomErasing(name="erasing"))
     to_tf_keras(model)
     with pytest.raises(BridgeError, match="'erasing'"):
@@ -194,7 +194,7 @@ def test_augmentation_that_tf_keras_lacks_is_refused_only_if_it_is_kept(keras: A
         "elu",
     ],
 )
-def test_activations_mean_what_they_mean_in_keras_3(keras: Any, tf_keras: Any, name: str) -> None:
+def test_to_tf_keras_activations_mean_what_they_mean_in_keras_3(keras: Any, tf_keras: Any, name: str) -> None:
     layers = keras.layers
     model = small(keras, layers.Dense(3, activation=name), layers.Activation(name))
     bridged = to_tf_keras(model)
@@ -204,7 +204,7 @@ def test_activations_mean_what_they_mean_in_keras_3(keras: Any, tf_keras: Any, n
     check_equal(model, Bridged(model=clone, pairs=()))
 
 
-def test_layers_whose_settings_have_other_names_or_places(keras: Any) -> None:
+def test_to_tf_keras_carries_layers_whose_settings_have_other_names_or_places(keras: Any) -> None:
     layers = keras.layers
     norm = layers.Normalization()
     model = small(
@@ -226,7 +226,7 @@ def test_layers_whose_settings_have_other_names_or_places(keras: Any) -> None:
     check_equal(model, bridged)
 
 
-def test_attention_keeps_its_weights_apart(keras: Any) -> None:
+def test_to_tf_keras_keeps_the_weights_of_attention_apart(keras: Any) -> None:
     layers = keras.layers
     image = keras.Input(SHAPE)
     x = layers.Reshape((64, 3))(image)
@@ -235,7 +235,7 @@ def test_attention_keeps_its_weights_apart(keras: Any) -> None:
     check_equal(model, to_tf_keras(model))
 
 
-def test_a_number_on_a_tensor_becomes_a_layer(keras: Any) -> None:
+def test_to_tf_keras_makes_a_number_on_a_tensor_a_layer(keras: Any) -> None:
     image = keras.Input(SHAPE)
     model = keras.Model(image, keras.layers.Flatten()((2 + (image - 0.5) * 3) / 7))
     check_equal(model, to_tf_keras(model))
@@ -274,7 +274,7 @@ def refused(keras: Any) -> dict[str, Any]:
         *("activity", "own activation", "float16", "RMSNormalization", "spectral"),
     ],
 )
-def test_what_tf_keras_cannot_be_given_is_named_before_anything_else(
+def test_to_tf_keras_names_a_layer_that_it_cannot_carry_before_anything_else(
     keras: Any, monkeypatch: pytest.MonkeyPatch, which: str
 ) -> None:
     model = small(keras, *refused(keras)[which])
@@ -284,7 +284,7 @@ def test_what_tf_keras_cannot_be_given_is_named_before_anything_else(
     assert "\n" not in str(caught.value)
 
 
-def test_operations_are_named(keras: Any) -> None:
+def test_to_tf_keras_names_operations_that_it_cannot_carry(keras: Any) -> None:
     image = keras.Input(SHAPE)
     for odd in (keras.ops.sqrt(image), image + image, 1 - image):
         model = keras.Model(image, keras.layers.Flatten()(odd))
@@ -292,7 +292,7 @@ def test_operations_are_named(keras: Any) -> None:
             to_tf_keras(model)
 
 
-def test_a_model_with_a_call_of_its_own_is_named(keras: Any) -> None:
+def test_to_tf_keras_names_a_model_with_a_call_of_its_own(keras: Any) -> None:
     class Mine(keras.Model):  # type: ignore[misc,name-defined]
         def call(self, x: Any) -> Any:
             return x * 2
@@ -303,7 +303,7 @@ def test_a_model_with_a_call_of_its_own_is_named(keras: Any) -> None:
         to_tf_keras(keras.Sequential([keras.layers.Dense(2)]))
 
 
-def test_an_open_size_needs_a_shape(keras: Any) -> None:
+def test_to_tf_keras_needs_a_shape_for_an_open_size(keras: Any) -> None:
     image = keras.Input((None, None, 3))
     model = keras.Model(image, keras.layers.GlobalAveragePooling2D()(keras.layers.Conv2D(2, 3)(image)))
     with pytest.raises(BridgeError, match="shape"):
@@ -311,7 +311,7 @@ def test_an_open_size_needs_a_shape(keras: Any) -> None:
     check_equal(model, to_tf_keras(model, SHAPE))
 
 
-def test_the_first_layer_that_differs_is_named(keras: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_to_tf_keras_names_the_first_layer_that_differs(keras: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     layers = keras.layers
     model = small(
         keras,
@@ -327,7 +327,7 @@ def test_the_first_layer_that_differs_is_named(keras: Any, monkeypatch: pytest.M
         to_tf_keras(model)
 
 
-def test_images_are_compared_on_too(keras: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_to_tf_keras_is_compared_on_images_too(keras: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Noise in 0-1 never reaches what differs here: a ReLU's ceiling."""
     model = small(keras, keras.layers.ReLU(6.0, name="ceiling"))
     original = bridge._twin
@@ -341,7 +341,9 @@ def test_images_are_compared_on_too(keras: Any, monkeypatch: pytest.MonkeyPatch)
         to_tf_keras(model, images=np.full((1, *SHAPE), 7, np.float32))
 
 
-def test_missing_tf_keras_is_told_with_the_command_that_cures_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_import_tf_keras_missing_is_told_with_the_command_that_cures_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setitem(sys.modules, "tf_keras", None)
     with pytest.raises(MissingExtraError, match=r"pip install 'edgewright\[train\]'"):
         import_tf_keras()

@@ -22,13 +22,15 @@ def edit(folder: Path, **changes: Any) -> None:
     path.write_text(json.dumps({key: value for key, value in data.items() if value is not ...}))
 
 
-def test_what_is_written_is_read_back(checkpoint: Path) -> None:
+def test_checkpoint_json_that_is_written_is_read_back(checkpoint: Path) -> None:
     found = Checkpoint.open(checkpoint)
     (checkpoint / CHECKPOINT).write_bytes(found.to_bytes())
     assert Checkpoint.open(checkpoint) == found
 
 
-def test_it_says_what_the_model_takes_gives_and_has_seen(trained: Path, fashion_mini: Dataset) -> None:
+def test_checkpoint_json_says_what_the_model_takes_gives_and_has_seen(
+    trained: Path, fashion_mini: Dataset
+) -> None:
     found = Checkpoint.open(trained)
     assert found.recipe == "fashion-mlp"
     assert found.labels == fashion_mini.labels
@@ -62,7 +64,7 @@ def test_it_says_what_the_model_takes_gives_and_has_seen(trained: Path, fashion_
         pytest.param({"model_sha256": "0" * 64}, "train it again", id="another model's hash"),
     ],
 )
-def test_a_checkpoint_that_makes_no_sense_is_refused(
+def test_checkpoint_json_that_makes_no_sense_is_refused(
     checkpoint: Path, changes: dict[str, Any], says: str
 ) -> None:
     edit(checkpoint, **changes)
@@ -71,7 +73,7 @@ def test_a_checkpoint_that_makes_no_sense_is_refused(
     assert "\n" not in str(refused.value)
 
 
-def test_a_changed_model_is_refused(checkpoint: Path) -> None:
+def test_checkpoint_with_a_changed_model_keras_is_refused(checkpoint: Path) -> None:
     raw = bytearray((checkpoint / MODEL).read_bytes())
     raw[len(raw) // 2] ^= 1
     (checkpoint / MODEL).write_bytes(raw)
@@ -79,33 +81,33 @@ def test_a_changed_model_is_refused(checkpoint: Path) -> None:
         Checkpoint.open(checkpoint)
 
 
-def test_a_missing_model_is_named(checkpoint: Path) -> None:
+def test_checkpoint_without_its_model_keras_names_it(checkpoint: Path) -> None:
     (checkpoint / MODEL).unlink()
     with pytest.raises(CheckpointError, match=r"expected model\.keras in"):
         Checkpoint.open(checkpoint)
 
 
 @pytest.mark.parametrize("raw", [b"", b"no json", b"[]", b"\xff\xfe", b"{}"])
-def test_a_file_that_is_no_checkpoint_is_refused(checkpoint: Path, raw: bytes) -> None:
+def test_checkpoint_json_that_is_no_checkpoint_is_refused(checkpoint: Path, raw: bytes) -> None:
     (checkpoint / CHECKPOINT).write_bytes(raw)
     with pytest.raises(CheckpointError, match=r"checkpoint\.json"):
         Checkpoint.open(checkpoint)
 
 
-def test_a_folder_without_one_and_a_missing_folder_are_told_apart(tmp_path: Path) -> None:
+def test_checkpoint_open_tells_a_folder_without_checkpoint_json_from_a_missing_folder(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match=r"without checkpoint\.json"):
         Checkpoint.open(tmp_path)
     with pytest.raises(CheckpointError, match="which is no folder"):
         Checkpoint.open(tmp_path / "nowhere")
 
 
-def test_figures_that_are_not_finite_are_never_written(trained: Path) -> None:
+def test_checkpoint_json_never_holds_metrics_that_are_not_finite(trained: Path) -> None:
     found = dataclasses.replace(Checkpoint.open(trained), metrics={"test_accuracy": float("nan")})
     with pytest.raises(ValueError, match="JSON"):
         found.to_bytes()
 
 
-def test_the_split_is_stratified_and_comes_out_the_same_again(fashion_mini: Dataset) -> None:
+def test_validation_split_is_stratified_and_comes_out_the_same_again(fashion_mini: Dataset) -> None:
     labels = fashion_mini.y_train
     train, held_out = split(labels, 0.1, seed=7)
     assert np.bincount(labels[held_out]).tolist() == [100] * 10
@@ -117,7 +119,7 @@ def test_the_split_is_stratified_and_comes_out_the_same_again(fashion_mini: Data
 
 
 @pytest.mark.parametrize("ends", [(0.0, 1.0), (-1.0, 1.0), (0.0, 255.0), (-0.5, 0.5)])
-def test_scaling_brings_black_and_white_to_the_ends_of_the_range(ends: tuple[float, float]) -> None:
+def test_scale_brings_black_and_white_to_the_ends_of_the_input_range(ends: tuple[float, float]) -> None:
     pixels = np.arange(256, dtype=np.uint8).reshape(1, 16, 16, 1)
     scaled = scale(pixels, ends)
     assert scaled.dtype == np.float32

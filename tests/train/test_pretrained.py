@@ -24,7 +24,7 @@ def make(include_top: bool, weights: str | None, filters: int = 4, more: bool = 
 
 
 @pytest.mark.parametrize("name", ["base.weights.h5", "base.h5"])
-def test_the_weights_of_a_file_are_taken(tmp_path: Path, name: str) -> None:
+def test_pretrained_weights_of_a_file_are_taken(tmp_path: Path, name: str) -> None:
     trained = make(False, None)
     trained.layers[0].bias.assign([1.0, 2.0, 3.0, 4.0])
     path = tmp_path / name
@@ -34,7 +34,7 @@ def test_the_weights_of_a_file_are_taken(tmp_path: Path, name: str) -> None:
         np.testing.assert_array_equal(a, b)
 
 
-def test_a_checkpoint_says_whose_weights_they_are(tmp_path: Path) -> None:
+def test_pretrained_weights_record_says_whose_they_are(tmp_path: Path) -> None:
     path = tmp_path / "base.weights.h5"
     make(False, None).save_weights(path)
     given = Weights(source=str(path), licence="Apache-2.0", citation="someone, 2018")
@@ -46,7 +46,7 @@ def test_a_checkpoint_says_whose_weights_they_are(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("other", [{"filters": 5}, {"more": True}])
-def test_the_weights_of_another_network_are_refused(tmp_path: Path, other: dict[str, Any]) -> None:
+def test_pretrained_weights_of_another_network_are_refused(tmp_path: Path, other: dict[str, Any]) -> None:
     path = tmp_path / "other.weights.h5"
     make(False, None, **other).save_weights(path)
     with pytest.raises(InputError, match=r"expected .*weights of make without its classifier") as caught:
@@ -54,7 +54,7 @@ def test_the_weights_of_another_network_are_refused(tmp_path: Path, other: dict[
     assert "\n" not in str(caught.value)
 
 
-def test_what_is_no_weights_file_is_refused(tmp_path: Path) -> None:
+def test_pretrained_weights_from_what_is_no_weights_file_are_refused(tmp_path: Path) -> None:
     (tmp_path / "text.weights.h5").write_text("none")
     for source in ("text.weights.h5", "absent.weights.h5", "."):
         with pytest.raises(InputError, match="expected") as caught:
@@ -62,7 +62,7 @@ def test_what_is_no_weights_file_is_refused(tmp_path: Path) -> None:
         assert "\n" not in str(caught.value)
 
 
-def test_a_failed_download_says_what_to_do_instead() -> None:
+def test_pretrained_weights_whose_download_fails_say_what_to_do_instead() -> None:
     def offline(**_: object) -> Any:
         raise OSError("no route to host")
 

@@ -48,7 +48,7 @@ def test_fashion_mlp_learns_by_adam_at_two_thousandths_on_pixels_from_0_to_1() -
     assert found.input_range == (0.0, 1.0)
 
 
-def test_each_training_run_gets_an_optimizer_of_its_own() -> None:
+def test_recipe_gives_each_training_run_an_optimizer_of_its_own() -> None:
     keras = import_keras()
     found = recipe.get("fashion-mlp")
     assert found.optimizer(keras, 100) is not found.optimizer(keras, 100)
@@ -99,7 +99,7 @@ def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fashion_mini: Dataset) 
 
 
 @pytest.mark.parametrize("name", ["build", "RECIPE"])
-def test_a_model_of_ones_own_is_trained(run: Run, own: Path, name: str) -> None:
+def test_train_model_option_trains_a_model_of_ones_own(run: Run, own: Path, name: str) -> None:
     model = f"models_of_mine:{name}"
     status, said, complaints = run(
         "train", "--model", model, "--data", "few.npz", "--epochs", 1, "--out", "out"
@@ -126,7 +126,9 @@ def test_a_model_of_ones_own_is_trained(run: Run, own: Path, name: str) -> None:
         (["--model", "models_of_mine:build", "--data", "few.npz", "--weights", "none"], "--weights"),
     ],
 )
-def test_what_is_no_model_gets_one_line(run: Run, own: Path, words: list[str], says: str) -> None:
+def test_train_model_option_that_is_no_model_gets_one_line(
+    run: Run, own: Path, words: list[str], says: str
+) -> None:
     before = sorted(own.iterdir())
     status, _, complaints = run("train", *words, "--out", "out")
     assert status == 1

@@ -12,14 +12,14 @@ from edgewright.runtime.errors import MissingExtraError
 from edgewright.train.stack import import_keras, quiet_stderr, versions
 
 
-def test_output_is_held_back_when_all_goes_well(capfd: pytest.CaptureFixture[str]) -> None:
+def test_quiet_stderr_holds_output_back_when_all_goes_well(capfd: pytest.CaptureFixture[str]) -> None:
     with quiet_stderr():
         os.write(2, b"from native code\n")
     os.write(2, b"after\n")
     assert capfd.readouterr().err == "after\n"
 
 
-def test_output_is_shown_when_the_block_fails(capfd: pytest.CaptureFixture[str]) -> None:
+def test_quiet_stderr_shows_output_when_the_block_fails(capfd: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(RuntimeError, match="broken"), quiet_stderr():
         os.write(2, b"the reason\n")
         raise RuntimeError("broken")
@@ -27,14 +27,14 @@ def test_output_is_shown_when_the_block_fails(capfd: pytest.CaptureFixture[str])
     assert capfd.readouterr().err == "the reason\nafter\n"
 
 
-def test_a_missing_package_needs_no_words_but_its_own(capfd: pytest.CaptureFixture[str]) -> None:
+def test_quiet_stderr_adds_no_words_to_a_missing_package(capfd: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(ImportError), quiet_stderr():
         os.write(2, b"noise\n")
         raise ImportError("tensorflow")
     assert capfd.readouterr().err == ""
 
 
-def test_no_descriptor_is_left_open() -> None:
+def test_quiet_stderr_leaves_no_descriptor_open() -> None:
     before = set(Path("/proc/self/fd").iterdir())
     for failure in (None, ImportError(), ValueError()):
         try:
@@ -46,7 +46,9 @@ def test_no_descriptor_is_left_open() -> None:
     assert set(Path("/proc/self/fd").iterdir()) == before
 
 
-def test_missing_tensorflow_is_told_with_the_command_that_cures_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_import_keras_without_tensorflow_names_the_command_that_cures_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setitem(sys.modules, "tensorflow", None)
     with pytest.raises(MissingExtraError, match=r"pip install 'edgewright\[train\]'"):
         import_keras()

@@ -16,7 +16,7 @@ Run = Callable[..., tuple[int, str, str]]
 Fresh = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
-def test_the_last_line_says_how_well_it_did_and_where_it_lies(
+def test_train_command_says_in_its_last_line_how_well_it_did_and_where_it_lies(
     run: Run, fashion_mini: Dataset, tmp_path: Path
 ) -> None:
     parts = {"train": 400, "test": 50}
@@ -46,7 +46,7 @@ def test_the_last_line_says_how_well_it_did_and_where_it_lies(
         (["fashion-mlp", "--data", "mnist", "--data-dir", "."], "mnist.npz"),
     ],
 )
-def test_what_cannot_be_trained_gets_one_line(
+def test_train_command_on_what_cannot_be_trained_gets_one_line(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: list[str], says: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -58,7 +58,7 @@ def test_what_cannot_be_trained_gets_one_line(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_folder_that_holds_something_needs_overwrite(run: Run, checkpoint: Path) -> None:
+def test_train_out_that_holds_something_needs_overwrite(run: Run, checkpoint: Path) -> None:
     before = {path.name: path.read_bytes() for path in checkpoint.iterdir()}
     status, _, complaints = run("train", "fashion-mlp", "--out", checkpoint)
     assert status == 1
@@ -68,7 +68,7 @@ def test_a_folder_that_holds_something_needs_overwrite(run: Run, checkpoint: Pat
 
 
 @pytest.mark.parametrize("package", ["tensorflow", "matplotlib", "sklearn"])
-def test_a_missing_package_is_told_with_the_command_that_cures_it(
+def test_train_command_without_a_package_names_the_command_that_cures_it(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, package: str
 ) -> None:
     for module in [m for m in sys.modules if m == package or m.startswith(f"{package}.")]:
@@ -81,7 +81,7 @@ def test_a_missing_package_is_told_with_the_command_that_cures_it(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_without_a_network_a_named_set_fails_in_one_line_that_tells_where_to_put_it(
+def test_train_data_without_a_network_fails_in_one_line_that_tells_where_to_put_a_named_set(
     fresh: Fresh, tmp_path: Path
 ) -> None:
     nowhere = dict.fromkeys(("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"), "http://127.0.0.1:9")
@@ -97,7 +97,7 @@ def test_without_a_network_a_named_set_fails_in_one_line_that_tells_where_to_put
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no limit on file sizes to set")
-def test_a_full_disk_gets_one_line_and_leaves_nothing(fresh: Fresh, tmp_path: Path) -> None:
+def test_train_command_on_a_full_disk_gets_one_line_and_leaves_nothing(fresh: Fresh, tmp_path: Path) -> None:
     """A limit on the size of files stands for it: the weights of fashion-mlp are larger."""
     code = """
 import resource, sys

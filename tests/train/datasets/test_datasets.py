@@ -54,7 +54,7 @@ def test_fashion_mini_is_the_published_cut(fashion_mini: Dataset) -> None:
     assert fashion_mini.sha256 == sha.hexdigest()
 
 
-def test_no_image_of_fashion_mini_occurs_twice(fashion_mini: Dataset) -> None:
+def test_fashion_mini_holds_no_image_twice(fashion_mini: Dataset) -> None:
     every = np.concatenate([fashion_mini.x_train, fashion_mini.x_test])
     assert len({image.tobytes() for image in every}) == 12_000
 
@@ -68,7 +68,7 @@ def test_fashion_mini_is_small_and_says_whose_it_is(fashion_mini: Dataset) -> No
     assert "1708.07747" in fashion_mini.citation
 
 
-def test_cutting_leaves_out_every_image_that_occurs_twice(tmp_path: Path) -> None:
+def test_cutting_fashion_mini_leaves_out_every_image_that_occurs_twice(tmp_path: Path) -> None:
     random = np.random.default_rng(3)
     full = {
         part: (random.integers(0, 256, (n, 3, 3), dtype=np.uint8), np.arange(n) % 10)
@@ -92,7 +92,7 @@ def test_cutting_leaves_out_every_image_that_occurs_twice(tmp_path: Path) -> Non
     assert outputs[0] == outputs[1]
 
 
-def test_a_file_of_arrays_loads_with_its_own_labels(tmp_path: Path) -> None:
+def test_load_npz_with_its_own_labels(tmp_path: Path) -> None:
     given = arrays()
     np.savez(tmp_path / "mine.npz", **given, labels=np.array(["cat", "dog"]))
     found = datasets.load(str(tmp_path / "mine.npz"))
@@ -103,13 +103,13 @@ def test_a_file_of_arrays_loads_with_its_own_labels(tmp_path: Path) -> None:
     np.testing.assert_array_equal(found.x_train[..., 0], given["x_train"])
 
 
-def test_classes_without_names_are_called_by_their_numbers(tmp_path: Path) -> None:
+def test_load_npz_without_labels_calls_classes_by_their_numbers(tmp_path: Path) -> None:
     np.savez(tmp_path / "mine.npz", **arrays())
     assert datasets.load(str(tmp_path / "mine.npz")).labels == ("0", "1")
 
 
 @pytest.mark.parametrize("key", ["x_train", "y_train", "x_test", "y_test"])
-def test_every_array_counts_for_the_hash(tmp_path: Path, key: str) -> None:
+def test_dataset_sha256_counts_every_array(tmp_path: Path, key: str) -> None:
     given = arrays()
     np.savez(tmp_path / "a.npz", **given)
     given[key] = given[key].copy()
@@ -119,7 +119,7 @@ def test_every_array_counts_for_the_hash(tmp_path: Path, key: str) -> None:
     assert first != second
 
 
-def test_the_hash_does_not_depend_on_how_wide_class_numbers_are_stored(tmp_path: Path) -> None:
+def test_dataset_sha256_does_not_depend_on_how_wide_class_numbers_are_stored(tmp_path: Path) -> None:
     given = arrays()
     np.savez(tmp_path / "a.npz", **given)
     np.savez(tmp_path / "b.npz", **{**given, "y_train": given["y_train"].astype(np.int64)})
@@ -151,7 +151,9 @@ LONELY = {"y_train": np.zeros(20, int), "y_test": np.zeros(6, int)}
         pytest.param(lambda a: {"labels": np.array(["a"])}, "2 labels", id="too few labels"),
     ],
 )
-def test_arrays_that_are_no_labelled_images_are_refused(tmp_path: Path, change: Change, says: str) -> None:
+def test_load_npz_of_arrays_that_are_no_labelled_images_is_refused(
+    tmp_path: Path, change: Change, says: str
+) -> None:
     data = arrays()
     (tmp_path / "mine.npz").write_bytes(compressed({**data, **change(data)}))
     with pytest.raises(DataError, match=says) as refused:
@@ -160,7 +162,7 @@ def test_arrays_that_are_no_labelled_images_are_refused(tmp_path: Path, change: 
 
 
 @pytest.mark.parametrize("key", ["x_train", "y_train", "x_test", "y_test"])
-def test_a_missing_array_is_named(tmp_path: Path, key: str) -> None:
+def test_load_npz_names_a_missing_array(tmp_path: Path, key: str) -> None:
     data = arrays()
     del data[key]
     (tmp_path / "mine.npz").write_bytes(compressed(data))
@@ -187,14 +189,14 @@ def damaged_inside() -> bytes:
         pytest.param(b"\x93NUMPY\x01\x00v\x00", id="damaged .npy"),
     ],
 )
-def test_files_that_hold_no_arrays_are_refused(tmp_path: Path, raw: bytes) -> None:
+def test_load_npz_of_files_that_hold_no_arrays_is_refused(tmp_path: Path, raw: bytes) -> None:
     (tmp_path / "mine.npz").write_bytes(raw)
     with pytest.raises(DataError, match=r"mine\.npz") as refused:
         datasets.load(str(tmp_path / "mine.npz"))
     assert "\n" not in str(refused.value)
 
 
-def test_a_single_array_and_a_folder_are_no_data_set(tmp_path: Path) -> None:
+def test_load_dataset_refuses_a_single_array_and_a_folder_without_a_size(tmp_path: Path) -> None:
     np.save(tmp_path / "one.npy", np.zeros(3))
     with pytest.raises(DataError, match=r"expected an \.npz file"):
         datasets.load(str(tmp_path / "one.npy"))
@@ -202,24 +204,24 @@ def test_a_single_array_and_a_folder_are_no_data_set(tmp_path: Path) -> None:
         datasets.load(str(tmp_path))
 
 
-def test_a_refused_file_is_closed(tmp_path: Path) -> None:
+def test_load_npz_closes_a_refused_file(tmp_path: Path) -> None:
     """An open file would make Python warn, and warnings are errors here."""
     (tmp_path / "mine.npz").write_bytes(b"PK\x03\x04 no zip at all")
     with pytest.raises(DataError):
         datasets.load(str(tmp_path / "mine.npz"))
 
 
-def test_an_unknown_name_gets_the_nearest_one() -> None:
+def test_load_dataset_of_an_unknown_name_gets_the_nearest_one() -> None:
     with pytest.raises(UnknownNameError, match="did you mean 'fashion-mnist'"):
         datasets.load("fashon-mnist")
 
 
-def test_a_missing_file_is_named(tmp_path: Path) -> None:
+def test_load_dataset_names_a_missing_file(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"nowhere\.npz, which does not exist"):
         datasets.load(str(tmp_path / "nowhere.npz"))
 
 
-def test_a_named_set_whose_content_was_changed_is_refused(
+def test_load_named_dataset_whose_content_was_changed_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     np.savez(tmp_path / "mnist.npz", **arrays())
@@ -230,6 +232,8 @@ def test_a_named_set_whose_content_was_changed_is_refused(
         datasets.load("mnist")
 
 
-def test_a_named_set_that_is_not_in_the_given_folder_is_not_looked_for_elsewhere(tmp_path: Path) -> None:
+def test_load_named_dataset_that_is_not_in_the_given_folder_is_not_looked_for_elsewhere(
+    tmp_path: Path,
+) -> None:
     with pytest.raises(DataError, match=r"expected cifar10\.npz in"):
         datasets.load("cifar10", tmp_path)

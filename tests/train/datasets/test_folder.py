@@ -47,7 +47,7 @@ def test_class_folders_are_split_stratified_and_labelled_in_order(tmp_path: Path
     assert datasets.load(source, contract=SIZE, seed=4).sha256 != found.sha256
 
 
-def test_a_pair_of_train_and_test_is_honoured(tmp_path: Path) -> None:
+def test_class_folders_in_a_pair_of_train_and_test_are_honoured(tmp_path: Path) -> None:
     fill(tmp_path / "train", 4)
     fill(tmp_path / "test", 2)
     found = datasets.load(str(tmp_path), contract=SIZE)
@@ -57,7 +57,7 @@ def test_a_pair_of_train_and_test_is_honoured(tmp_path: Path) -> None:
         datasets.load(str(tmp_path), contract=SIZE)
 
 
-def test_a_damaged_picture_is_named_or_left_out_on_demand(tmp_path: Path) -> None:
+def test_class_folders_with_a_damaged_picture_name_it_or_leave_it_out_on_demand(tmp_path: Path) -> None:
     source = fill(tmp_path / "animals", 20)
     whole = (source / "ant" / "5.png").read_bytes()
     (source / "ant" / "5.png").write_bytes(whole[: len(whole) // 2])
@@ -79,7 +79,7 @@ def test_a_damaged_picture_is_named_or_left_out_on_demand(tmp_path: Path) -> Non
     ],
     ids=["one class", "an empty class", "a class of one"],
 )
-def test_folders_that_cannot_be_learnt_from_are_refused(
+def test_class_folders_that_cannot_be_learnt_from_are_refused(
     tmp_path: Path, change: Callable[[Path], object], message: str
 ) -> None:
     source = fill(tmp_path / "animals", 5)
@@ -88,7 +88,7 @@ def test_folders_that_cannot_be_learnt_from_are_refused(
         datasets.load(str(source), contract=SIZE)
 
 
-def test_a_model_of_a_folder_is_trained_and_exported(tmp_path: Path, run: Run) -> None:
+def test_class_folders_train_a_model_that_is_exported(tmp_path: Path, run: Run) -> None:
     source = fill(tmp_path / "animals", 20)
     assert run("train", "fashion-mlp", "--data", source, "--epochs", 1, "--out", tmp_path / "model")[0] == 0
     assert Checkpoint.open(tmp_path / "model").input.shape == (28, 28, 1)
@@ -123,7 +123,7 @@ def test_idx_folders_are_read_plain_or_gzipped(tmp_path: Path, fashion_mini: dat
         datasets.load(str(tmp_path))
 
 
-def test_data_explores(tmp_path: Path, run: Run) -> None:
+def test_data_command_explores_fashion_mini(tmp_path: Path, run: Run) -> None:
     status, out, _ = run("data", "fashion-mini", "--out", tmp_path / "samples.png")
     assert status == 0
     for line in ("10,000 to train, 2,000 to test; 28x28 grey", "0 to 255", "0 test images also occur", "MIT"):

@@ -13,7 +13,7 @@ SCORES = np.array(
 )
 
 
-def test_the_summary_is_macro_averaged() -> None:
+def test_metrics_summary_is_macro_averaged() -> None:
     found = metrics.summary(SCORES, LABELS)
     assert found["accuracy"] == pytest.approx(3 / 5)
     assert found["precision"] == pytest.approx((1 / 2 + 2 / 3 + 0) / 3)
@@ -22,21 +22,21 @@ def test_the_summary_is_macro_averaged() -> None:
     assert found["loss"] == pytest.approx(-np.log([0.8, 0.3, 0.9, 1.0, 0.2]).mean(), rel=1e-6)
 
 
-def test_classes_and_confusion_count_every_image() -> None:
+def test_metrics_per_class_and_confusion_count_every_image() -> None:
     rows = metrics.per_class(SCORES, LABELS, ("a", "b", "c"))
     assert [row["images"] for row in rows] == [2, 2, 1]
     assert rows[1] == {"label": "b", "precision": 2 / 3, "recall": 1.0, "f1": 0.8, "images": 2}
     assert metrics.confusion(SCORES, LABELS).tolist() == [[1, 1, 0], [0, 2, 0], [1, 0, 0]]
 
 
-def test_the_most_confident_mistake_comes_first() -> None:
+def test_worst_mistakes_begin_with_the_most_confident() -> None:
     found = metrics.worst_mistakes(SCORES, LABELS, 5)
     assert [(m.index, m.truth, m.guess) for m in found] == [(1, 0, 1), (4, 2, 0)]
     assert found[0].probability == pytest.approx(0.6)
     assert len(metrics.worst_mistakes(SCORES, LABELS, 1)) == 1
 
 
-def test_logits_become_probabilities() -> None:
+def test_probabilities_of_logits_are_their_softmax() -> None:
     logits = np.array([[1000.0, 999.0], [0.0, 0.0]], np.float32)
     expected = [[np.e / (1 + np.e), 1 / (1 + np.e)], [0.5, 0.5]]
     np.testing.assert_allclose(metrics.probabilities(logits, "logits"), expected, rtol=1e-6)

@@ -11,7 +11,7 @@ def pictures(count: int = 200) -> np.ndarray:
     return np.random.default_rng(7).integers(1, 256, (count, 9, 11, 3), dtype=np.uint8)
 
 
-def test_shifts_reach_as_far_as_told_and_what_comes_in_is_black() -> None:
+def test_augment_shift_reaches_as_far_as_told_and_what_comes_in_is_black() -> None:
     given = pictures()
     moved = augment.shift(given, np.random.default_rng(0), 2)
     assert (moved.dtype, moved.shape) == (given.dtype, given.shape)
@@ -26,7 +26,7 @@ def test_shifts_reach_as_far_as_told_and_what_comes_in_is_black() -> None:
     assert len(offsets) == 25
 
 
-def test_half_of_the_pictures_are_mirrored_and_the_batch_given_is_untouched() -> None:
+def test_augment_mirror_turns_half_of_the_pictures_and_leaves_the_batch_given_untouched() -> None:
     given = pictures()
     kept = given.copy()
     turned = augment.mirror(given, np.random.default_rng(0))
@@ -36,7 +36,7 @@ def test_half_of_the_pictures_are_mirrored_and_the_batch_given_is_untouched() ->
     np.testing.assert_array_equal(given, kept)
 
 
-def test_one_square_is_blacked_out() -> None:
+def test_augment_erase_blacks_out_one_square() -> None:
     given = pictures()
     erased = augment.erase(given, np.random.default_rng(0), 4)
     black = (erased == 0).all(axis=3)

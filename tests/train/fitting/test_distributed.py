@@ -78,7 +78,7 @@ train("plain", plain, datasets.load(data), options)
 
 
 @pytest.mark.slow
-def test_two_devices_give_the_result_of_one(tmp_path: Path, data: Path) -> None:
+def test_mirrored_strategy_on_two_devices_gives_the_result_of_one(tmp_path: Path, data: Path) -> None:
     children = [
         subprocess.Popen(
             [sys.executable, "-c", TWO_DEVICES, strategy, data, tmp_path / strategy],
@@ -137,7 +137,9 @@ def start_workers(folder: Path, *words: object) -> list[subprocess.Popen[str]]:
 
 
 @pytest.mark.slow
-def test_two_workers_train_one_model_and_the_chief_writes_it(tmp_path: Path, data: Path) -> None:
+def test_multiworker_strategy_of_two_workers_trains_one_model_and_the_chief_writes_it(
+    tmp_path: Path, data: Path
+) -> None:
     workers = start_workers(tmp_path, "mnist-tiny", "--data", data, "--epochs", 2)  # with BatchNormalization
     ends = [worker.communicate(timeout=240) for worker in workers]
     assert [worker.returncode for worker in workers] == [0, 0], ends
@@ -153,7 +155,7 @@ def test_two_workers_train_one_model_and_the_chief_writes_it(tmp_path: Path, dat
     assert model.count_params() == found.training["parameters"] == 18_150
 
 
-def test_the_shares_of_the_replicas_are_the_batch() -> None:
+def test_share_of_each_replica_adds_up_to_the_batch() -> None:
     images, labels = np.arange(27)[:, None], np.arange(27) % 5
     for count in (1, 2, 5, 27):
         for replicas in (1, 2, 3, 8):
@@ -166,7 +168,7 @@ def test_the_shares_of_the_replicas_are_the_batch() -> None:
             assert all(len(part) == len(some) == len(weights) for part, some, weights in parts)
 
 
-def test_the_chief_is_the_chief_or_the_first_worker() -> None:
+def test_cluster_chief_is_the_chief_or_the_first_worker() -> None:
     two = {"worker": ["a:1", "b:2"]}
     for cluster, kind, index, expected in [
         (two, "worker", 0, (True, 2)),
@@ -199,13 +201,13 @@ def test_the_chief_is_the_chief_or_the_first_worker() -> None:
         '{"cluster": {"worker": []}, "task": {"type": "worker", "index": 0}}',
     ],
 )
-def test_a_malformed_cluster_is_refused(text: str) -> None:
+def test_tf_config_of_a_malformed_cluster_is_refused(text: str) -> None:
     with pytest.raises(InputError, match="expected TF_CONFIG such as"):
         _cluster(text)
 
 
 @pytest.mark.parametrize("text", [None, "", "{"])
-def test_a_cluster_that_is_not_there_gets_one_line(
+def test_tf_config_of_a_cluster_that_is_not_there_gets_one_line(
     run: Run, tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch, text: str | None
 ) -> None:
     monkeypatch.delenv("TF_CONFIG", raising=False)
@@ -219,7 +221,7 @@ def test_a_cluster_that_is_not_there_gets_one_line(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_run_under_a_strategy_is_not_resumed(run: Run, tmp_path: Path, data: Path) -> None:
+def test_resume_of_a_run_under_a_strategy_is_refused(run: Run, tmp_path: Path, data: Path) -> None:
     words = ("train", "fashion-mlp", "--data", data, "--out", tmp_path / "out", "--resume")
     status, _, complaints = run(*words, "--strategy", "mirrored")
     assert status == 1
@@ -228,7 +230,7 @@ def test_a_run_under_a_strategy_is_not_resumed(run: Run, tmp_path: Path, data: P
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_network_that_cannot_cross_is_named_and_nothing_is_written(
+def test_strategy_names_a_network_that_cannot_cross_to_tf_keras_and_writes_nothing(
     tmp_path: Path, fashion_mini: Dataset
 ) -> None:
     def build(keras: Any, shape: tuple[int, int, int], classes: int) -> Any:
@@ -242,7 +244,7 @@ def test_a_network_that_cannot_cross_is_named_and_nothing_is_written(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_an_optimizer_of_keras_3_alone_is_refused(tmp_path: Path, fashion_mini: Dataset) -> None:
+def test_strategy_refuses_an_optimizer_of_keras_3_alone(tmp_path: Path, fashion_mini: Dataset) -> None:
     found = dataclasses.replace(
         recipe.get("fashion-baseline"), optimizer=lambda keras, _: keras.optimizers.Muon()
     )
@@ -252,7 +254,9 @@ def test_an_optimizer_of_keras_3_alone_is_refused(tmp_path: Path, fashion_mini: 
 
 
 @pytest.mark.slow
-def test_a_worker_that_dies_ends_the_others_and_what_there_is_is_kept(tmp_path: Path) -> None:
+def test_multiworker_strategy_a_worker_that_dies_ends_the_others_and_what_there_is_is_kept(
+    tmp_path: Path,
+) -> None:
     workers = start_workers(tmp_path, "fashion-mlp", "--epochs", 30)
     chief, other = workers
     assert chief.stdout is not None

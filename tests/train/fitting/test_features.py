@@ -71,7 +71,7 @@ FROZEN = dataclasses.replace(
 )
 
 
-def test_the_frozen_part_is_as_long_as_can_be() -> None:
+def test_features_divide_makes_the_frozen_base_as_long_as_can_be() -> None:
     keras = import_keras()
     model = build(keras, (28, 28, 1), 10)
     divided = features.divide(keras, model)
@@ -86,7 +86,7 @@ def test_the_frozen_part_is_as_long_as_can_be() -> None:
     np.testing.assert_allclose(head(base(x)), model(x, training=False), atol=1e-6)
 
 
-def test_a_sequential_model_is_divided_too() -> None:
+def test_features_divide_takes_a_sequential_model_too() -> None:
     keras = import_keras()
     layers = keras.layers
     model = small(keras, base_network(keras, (28, 28, 1)), layers.Flatten(), layers.Dense(3))
@@ -96,7 +96,7 @@ def test_a_sequential_model_is_divided_too() -> None:
 
 
 @pytest.mark.parametrize("where", ["random before", "nothing frozen", "all frozen", "moving averages before"])
-def test_what_changes_from_epoch_to_epoch_is_not_kept(where: str) -> None:
+def test_features_divide_keeps_nothing_that_changes_from_epoch_to_epoch(where: str) -> None:
     keras = import_keras()
     layers = keras.layers
     base, head = base_network(keras, (28, 28, 1)), [layers.Flatten(), layers.Dense(3)]
@@ -112,7 +112,7 @@ def test_what_changes_from_epoch_to_epoch_is_not_kept(where: str) -> None:
     assert features.divide(keras, model) is None
 
 
-def test_dropout_behind_the_base_stays_in_the_trained_part() -> None:
+def test_features_divide_leaves_dropout_behind_the_base_in_the_trained_part() -> None:
     keras = import_keras()
     layers = keras.layers
     base = base_network(keras, (28, 28, 1))
@@ -148,7 +148,7 @@ def test_features_are_what_keras_gives_and_are_computed_once(
 
 
 @pytest.mark.parametrize("damage", [b"", b"\x93NUMPY no array", b"cut"])
-def test_damaged_features_are_computed_again(few: Dataset, tmp_path: Path, damage: bytes) -> None:
+def test_features_that_are_damaged_are_computed_again(few: Dataset, tmp_path: Path, damage: bytes) -> None:
     base = base_network(import_keras(), (28, 28, 1))
     found = features.of(base, few.x_test, RANGE)
     (kept,) = (tmp_path / "cache" / "features").iterdir()
@@ -172,7 +172,9 @@ def test_training_on_features_is_training(few: Dataset, tmp_path: Path) -> None:
         np.testing.assert_array_equal(a, b)
 
 
-def test_a_cut_off_training_on_features_goes_on_to_the_same_weights(few: Dataset, tmp_path: Path) -> None:
+def test_training_on_features_that_was_cut_off_goes_on_to_the_same_weights(
+    few: Dataset, tmp_path: Path
+) -> None:
     whole = train("frozen", FROZEN, few, Options(out=tmp_path / "whole"))
     with pytest.raises(RuntimeError, match="killed"), pytest.MonkeyPatch.context() as patch:
         from edgewright.train.fitting import fit
@@ -190,13 +192,15 @@ def test_a_cut_off_training_on_features_goes_on_to_the_same_weights(few: Dataset
     assert resumed.metrics == whole.metrics
 
 
-def test_a_recipe_that_changes_its_images_runs_the_base_in_every_epoch(few: Dataset, tmp_path: Path) -> None:
+def test_features_are_not_kept_for_a_recipe_that_augments_its_images(few: Dataset, tmp_path: Path) -> None:
     changing = dataclasses.replace(FROZEN, augment=lambda images, _: images, epochs=1)
     train("frozen", changing, few, Options(out=tmp_path / "out"))
     assert not (tmp_path / "cache").exists()
 
 
-def test_a_base_that_cannot_be_converted_gets_one_line(few: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_features_of_a_base_that_cannot_be_converted_get_one_line(
+    few: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
     keras = import_keras()
     image = keras.Input((28, 28, 1))
     x = keras.layers.Conv2D(2, 3)(image)

@@ -47,16 +47,18 @@ def short(**changes: Any) -> Recipe:
     return dataclasses.replace(recipe.get("fashion-mlp"), epochs=1, **changes)
 
 
-def test_it_writes_the_files_it_promises_and_no_other(trained: Path) -> None:
+def test_train_writes_the_files_it_promises_and_no_other(trained: Path) -> None:
     assert {path.name for path in trained.iterdir()} == FILES
     assert [path.name for path in trained.parent.iterdir()] == [trained.name]
 
 
-def test_it_learns(trained: Path) -> None:
+def test_train_learns_fashion_mini_to_the_promised_accuracy(trained: Path) -> None:
     assert Checkpoint.open(trained).metrics["test_accuracy"] > 0.82
 
 
-def test_both_model_files_predict_what_the_checkpoint_says(trained: Path, fashion_mini: Dataset) -> None:
+def test_train_writes_model_keras_and_h5_that_predict_what_the_checkpoint_says(
+    trained: Path, fashion_mini: Dataset
+) -> None:
     keras = import_keras()
     checkpoint = Checkpoint.open(trained)
     x = scale(fashion_mini.x_test, checkpoint.input_range)
@@ -69,7 +71,7 @@ def test_both_model_files_predict_what_the_checkpoint_says(trained: Path, fashio
     assert accuracy == checkpoint.metrics["test_accuracy"]
 
 
-def test_no_optimizer_state_is_kept(trained: Path, tmp_path: Path) -> None:
+def test_train_keeps_no_optimizer_state(trained: Path, tmp_path: Path) -> None:
     import h5py
 
     with zipfile.ZipFile(trained / "model.keras") as archive:
@@ -84,7 +86,7 @@ def test_no_optimizer_state_is_kept(trained: Path, tmp_path: Path) -> None:
         assert numbers == 203_530
 
 
-def test_the_history_has_a_row_an_epoch_and_the_best_is_kept(trained: Path) -> None:
+def test_history_csv_has_a_row_an_epoch_and_the_best_is_kept(trained: Path) -> None:
     with (trained / "history.csv").open() as file:
         rows = list(csv.DictReader(file))
     checkpoint = Checkpoint.open(trained)
@@ -98,7 +100,7 @@ def test_the_history_has_a_row_an_epoch_and_the_best_is_kept(trained: Path) -> N
     assert float(best["val_accuracy"]) == pytest.approx(checkpoint.metrics["validation_accuracy"], abs=1e-6)
 
 
-def test_the_kept_weights_are_those_of_the_best_epoch(trained: Path, fashion_mini: Dataset) -> None:
+def test_train_keeps_the_weights_of_the_best_epoch(trained: Path, fashion_mini: Dataset) -> None:
     checkpoint = Checkpoint.open(trained)
     assert checkpoint.training["best_epoch"] < checkpoint.training["epochs"]
     _, held_out = split(fashion_mini.y_train, checkpoint.validation, checkpoint.seed)
@@ -109,7 +111,7 @@ def test_the_kept_weights_are_those_of_the_best_epoch(trained: Path, fashion_min
     assert losses.mean() == pytest.approx(checkpoint.metrics["validation_loss"], rel=1e-3)
 
 
-def test_the_curves_are_pictures(trained: Path) -> None:
+def test_training_curves_are_pictures(trained: Path) -> None:
     for name in ("accuracy.png", "loss.png", "f1.png"):
         with Image.open(trained / name) as picture:
             picture.load()
@@ -124,7 +126,7 @@ def weights_of(folder: Path) -> list[NDArray[np.float32]]:
     return found
 
 
-def test_the_same_seed_gives_the_same_weights_in_fresh_processes(tmp_path: Path) -> None:
+def test_train_with_the_same_seed_gives_the_same_weights_in_fresh_processes(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "edgewright.runtime", "train", "fashion-mlp"]
     command += ["--epochs", "1", "--seed", "5", "--out"]
     outs = [tmp_path / "a", tmp_path / "b"]
@@ -134,13 +136,13 @@ def test_the_same_seed_gives_the_same_weights_in_fresh_processes(tmp_path: Path)
     assert all(np.array_equal(a, b) for a, b in zip(first, second, strict=True))
 
 
-def test_another_seed_gives_other_weights(tmp_path: Path, few: Dataset) -> None:
+def test_train_with_another_seed_gives_other_weights(tmp_path: Path, few: Dataset) -> None:
     for seed in (5, 6):
         train("fashion-mlp", short(), few, Options(out=tmp_path / str(seed), seed=seed))
     assert not np.array_equal(weights_of(tmp_path / "5")[0], weights_of(tmp_path / "6")[0])
 
 
-def test_a_taken_folder_is_left_alone(tmp_path: Path, few: Dataset) -> None:
+def test_train_leaves_a_taken_out_folder_alone(tmp_path: Path, few: Dataset) -> None:
     (tmp_path / "out").mkdir()
     (tmp_path / "out/mine.txt").write_text("mine")
     for overwrite in (False, True):
@@ -149,13 +151,13 @@ def test_a_taken_folder_is_left_alone(tmp_path: Path, few: Dataset) -> None:
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["mine.txt"]
 
 
-def test_overwriting_replaces_the_whole_checkpoint(checkpoint: Path, few: Dataset) -> None:
+def test_train_overwrite_replaces_the_whole_checkpoint(checkpoint: Path, few: Dataset) -> None:
     train("fashion-mlp", short(), few, Options(out=checkpoint, overwrite=True))
     assert Checkpoint.open(checkpoint).data.name == "few"
     assert {path.name for path in checkpoint.iterdir()} == FILES
 
 
-def test_a_failure_in_mid_training_leaves_the_old_checkpoint_and_nothing_else(
+def test_train_that_fails_midway_leaves_the_old_checkpoint_and_nothing_else(
     checkpoint: Path, few: Dataset
 ) -> None:
     def optimizer(keras: Any, _: int) -> Any:
@@ -172,14 +174,14 @@ def test_a_failure_in_mid_training_leaves_the_old_checkpoint_and_nothing_else(
     assert list(checkpoint.parent.iterdir()) == [checkpoint]
 
 
-def test_a_training_that_diverges_ends_in_one_line_and_writes_nothing(tmp_path: Path, few: Dataset) -> None:
+def test_train_that_diverges_ends_in_one_line_and_writes_nothing(tmp_path: Path, few: Dataset) -> None:
     wild = short(optimizer=lambda keras, _: keras.optimizers.SGD(1e30))
     with pytest.raises(EdgewrightError, match=r"NaN|finite|diverge"):
         train("fashion-mlp", wild, few, Options(out=tmp_path / "out"))
     assert list(tmp_path.iterdir()) == []
 
 
-def test_too_few_images_of_a_class_to_split_are_named(tmp_path: Path, few: Dataset) -> None:
+def test_train_names_a_class_of_too_few_images_for_a_validation_split(tmp_path: Path, few: Dataset) -> None:
     labels = few.y_train.copy()
     labels[labels == 9] = 0
     labels[0] = 9
@@ -197,7 +199,7 @@ def linear(activation: str | None) -> Any:
     return build
 
 
-def test_a_recipe_that_ends_in_logits_is_trained_on_their_softmax(tmp_path: Path, few: Dataset) -> None:
+def test_train_with_a_logits_head_is_by_their_softmax(tmp_path: Path, few: Dataset) -> None:
     losses = {}
     for head, activation in (("softmax", "softmax"), ("logits", None)):
         found = train(head, short(build=linear(activation)), few, Options(out=tmp_path / head, epochs=3))
@@ -206,7 +208,7 @@ def test_a_recipe_that_ends_in_logits_is_trained_on_their_softmax(tmp_path: Path
     assert losses["logits"] == pytest.approx(losses["softmax"], rel=0.02)
 
 
-def test_the_head_is_read_off_the_last_layer() -> None:
+def test_head_of_reads_softmax_or_logits_off_the_last_layer() -> None:
     keras = import_keras()
     dense = keras.layers.Dense
     assert head_of(keras.Sequential([keras.Input((2,)), dense(3, activation="softmax")])) == "softmax"

@@ -85,7 +85,7 @@ def weights(folder: Path) -> list[Any]:
     return found
 
 
-def test_a_cut_off_run_ends_where_a_whole_one_does(tmp_path: Path, few: Dataset) -> None:
+def test_resume_of_a_cut_off_run_ends_where_a_whole_one_does(tmp_path: Path, few: Dataset) -> None:
     whole, cut = Options(out=tmp_path / "whole"), Options(out=tmp_path / "cut")
     train("stateful", STATEFUL, few, whole)
     with pytest.raises(Exception, match="killed"):
@@ -100,7 +100,7 @@ def test_a_cut_off_run_ends_where_a_whole_one_does(tmp_path: Path, few: Dataset)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["cut", "whole"]
 
 
-def test_only_the_same_run_is_resumed(tmp_path: Path, few: Dataset) -> None:
+def test_resume_takes_only_the_same_run(tmp_path: Path, few: Dataset) -> None:
     out = Options(out=tmp_path / "out", resume=True)
     with pytest.raises(InputError, match="cut-off run"):
         train("stateful", STATEFUL, few, out)
@@ -113,7 +113,7 @@ def test_only_the_same_run_is_resumed(tmp_path: Path, few: Dataset) -> None:
         train("stateful", STATEFUL, dataclasses.replace(few, y_train=few.y_train[::-1].copy()), out)
 
 
-def test_ctrl_c_writes_what_there_is_and_can_be_resumed(tmp_path: Path, few: Dataset) -> None:
+def test_train_ctrl_c_writes_what_there_is_and_can_be_resumed(tmp_path: Path, few: Dataset) -> None:
     out = tmp_path / "out"
 
     def interrupt(images: Any, random: Any) -> Any:

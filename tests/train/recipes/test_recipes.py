@@ -47,7 +47,7 @@ def cut(source: str, count: int) -> Dataset:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", CUTS)
-def test_a_recipe_learns_on_a_cut_of_its_data(name: str, tmp_path: Path) -> None:
+def test_recipe_learns_on_a_cut_of_its_data(name: str, tmp_path: Path) -> None:
     count, epochs, enough = CUTS[name]
     found = recipe.get(name)
     source = "fashion-mnist" if found.data == "fashion-mini" else found.data
@@ -60,7 +60,9 @@ def test_a_recipe_learns_on_a_cut_of_its_data(name: str, tmp_path: Path) -> None
 
 
 @pytest.mark.slow
-def test_imagenet_features_tell_digits_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_mobilenetv2_imagenet_features_tell_digits_apart(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     weights = os.environ.get("EDGEWRIGHT_MOBILENETV2")
     if not weights:
         pytest.skip("no $EDGEWRIGHT_MOBILENETV2")
@@ -73,7 +75,7 @@ def test_imagenet_features_tell_digits_apart(tmp_path: Path, monkeypatch: pytest
 
 
 @pytest.mark.parametrize("name", recipe.names())
-def test_a_recipe_builds_what_it_says(name: str) -> None:
+def test_recipe_builds_the_network_it_says(name: str) -> None:
     if name == "mnist-mobilenetv2":
         pytest.skip("takes seconds: its own test builds it")
     found = recipe.get(name)
@@ -93,7 +95,7 @@ def test_a_recipe_builds_what_it_says(name: str) -> None:
     ("name", "most"),
     [("fashion-cnn", 100_000), ("mnist-tiny", 20_000), ("cifar10-resnet8", 79_000)],
 )
-def test_small_networks_are_small(name: str, most: int) -> None:
+def test_recipes_of_small_networks_have_few_parameters(name: str, most: int) -> None:
     found = recipe.get(name)
     assert found.shape is not None
     assert found.build(import_keras(), found.shape, 10).count_params() < most
