@@ -28,7 +28,7 @@ COMMAND = [sys.executable, "-m", "edgewright.runtime"]
     [[], ["predikt"], ["predict"], ["predict", "bundle"], ["verify"], ["inspect", "a", "b"], ["--nope"]],
     ids=" ".join,
 )
-def test_wrong_usage_is_status_2(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+def test_cli_wrong_usage_is_status_2(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as end:
         main(words)
     assert end.value.code == 2
@@ -36,13 +36,13 @@ def test_wrong_usage_is_status_2(words: list[str], capsys: pytest.CaptureFixture
 
 
 @pytest.mark.parametrize("words", [["--top", "many"], ["--threads", "1.5"], ["--threads", ""]])
-def test_a_number_that_is_none_is_status_2(words: list[str]) -> None:
+def test_cli_number_that_is_none_is_status_2(words: list[str]) -> None:
     with pytest.raises(SystemExit) as end:
         main(["predict", "bundle", "picture", *words])
     assert end.value.code == 2
 
 
-def test_the_version_is_the_packages(capsys: pytest.CaptureFixture[str]) -> None:
+def test_cli_version_is_the_packages(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as end:
         main(["--version"])
     assert end.value.code == 0
@@ -50,7 +50,7 @@ def test_the_version_is_the_packages(capsys: pytest.CaptureFixture[str]) -> None
 
 
 @pytest.mark.parametrize("command", ["train", "export", "predict", "verify", "inspect", "bench"])
-def test_every_command_explains_itself(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_cli_help_of_every_command_explains_it(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as end:
         main([command, "--help"])
     assert end.value.code == 0
@@ -61,12 +61,14 @@ def test_every_command_explains_itself(command: str, capsys: pytest.CaptureFixtu
     "path", ["/", "", "..", "/dev/null", "x" * 5000], ids=["root", "empty", "up", "null", "long"]
 )
 @pytest.mark.parametrize("command", ["predict", "verify", "inspect"])
-def test_the_oddest_paths_are_one_line(refused: Refused, command: str, path: str, picture: Path) -> None:
+def test_cli_oddest_paths_are_one_line(refused: Refused, command: str, path: str, picture: Path) -> None:
     refused(command, path, *([picture] if command == "predict" else []))
 
 
 @pytest.mark.parametrize("command", ["predict", "inspect"])
-def test_a_reader_that_has_had_enough_gives_no_traceback(command: str, bundle: Path, picture: Path) -> None:
+def test_cli_broken_pipe_of_a_reader_that_has_had_enough_gives_no_traceback(
+    command: str, bundle: Path, picture: Path
+) -> None:
     words = [command, str(bundle), *([str(picture)] if command == "predict" else [])]
     read, write = os.pipe()
     os.close(read)
@@ -78,7 +80,7 @@ def test_a_reader_that_has_had_enough_gives_no_traceback(command: str, bundle: P
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="a full disk is played by /dev/full")
-def test_a_full_disk_is_one_line(bundle: Path) -> None:
+def test_cli_full_disk_is_one_line(bundle: Path) -> None:
     with Path("/dev/full").open("w") as full:
         done = subprocess.run(
             [*COMMAND, "inspect", str(bundle)], stdout=full, stderr=subprocess.PIPE, text=True, check=False
@@ -87,7 +89,7 @@ def test_a_full_disk_is_one_line(bundle: Path) -> None:
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs a picture that never comes")
-def test_ctrl_c_is_one_line(bundle: Path, tmp_path: Path) -> None:
+def test_cli_ctrl_c_is_one_line(bundle: Path, tmp_path: Path) -> None:
     pipe = tmp_path / "picture.png"
     os.mkfifo(pipe)
     child = subprocess.Popen(
@@ -104,7 +106,7 @@ def test_ctrl_c_is_one_line(bundle: Path, tmp_path: Path) -> None:
     assert err.count("\n") == 1
 
 
-def test_a_runtime_command_does_not_load_the_other_packages(fresh: Fresh, bundle: Path) -> None:
+def test_cli_runtime_command_does_not_load_train_or_export(fresh: Fresh, bundle: Path) -> None:
     code = """
 from edgewright.runtime.cli import main
 main(sys.argv[1:])
@@ -114,7 +116,7 @@ print(sorted(m for m in sys.modules if m.startswith(("edgewright.train", "edgewr
     assert done.stdout.splitlines()[-1] == "[]", done.stderr
 
 
-def test_a_plain_table_is_aligned_and_has_no_trailing_blanks(fresh: Fresh) -> None:
+def test_console_table_without_rich_is_aligned_and_has_no_trailing_blanks(fresh: Fresh) -> None:
     code = """
 from edgewright.runtime import console
 console.table("Title", ("name", "n", "last"), [("a", "1", "x"), ("long", "1000", "")])
@@ -123,7 +125,7 @@ console.table("Title", ("name", "n", "last"), [("a", "1", "x"), ("long", "1000",
     assert done.stdout.splitlines() == ["Title", "name     n  last", "a        1  x", "long  1000"]
 
 
-def test_progress_is_silent_where_there_is_no_terminal(capfd: pytest.CaptureFixture[str]) -> None:
+def test_console_progress_is_silent_where_there_is_no_terminal(capfd: pytest.CaptureFixture[str]) -> None:
     with console.progress("working", total=3) as bar:
         bar.advance(1, note="one")
         bar.advance()

@@ -51,11 +51,11 @@ def test_a_tensor_spec_survives_being_written_and_read() -> None:
     assert TensorSpec.from_json(jsonio.JsonObject(spec.to_json(), "here", BundleError)) == spec
 
 
-def test_additions_to_the_schema_are_ignored() -> None:
+def test_contract_ignores_additions_to_the_schema() -> None:
     assert read(changed("mood", "good"), "a file") == CONTRACT
 
 
-def test_a_newer_schema_is_refused_and_says_how_to_cure_it() -> None:
+def test_contract_of_a_newer_schema_is_refused_and_says_how_to_cure_it() -> None:
     with pytest.raises(ModelFileError, match=r"newer edgewright; run: pip install --upgrade"):
         read(changed("schema_version", SCHEMA_VERSION + 1), "a file")
 
@@ -93,7 +93,7 @@ def test_the_stamp_is_the_hash_of_the_file_with_the_field_zeroed() -> None:
     assert stamp_is_right(stamp(raw), digest)
 
 
-def test_any_flipped_bit_of_a_stamped_file_is_found() -> None:
+def test_stamp_finds_any_flipped_bit_of_a_file() -> None:
     raw = stamp(b"weights" + CONTRACT.to_bytes() + b"more weights")
     digest = json.loads(raw[len(b"weights") : -len(b"more weights")])["sha256"]
     place = raw.index(digest.encode())
@@ -106,14 +106,14 @@ def test_any_flipped_bit_of_a_stamped_file_is_found() -> None:
             assert not stamp_is_right(bytes(flipped), carried), (position, bit)
 
 
-def test_a_file_that_carries_its_hash_twice_is_not_right() -> None:
+def test_stamp_of_a_file_that_carries_its_hash_twice_is_not_right() -> None:
     raw = 2 * CONTRACT.to_bytes()
     digest = hashlib.sha256(raw).hexdigest()
     assert not stamp_is_right(raw.replace(ZERO_HASH.encode(), digest.encode()), digest)
 
 
 @pytest.mark.parametrize("raw", [b"", b"no field", 2 * CONTRACT.to_bytes()])
-def test_only_a_file_with_one_unset_field_is_stamped(raw: bytes) -> None:
+def test_stamp_takes_only_a_file_with_one_unset_hash_field(raw: bytes) -> None:
     with pytest.raises(ValueError, match="one unset hash field"):
         stamp(raw)
 
@@ -123,5 +123,5 @@ def test_only_a_file_with_one_unset_field_is_stamped(raw: bytes) -> None:
     ["", "0" * 64, "0" * 63, "z" * 64, "\ud800" * 64, "ß" * 32],
     ids=["empty", "zeros", "short", "no digits", "lone surrogates", "64 bytes of umlauts"],
 )
-def test_what_is_not_the_files_hash_is_wrong_and_nothing_worse(sha256: str) -> None:
+def test_stamp_that_is_not_the_files_hash_is_wrong_and_nothing_worse(sha256: str) -> None:
     assert not stamp_is_right(stamp(CONTRACT.to_bytes()), sha256)

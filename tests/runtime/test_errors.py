@@ -21,24 +21,24 @@ VARIANTS = ("tflite-int8", "tflite-float32", "onnx-int8")
         ("TFLITE-int8", "tflite-int8"),
     ],
 )
-def test_an_unknown_name_suggests_the_nearest_known_one(given: str, nearest: str) -> None:
+def test_unknown_name_error_suggests_the_nearest_known_one(given: str, nearest: str) -> None:
     message = str(UnknownNameError("variant", given, VARIANTS))
     assert message.startswith(f"unknown variant '{given}'; did you mean '{nearest}'?")
     assert message.endswith("known: onnx-int8, tflite-float32, tflite-int8")
 
 
 @pytest.mark.parametrize("given", ["", "zzzz", "x" * 1000])
-def test_a_name_like_no_known_one_gets_the_list_and_no_guess(given: str) -> None:
+def test_unknown_name_error_of_a_name_like_no_known_one_gives_the_list_and_no_guess(given: str) -> None:
     message = str(UnknownNameError("variant", given, VARIANTS))
     assert "did you mean" not in message
     assert message.endswith("known: onnx-int8, tflite-float32, tflite-int8")
 
 
-def test_where_nothing_is_known_the_message_says_none() -> None:
+def test_unknown_name_error_where_nothing_is_known_says_none() -> None:
     assert str(UnknownNameError("pass", "qat", [])) == "unknown pass 'qat'; known: none"
 
 
-def test_a_missing_extra_names_the_pip_command() -> None:
+def test_missing_extra_error_names_the_pip_command() -> None:
     failure = MissingExtraError("onnxruntime, which runs .onnx files,", "onnx")
     assert str(failure).endswith("is not installed; run: pip install 'edgewright[onnx]'")
     assert failure.extra == "onnx"

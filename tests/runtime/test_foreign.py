@@ -53,7 +53,7 @@ def pixels() -> NDArray[np.uint8]:
 
 @pytest.mark.parametrize("shape", [(1, 10, 12, 3), (1, 3, 10, 12), ("n", 3, 10, 12), (4, 10, 12, 3)], ids=str)
 @pytest.mark.parametrize("ends", [(0, 1), (-1, 1), (0, 255)], ids=str)
-def test_the_runtime_scales_as_told(
+def test_load_without_a_contract_scales_by_input_range(
     tmp_path: Path, pixels: NDArray[np.uint8], shape: tuple[Any, ...], ends: tuple[float, float]
 ) -> None:
     path = network(tmp_path / "theirs.onnx", shape)
@@ -69,7 +69,7 @@ def test_the_runtime_scales_as_told(
 
 @pytest.mark.parametrize("shape", [(1, 10, 12, 3), (2, 3, 10, 12)], ids=str)
 @pytest.mark.parametrize("std", [(0.229, 0.224, 0.225), 0.25], ids=str)
-def test_mean_and_std_are_those_of_torchvision(
+def test_load_mean_and_std_are_those_of_torchvision(
     tmp_path: Path, pixels: NDArray[np.uint8], shape: tuple[Any, ...], std: float | tuple[float, ...]
 ) -> None:
     path, mean = network(tmp_path / "theirs.onnx", shape), (0.485, 0.456, 0.406)
@@ -80,7 +80,7 @@ def test_mean_and_std_are_those_of_torchvision(
         assert "a mean of 0.485, 0.456, 0.406" in predictor.assumptions[0]
 
 
-def test_a_scaling_that_contradicts_itself_or_the_file_is_refused(tmp_path: Path) -> None:
+def test_load_scaling_that_contradicts_itself_or_the_file_is_refused(tmp_path: Path) -> None:
     path = network(tmp_path / "theirs.onnx", (1, 3, 10, 12))
     for given, message in (
         ({"mean": 0.5}, "both mean and std"),
@@ -94,7 +94,7 @@ def test_a_scaling_that_contradicts_itself_or_the_file_is_refused(tmp_path: Path
             load(path, labels=LABELS, **given)  # type: ignore[arg-type]
 
 
-def test_it_says_what_it_assumed(tmp_path: Path) -> None:
+def test_predictor_assumptions_say_what_was_assumed_without_a_contract(tmp_path: Path) -> None:
     path = network(tmp_path / "theirs.onnx", (1, 3, 10, 12))
     with load(path, labels=LABELS, input_range=(-1, 1)) as predictor:
         assert predictor.assumptions == (
@@ -104,7 +104,7 @@ def test_it_says_what_it_assumed(tmp_path: Path) -> None:
         )
 
 
-def test_logits_are_noticed(tmp_path: Path, pixels: NDArray[np.uint8]) -> None:
+def test_load_without_a_contract_notices_logits(tmp_path: Path, pixels: NDArray[np.uint8]) -> None:
     path = network(tmp_path / "theirs.onnx", (1, 3, 10, 12), softmax=False)
     with load(path, labels=LABELS, input_range=(0, 1)) as predictor:
         assert predictor.contract.head == "logits"
@@ -112,7 +112,9 @@ def test_logits_are_noticed(tmp_path: Path, pixels: NDArray[np.uint8]) -> None:
     assert [found[i] for i in range(3)] == pytest.approx(expected(pixels, 0, 1), rel=1e-3)
 
 
-def test_a_file_that_takes_raw_pixels_needs_no_range(tmp_path: Path, pixels: NDArray[np.uint8]) -> None:
+def test_load_without_a_contract_needs_no_input_range_for_raw_pixels(
+    tmp_path: Path, pixels: NDArray[np.uint8]
+) -> None:
     path = network(tmp_path / "theirs.onnx", (1, 10, 12, 3), TensorProto.UINT8)
     with load(path, labels=LABELS) as predictor:
         assert predictor.assumptions[0] == "RGB pixels, channels last, 0-255 as they are"
@@ -133,7 +135,9 @@ def test_tflite_files_without_a_contract_give_what_they_gave_with_one(
             assert "then quantized" in theirs.assumptions[0]
 
 
-def test_what_does_not_fit_is_refused_with_what_to_do(exported: tuple[Path, Result], tmp_path: Path) -> None:
+def test_load_without_a_contract_refuses_what_does_not_fit_with_what_to_do(
+    exported: tuple[Path, Result], tmp_path: Path
+) -> None:
     path = network(tmp_path / "theirs.onnx", (1, 3, 10, 12))
     with pytest.raises(ModelFileError, match=r"carries no contract .*--labels FILE --input-range"):
         load(path)

@@ -28,13 +28,13 @@ def survive(path: Path, count: int, seed: int, cwd: Path) -> None:
 
 
 @pytest.mark.parametrize("file", FILES[::2])
-def test_a_few_mutants_are_survived(exported: tuple[Path, Result], tmp_path: Path, file: str) -> None:
+def test_fuzz_a_few_mutants_are_survived(exported: tuple[Path, Result], tmp_path: Path, file: str) -> None:
     survive(exported[0] / file, 30, 0, tmp_path)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("file", FILES)
-def test_a_thousand_mutants_of_each_file_are_survived(
+def test_fuzz_a_thousand_mutants_of_each_file_are_survived(
     exported: tuple[Path, Result], tmp_path: Path, file: str
 ) -> None:
     survive(exported[0] / file, 1000, 1, tmp_path)

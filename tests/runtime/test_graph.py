@@ -40,22 +40,22 @@ def residual() -> Graph:
     return Graph(tensors={t.name: t for t in tensors}, nodes=nodes, inputs=["a"], outputs=["d"])
 
 
-def test_peak_memory_counts_what_is_still_needed_and_no_constant(residual: Graph) -> None:
+def test_graph_peak_bytes_count_what_is_still_needed_and_no_constant(residual: Graph) -> None:
     assert residual.peak_bytes() == 10 + 40 + 10  # a is kept for the addition
 
 
-def test_an_unknown_shape_makes_the_peak_unknown(residual: Graph) -> None:
+def test_graph_peak_bytes_are_unknown_with_an_unknown_shape(residual: Graph) -> None:
     tensors = {**residual.tensors, "c": Tensor(name="c", shape=None, dtype="int8")}
     assert Graph(**{**vars(residual), "tensors": tensors}).peak_bytes() is None
 
 
-def test_a_shared_constant_is_counted_once(residual: Graph) -> None:
+def test_graph_layers_count_a_shared_constant_once(residual: Graph) -> None:
     assert [layer.stored_bytes for layer in residual.layers()] == [7, 5, 0, 0]
     assert [layer.output for layer in residual.layers()] == ["u", "b", "c", "d"]
     assert [tensor.name for tensor in residual.constants()] == ["v", "w"]
 
 
-def test_operators_and_multiplications(residual: Graph) -> None:
+def test_graph_operators_and_macs(residual: Graph) -> None:
     assert residual.operators() == {"CONV": 2, "ADD": 1, "DEQUANTIZE": 1}
     assert residual.macs() == (700, 0)
     unknown = Graph(**{**vars(residual), "nodes": [*residual.nodes, node("CONV", "d", "d", None)]})
@@ -72,11 +72,11 @@ def test_operators_and_multiplications(residual: Graph) -> None:
         (None, "int8", None),
     ],
 )
-def test_bytes(shape: Shape | None, dtype: str, size: int | None) -> None:
+def test_tensor_bytes(shape: Shape | None, dtype: str, size: int | None) -> None:
     assert Tensor(name="t", shape=shape, dtype=dtype).bytes == size
 
 
-def test_broadcasting() -> None:
+def test_broadcast_shapes() -> None:
     assert broadcast((3, 1, 4), (2, 1), ()) == (3, 2, 4)
     assert broadcast((3,), (2,)) is None
     assert broadcast((3,), None) is None

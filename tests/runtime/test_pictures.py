@@ -41,19 +41,19 @@ def archive(path: Path, members: dict[str, bytes], method: int = zipfile.ZIP_DEF
     return path
 
 
-def test_a_file_is_itself_whatever_its_name(folder: Path) -> None:
+def test_pictures_find_takes_a_file_as_itself_whatever_its_name(folder: Path) -> None:
     assert names(folder / "notes.txt", "nowhere") == [str(folder / "notes.txt"), "nowhere"]
 
 
-def test_a_folder_means_the_pictures_in_it_and_below(folder: Path) -> None:
+def test_pictures_find_takes_a_folder_as_the_pictures_in_it_and_below(folder: Path) -> None:
     assert names(folder) == [str(folder / name) for name in ("a.JPG", "b.png", "deep/er/c.webp")]
 
 
-def test_a_folder_without_pictures_says_what_it_looked_for(tmp_path: Path) -> None:
+def test_pictures_find_in_a_folder_without_pictures_says_what_it_looked_for(tmp_path: Path) -> None:
     assert ".jpeg" in refusal(tmp_path)
 
 
-def test_a_glob_is_expanded_unless_a_file_has_that_very_name(folder: Path) -> None:
+def test_pictures_find_expands_a_glob_unless_a_file_has_that_very_name(folder: Path) -> None:
     assert names(folder / "*.png") == [str(folder / "b.png")]
     assert names(folder / "**" / "*.webp") == [str(folder / "deep/er/c.webp")]
     (folder / "x[1].png").write_bytes(b"")
@@ -61,7 +61,7 @@ def test_a_glob_is_expanded_unless_a_file_has_that_very_name(folder: Path) -> No
     assert "no file is named like this" in refusal(folder / "*.gif")
 
 
-def test_standard_input_is_one_picture(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pictures_find_takes_standard_input_as_one_picture(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(b"picture")))
     (picture,) = pictures.find(["-"])
     assert (picture.name, picture.read()) == ("-", b"picture")
@@ -70,7 +70,7 @@ def test_standard_input_is_one_picture(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "at most 3 bytes" in refusal("-")
 
 
-def test_an_archive_means_the_pictures_in_it(tmp_path: Path) -> None:
+def test_pictures_find_takes_a_zip_archive_as_the_pictures_in_it(tmp_path: Path) -> None:
     members = {"z/b.png": b"B", "a.jpg": b"A", "readme.txt": b"", "__MACOSX/._a.jpg": b"", "z/.c.png": b""}
     path = archive(tmp_path / "p.ZIP", members)
     found = list(pictures.find([str(path)]))
@@ -78,7 +78,7 @@ def test_an_archive_means_the_pictures_in_it(tmp_path: Path) -> None:
     assert names(archive(tmp_path / "q.zip", {"a.jpg": b""})) == [f"{tmp_path}/q.zip/a.jpg"]
 
 
-def test_members_can_be_read_once_all_were_listed(tmp_path: Path) -> None:
+def test_zip_archive_members_can_be_read_once_all_were_listed(tmp_path: Path) -> None:
     path = archive(tmp_path / "p.zip", {"a.jpg": b"A", "b.jpg": b"B"})
     assert [picture.read() for picture in list(pictures.find([str(path)]))] == [b"A", b"B"]
 
@@ -86,11 +86,11 @@ def test_members_can_be_read_once_all_were_listed(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "name", ["../a.png", "a/../../b.png", "/etc/a.png", "C:\\a.png", "..\\a.png", "a\\..\\..\\b.png"]
 )
-def test_an_archive_with_names_that_lead_out_of_it_is_refused(tmp_path: Path, name: str) -> None:
+def test_zip_archive_with_names_that_lead_out_of_it_is_refused(tmp_path: Path, name: str) -> None:
     assert "leads out of it" in refusal(archive(tmp_path / "p.zip", {"ok.png": b"", name: b""}))
 
 
-def test_a_bomb_is_refused_before_it_is_unpacked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_zip_bomb_is_refused_before_it_is_unpacked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pictures, "MAX_BYTES", 2**20)
     members = {f"{i}.png": bytes(2**20) for i in range(3)}
     assert "which pictures do not" in refusal(archive(tmp_path / "p.zip", members))
@@ -101,7 +101,7 @@ def test_a_bomb_is_refused_before_it_is_unpacked(tmp_path: Path, monkeypatch: py
     assert "expected at most 2 files" in refusal(tmp_path / "p.zip")
 
 
-def test_a_member_that_lies_about_its_size_gives_no_more_than_it_says(tmp_path: Path) -> None:
+def test_zip_archive_member_that_lies_about_its_size_gives_no_more_than_it_says(tmp_path: Path) -> None:
     path = archive(tmp_path / "p.zip", {"a.png": bytes(1000)})
     raw = path.read_bytes()
     assert raw.count((1000).to_bytes(4, "little")) == 2
@@ -113,7 +113,7 @@ def test_a_member_that_lies_about_its_size_gives_no_more_than_it_says(tmp_path: 
         assert "a.png" in str(failure)
 
 
-def test_what_is_no_whole_archive_is_refused(tmp_path: Path) -> None:
+def test_zip_archive_that_is_not_whole_is_refused(tmp_path: Path) -> None:
     path = archive(tmp_path / "p.zip", {"a.png": bytes(1000)}, zipfile.ZIP_STORED)
     raw = path.read_bytes()
     (tmp_path / "cut.zip").write_bytes(raw[:-30])
@@ -130,7 +130,7 @@ def test_what_is_no_whole_archive_is_refused(tmp_path: Path) -> None:
         picture.read()
 
 
-def test_one_picture_is_known_to_be_one() -> None:
+def test_is_one_file_knows_one_picture() -> None:
     assert pictures.is_one_file(["a.JPG"])
     assert pictures.is_one_file(["-"])
     assert not pictures.is_one_file(["a.jpg", "b.jpg"])

@@ -25,20 +25,20 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     return name
 
 
-def test_names_are_those_of_the_files_and_listing_imports_none(package: str) -> None:
+def test_plugin_names_are_those_of_the_files_and_listing_imports_none(package: str) -> None:
     assert plugins.names(package) == ("broken", "one-two")
 
 
-def test_using_one_plugin_imports_no_other(package: str) -> None:
+def test_plugins_get_imports_no_other_plugin(package: str) -> None:
     assert plugins.get(package, "one-two", "PASS") == 12
 
 
-def test_an_unknown_plugin_is_named_with_the_nearest(package: str) -> None:
+def test_plugins_get_of_an_unknown_name_says_the_nearest(package: str) -> None:
     with pytest.raises(UnknownNameError, match="unknown pass 'one-tow'; did you mean 'one-two'"):
         plugins.get(package, "one-tow", "PASS")
 
 
-def test_listing_the_backends_loads_none_of_them(fresh: Callable[..., Any]) -> None:
+def test_plugin_names_of_the_backends_load_none_of_them(fresh: Callable[..., Any]) -> None:
     code = """
 from edgewright.runtime import plugins
 print(plugins.names("edgewright.runtime.backends"))
@@ -52,11 +52,13 @@ print([m for m in sys.modules if m.startswith("edgewright.runtime.backends.")])
     ("module", "there"),
     [("json", True), ("nowhere", False), ("nowhere.inside", False), ("json.nowhere", False)],
 )
-def test_installed_says_whether_a_module_can_be_imported(module: str, there: bool) -> None:
+def test_plugins_installed_says_whether_a_module_can_be_imported(module: str, there: bool) -> None:
     assert plugins.installed(module) is there
 
 
-def test_a_package_that_may_not_be_imported_counts_as_missing(fresh: Callable[..., Any]) -> None:
+def test_plugins_installed_counts_a_package_that_may_not_be_imported_as_missing(
+    fresh: Callable[..., Any],
+) -> None:
     code = "from edgewright.runtime import plugins; print(plugins.installed('onnx'))"
     assert fresh(code=code, blocked=["onnx"]).stdout == "False\n"
     assert fresh(code=code).stdout == "True\n"

@@ -32,7 +32,7 @@ def predictor(request: pytest.FixtureRequest, exported: tuple[Path, Result]) -> 
 
 @pytest.mark.parametrize("workers", [None, 1, 2, 5])
 @pytest.mark.parametrize("batch", [None, 3])
-def test_order_and_answers_are_those_of_one_by_one(
+def test_predict_many_gives_order_and_answers_of_one_by_one(
     predictor: Predictor, images: list[Pixels], workers: int | None, batch: int | None
 ) -> None:
     expected = [predictor.predict(image, k=2) for image in images] * 3
@@ -41,7 +41,7 @@ def test_order_and_answers_are_those_of_one_by_one(
 
 @pytest.mark.parametrize("workers", [1, 3])
 @pytest.mark.parametrize("batch", [1, 4])
-def test_a_bad_picture_is_reported_in_its_place_and_ends_nothing(
+def test_predict_many_reports_a_bad_picture_in_its_place_and_ends_nothing(
     predictor: Predictor, images: list[Pixels], workers: int, batch: int
 ) -> None:
     found = list(predictor.predict_many([b"bad", *images, "nowhere.png"], workers=workers, batch=batch))
@@ -53,7 +53,7 @@ def test_a_bad_picture_is_reported_in_its_place_and_ends_nothing(
 
 
 @pytest.mark.parametrize(("workers", "batch"), [(1, 1), (2, 3), (4, 1)])
-def test_no_more_is_taken_than_was_promised(
+def test_predict_many_takes_no_more_than_was_promised(
     predictor: Predictor, images: list[Pixels], workers: int, batch: int
 ) -> None:
     taken = 0
@@ -70,7 +70,7 @@ def test_no_more_is_taken_than_was_promised(
         assert taken - given <= 2 * workers * batch
 
 
-def test_a_stream_that_is_left_leaves_no_thread(predictor: Predictor, images: list[Pixels]) -> None:
+def test_predict_many_that_is_left_leaves_no_thread(predictor: Predictor, images: list[Pixels]) -> None:
     before = threading.active_count()
     stream = predictor.predict_many(iter(images), workers=3)
     next(stream)
@@ -80,7 +80,9 @@ def test_a_stream_that_is_left_leaves_no_thread(predictor: Predictor, images: li
     assert len(predictor.predict(images[0])) == 5
 
 
-def test_what_the_source_of_images_raises_comes_through(predictor: Predictor, images: list[Pixels]) -> None:
+def test_predict_many_lets_through_what_the_source_of_images_raises(
+    predictor: Predictor, images: list[Pixels]
+) -> None:
     def broken() -> Iterator[Pixels]:
         yield from images[:2]
         raise OSError("the camera is gone")
@@ -89,17 +91,19 @@ def test_what_the_source_of_images_raises_comes_through(predictor: Predictor, im
         list(predictor.predict_many(broken(), workers=2))
 
 
-def test_no_image_gives_nothing(predictor: Predictor) -> None:
+def test_predict_many_of_no_image_gives_nothing(predictor: Predictor) -> None:
     assert list(predictor.predict_many([], workers=2)) == []
 
 
 @pytest.mark.parametrize("what", ["k", "workers", "batch"])
-def test_a_number_below_one_is_refused_before_any_image_is_taken(predictor: Predictor, what: str) -> None:
+def test_predict_many_refuses_a_number_below_one_before_any_image_is_taken(
+    predictor: Predictor, what: str
+) -> None:
     with pytest.raises(InputError, match=f"expected {what} of at least 1, got 0"):
         predictor.predict_many(iter([]), **{what: 0})  # type: ignore[arg-type]
 
 
-def test_streams_may_run_at_the_same_time_and_a_closed_predictor_ends_them(
+def test_predict_many_streams_may_run_at_the_same_time_and_a_closed_predictor_ends_them(
     predictor: Predictor, images: list[Pixels]
 ) -> None:
     expected = [predictor.predict(image) for image in images]
@@ -111,7 +115,7 @@ def test_streams_may_run_at_the_same_time_and_a_closed_predictor_ends_them(
         list(third)
 
 
-def test_encoded_pictures_are_decoded_by_the_workers(predictor: Predictor) -> None:
+def test_predict_many_decodes_encoded_pictures_in_the_workers(predictor: Predictor) -> None:
     noise = np.random.default_rng(3).integers(0, 256, (6, 40, 50), np.uint8)
     encoded = []
     for array in noise:

@@ -33,7 +33,7 @@ def opened(exported: tuple[Path, Result]) -> Bundle:
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_a_lone_file_predicts_as_it_does_in_its_bundle(
+def test_load_lone_file_predicts_as_it_does_in_its_bundle(
     variant: str, opened: Bundle, tmp_path: Path, picture: Path
 ) -> None:
     name = opened.variant(variant).file.file
@@ -48,7 +48,7 @@ def test_a_lone_file_predicts_as_it_does_in_its_bundle(
         assert alone.predict(picture)[0].label == "Ankle boot"
 
 
-def test_encoded_pictures_give_the_golden_scores(opened: Bundle) -> None:
+def test_predictor_gives_the_golden_scores_of_encoded_pictures(opened: Bundle) -> None:
     golden = read_golden(opened)
     with load(opened.folder, variant="onnx-float32") as predictor:
         for image, expected in zip(golden[GOLDEN_INPUTS], golden["onnx-float32"], strict=True):
@@ -72,7 +72,7 @@ def test_the_recommended_variant_is_one_that_can_run_here(opened: Bundle, fresh:
         assert done.stdout.strip() == variant, done.stderr
 
 
-def test_what_is_small_but_slow_is_not_recommended(opened: Bundle) -> None:
+def test_recommended_variant_is_not_one_that_is_small_but_slow(opened: Bundle) -> None:
     entry = opened.variant("tflite-float32")
     small = dataclasses.replace(entry.file, bytes=1)
     slow = dataclasses.replace(entry, name="prune80+tflite-weight-int4", rank=entry.rank + 1, file=small)
@@ -82,7 +82,7 @@ def test_what_is_small_but_slow_is_not_recommended(opened: Bundle) -> None:
         assert recommended(dataclasses.replace(opened, manifest=manifest)) == best
 
 
-def test_a_backend_can_be_asked_for(opened: Bundle) -> None:
+def test_load_backend_can_be_asked_for(opened: Bundle) -> None:
     with load(opened.folder, backend="ort") as predictor:
         assert predictor.contract.variant == "onnx-int8"
     with load(opened.folder / "onnx-int8.onnx", backend="ort") as predictor:
@@ -97,7 +97,7 @@ def test_a_backend_can_be_asked_for(opened: Bundle) -> None:
 
 
 @pytest.mark.parametrize("variant", ["tflite-int8", "onnx-int8"])
-def test_threads_that_share_a_predictor_get_what_one_gets(opened: Bundle, variant: str) -> None:
+def test_predictor_shared_by_threads_gives_what_one_gets(opened: Bundle, variant: str) -> None:
     images = read_golden(opened)[GOLDEN_INPUTS]
     with load(opened.folder, variant=variant) as predictor, ThreadPoolExecutor(8) as threads:
         alone = [predictor.predict(image) for image in images]
@@ -106,7 +106,7 @@ def test_threads_that_share_a_predictor_get_what_one_gets(opened: Bundle, varian
 
 
 @pytest.mark.parametrize("k", [1, 3, 10, 11, 1000])
-def test_the_k_best_come_best_first_and_never_more_than_there_are(
+def test_predict_k_best_come_best_first_and_never_more_than_there_are(
     opened: Bundle, k: int, picture: Path
 ) -> None:
     with load(opened.folder, variant="onnx-float32") as predictor:
@@ -119,18 +119,18 @@ def test_the_k_best_come_best_first_and_never_more_than_there_are(
 
 
 @pytest.mark.parametrize("k", [0, -1])
-def test_k_below_one_is_refused(opened: Bundle, k: int, picture: Path) -> None:
+def test_predict_k_below_one_is_refused(opened: Bundle, k: int, picture: Path) -> None:
     with load(opened.folder) as predictor, pytest.raises(InputError, match=f"k of at least 1, got {k}"):
         predictor.predict(picture, k=k)
 
 
-def test_of_equal_scores_the_lower_index_comes_first(opened: Bundle) -> None:
+def test_predictor_top_of_equal_scores_has_the_lower_index_first(opened: Bundle) -> None:
     with load(opened.folder) as predictor:
         scores = np.array([0, 1, 2, 2, 1, 2, 0, 0, 0, 0], np.float32)
         assert [p.index for p in predictor.top(scores, 5)] == [2, 3, 5, 1, 4]
 
 
-def test_logits_become_probabilities(opened: Bundle) -> None:
+def test_predictor_top_of_logits_gives_probabilities(opened: Bundle) -> None:
     with load(opened.folder) as predictor:
         contract = dataclasses.replace(predictor.contract, head="logits")
         scores = np.array([1000, 999, *[-1000] * 8], np.float32)
@@ -141,7 +141,7 @@ def test_logits_become_probabilities(opened: Bundle) -> None:
     assert third.probability == 0
 
 
-def test_a_bad_picture_leaves_the_predictor_usable(opened: Bundle, picture: Path) -> None:
+def test_predictor_stays_usable_after_a_bad_picture(opened: Bundle, picture: Path) -> None:
     with load(opened.folder) as predictor:
         before = predictor.predict(picture)
         with pytest.raises(ImageError):
@@ -149,7 +149,7 @@ def test_a_bad_picture_leaves_the_predictor_usable(opened: Bundle, picture: Path
         assert predictor.predict(picture) == before
 
 
-def test_a_closed_predictor_is_closed_for_good_and_closing_twice_is_harmless(
+def test_predictor_closed_is_closed_for_good_and_closing_twice_is_harmless(
     opened: Bundle, picture: Path
 ) -> None:
     with load(opened.folder) as predictor:
@@ -159,19 +159,19 @@ def test_a_closed_predictor_is_closed_for_good_and_closing_twice_is_harmless(
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_threads_change_no_label(variant: str, opened: Bundle, picture: Path) -> None:
+def test_load_threads_change_no_label(variant: str, opened: Bundle, picture: Path) -> None:
     with load(opened.folder, variant=variant) as one, load(opened.folder, variant=variant, threads=2) as two:
         assert [p.label for p in one.predict(picture, k=3)] == [p.label for p in two.predict(picture, k=3)]
 
 
 @pytest.mark.parametrize("threads", [0, -1, 10**11, "many"])
 @pytest.mark.parametrize("variant", ["tflite-int8", "onnx-int8"])
-def test_a_thread_count_that_cannot_be_is_refused(opened: Bundle, threads: Any, variant: str) -> None:
+def test_load_threads_that_cannot_be_are_refused(opened: Bundle, threads: Any, variant: str) -> None:
     with pytest.raises(InputError, match=f"got {threads}"):
         load(opened.folder, variant=variant, threads=threads)
 
 
-def test_what_cannot_be_opened_is_refused_with_a_reason(opened: Bundle, tmp_path: Path) -> None:
+def test_load_of_what_cannot_be_opened_is_refused_with_a_reason(opened: Bundle, tmp_path: Path) -> None:
     lone = opened.folder / "onnx-int8.onnx"
     with pytest.raises(InputError, match="which does not exist"):
         load(tmp_path / "nowhere")
@@ -186,5 +186,5 @@ def test_what_cannot_be_opened_is_refused_with_a_reason(opened: Bundle, tmp_path
         load(tmp_path / "plain.onnx")
 
 
-def test_a_path_may_be_text(opened: Bundle) -> None:
+def test_load_path_may_be_text(opened: Bundle) -> None:
     load(str(opened.folder / "onnx-int8.onnx")).close()

@@ -59,7 +59,7 @@ def with_exif(orientation: int) -> Image.Exif:
     return exif
 
 
-def test_pixels_of_the_models_size_pass_through_untouched() -> None:
+def test_to_pixels_passes_pixels_of_the_models_size_through_untouched() -> None:
     for contract in (GREY, RGB, WIDE):
         array = noise(*contract.shape)
         pixels = to_pixels(array, contract)
@@ -68,7 +68,7 @@ def test_pixels_of_the_models_size_pass_through_untouched() -> None:
         assert np.array_equal(pixels[0], array)
 
 
-def test_pixels_are_contiguous_whatever_the_array_was() -> None:
+def test_to_pixels_are_contiguous_whatever_the_array_was() -> None:
     turned = noise(28, 28, 3)[::-1, ::-1]
     pixels = to_pixels(turned, RGB)
     assert pixels.flags.c_contiguous
@@ -76,7 +76,7 @@ def test_pixels_are_contiguous_whatever_the_array_was() -> None:
 
 
 @pytest.mark.parametrize("kind", ["path", "text", "bytes", "pillow", "array"])
-def test_every_kind_of_source_gives_the_same_pixels(kind: str, tmp_path: Path) -> None:
+def test_to_pixels_of_every_kind_of_source_are_the_same(kind: str, tmp_path: Path) -> None:
     array = noise(40, 50, 3)
     path = tmp_path / "a.png"
     path.write_bytes(encoded(Image.fromarray(array)))
@@ -92,7 +92,7 @@ def test_every_kind_of_source_gives_the_same_pixels(kind: str, tmp_path: Path) -
 
 
 @pytest.mark.parametrize("contract", [GREY, RGB, WIDE])
-def test_decoding_and_fitting_apart_give_the_same_pixels(contract: InputContract) -> None:
+def test_decode_and_fit_apart_give_the_same_pixels(contract: InputContract) -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (512, 512, 3), np.uint8)
     memory = io.BytesIO()
     Image.fromarray(pixels).save(memory, "jpeg")
@@ -103,14 +103,14 @@ def test_decoding_and_fitting_apart_give_the_same_pixels(contract: InputContract
 
 @pytest.mark.parametrize("resample", RESAMPLES)
 @pytest.mark.parametrize("channels", [1, 3])
-def test_resizing_is_pillows_own(resample: str, channels: int) -> None:
+def test_to_pixels_resample_is_pillows_own(resample: str, channels: int) -> None:
     contract = InputContract(height=20, width=30, channels=channels, resample=resample)
     picture = Image.fromarray(noise(51, 40, 3)).convert("L" if channels == 1 else "RGB")
     expected = np.asarray(picture.resize((30, 20), Image.Resampling[resample.upper()]))
     assert np.array_equal(to_pixels(picture, contract)[0], expected.reshape(contract.shape))
 
 
-def test_stretch_crop_and_letterbox_differ_as_they_say() -> None:
+def test_fit_stretch_crop_and_letterbox_differ_as_they_say() -> None:
     """Left third red, middle green, right third blue, twice as wide as high, to a square."""
     stripes = np.zeros((30, 60, 3), np.uint8)
     stripes[:, :20, 0] = stripes[:, 20:40, 1] = stripes[:, 40:, 2] = 255
@@ -128,14 +128,14 @@ def test_stretch_crop_and_letterbox_differ_as_they_say() -> None:
 
 @pytest.mark.parametrize("fit", ["stretch", "crop", "letterbox"])
 @pytest.mark.parametrize("size", [(1, 1), (1, 3000), (3000, 1), (28, 28), (29, 28)])
-def test_no_shape_of_picture_is_too_odd(fit: str, size: tuple[int, int]) -> None:
+def test_fit_takes_any_shape_of_picture(fit: str, size: tuple[int, int]) -> None:
     contract = InputContract(height=28, width=28, channels=1, fit=fit)
     assert to_pixels(Image.new("L", size, 200), contract).max() == 200
 
 
 @pytest.mark.parametrize("mode", MODES + MODES_16)
 @pytest.mark.parametrize("contract", [GREY, RGB], ids=["grey", "rgb"])
-def test_every_mode_of_pillow_gives_pixels_or_an_image_error(mode: str, contract: InputContract) -> None:
+def test_to_pixels_of_every_mode_of_pillow_or_an_image_error(mode: str, contract: InputContract) -> None:
     try:
         pixels = to_pixels(Image.new(mode, (40, 30)), contract)
     except ImageError as failure:
@@ -145,14 +145,14 @@ def test_every_mode_of_pillow_gives_pixels_or_an_image_error(mode: str, contract
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "RGB", "CMYK", "YCbCr", "P"])
-def test_opaque_modes_are_converted_as_pillow_converts_them(mode: str) -> None:
+def test_to_pixels_converts_opaque_modes_as_pillow_converts_them(mode: str) -> None:
     picture = Image.fromarray(noise(28, 28, 3)).convert(mode)
     for contract, target in ((GREY, "L"), (RGB, "RGB")):
         expected = np.asarray(picture.convert(target)).reshape(contract.shape)
         assert np.array_equal(to_pixels(picture, contract)[0], expected)
 
 
-def test_grey_arrays_may_leave_their_channel_out() -> None:
+def test_to_pixels_grey_arrays_may_leave_their_channel_out() -> None:
     array = noise(28, 28)
     assert np.array_equal(to_pixels(array, GREY)[0, :, :, 0], array)
     assert np.array_equal(to_pixels(array[:, :, np.newaxis], RGB)[0], np.stack([array] * 3, axis=2))
@@ -173,17 +173,19 @@ def test_grey_arrays_may_leave_their_channel_out() -> None:
     ],
     ids=["RGBA", "LA", "palette", "GIF", "L with tRNS", "RGB with tRNS", "1 with tRNS", "array"],
 )
-def test_what_is_transparent_lies_over_white(source: bytes | Array, contract: InputContract) -> None:
+def test_to_pixels_lays_what_is_transparent_over_white(
+    source: bytes | Array, contract: InputContract
+) -> None:
     assert to_pixels(source, contract).min() == 255
 
 
-def test_half_transparent_is_half_white() -> None:
+def test_to_pixels_makes_half_transparent_half_white() -> None:
     picture = Image.new("RGBA", (28, 28), (0, 100, 200, 128))
     assert to_pixels(picture, RGB)[0, 0, 0].tolist() == [127, 177, 227]
 
 
 @pytest.mark.parametrize("kind", ["PNG", "TIFF"])
-def test_16_bit_grey_keeps_its_upper_byte(kind: str) -> None:
+def test_to_pixels_keeps_the_upper_byte_of_16_bit_grey(kind: str) -> None:
     high = np.arange(28 * 28, dtype=np.uint16).reshape(28, 28) * 83
     for contract in (GREY, RGB):
         pixels = to_pixels(encoded(Image.fromarray(high), kind), contract)
@@ -192,7 +194,7 @@ def test_16_bit_grey_keeps_its_upper_byte(kind: str) -> None:
 
 @pytest.mark.parametrize("orientation", range(1, 9))
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "TIFF"])
-def test_a_picture_is_turned_as_exif_says(orientation: int, kind: str) -> None:
+def test_to_pixels_turns_a_picture_as_exif_orientation_says(orientation: int, kind: str) -> None:
     quarters = np.zeros((28, 28), np.uint8)
     quarters[:14, :14], quarters[:14, 14:], quarters[14:, :14] = 60, 120, 180
     stored = encoded(Image.fromarray(quarters), kind, exif=with_exif(orientation))
@@ -213,7 +215,7 @@ def test_a_picture_is_turned_as_exif_says(orientation: int, kind: str) -> None:
     )
 
 
-def test_the_callers_picture_is_not_changed() -> None:
+def test_to_pixels_does_not_change_the_callers_picture() -> None:
     picture = Image.fromarray(noise(40, 30, 3))
     before = picture.tobytes()
     to_pixels(picture, GREY)
@@ -232,7 +234,7 @@ def test_the_callers_picture_is_not_changed() -> None:
     ],
     ids=["no bytes", "text", "half a PNG", "half a JPEG", "a PNG's head", "SVG"],
 )
-def test_bytes_that_are_no_whole_picture_are_refused(source: bytes, tmp_path: Path) -> None:
+def test_to_pixels_refuses_bytes_that_are_no_whole_picture(source: bytes, tmp_path: Path) -> None:
     path = tmp_path / "a.png"
     path.write_bytes(source)
     with pytest.raises(ImageError, match=r"expected a .*picture.* got the image"):
@@ -242,7 +244,7 @@ def test_bytes_that_are_no_whole_picture_are_refused(source: bytes, tmp_path: Pa
 
 
 @pytest.mark.parametrize("name", ["nowhere.png", "", "x" * 300, "with\0nul.png"])
-def test_a_path_that_cannot_be_read_is_named(name: str, tmp_path: Path) -> None:
+def test_to_pixels_names_a_path_that_cannot_be_read(name: str, tmp_path: Path) -> None:
     with pytest.raises(ImageError, match="cannot read"):
         to_pixels(os.fspath(tmp_path / name), GREY)
 
@@ -264,7 +266,7 @@ def test_a_path_that_cannot_be_read_is_named(name: str, tmp_path: Path) -> None:
     ],
     ids=lambda array: f"{array.dtype}{array.shape}",
 )
-def test_an_array_of_another_dtype_or_shape_is_refused_with_both(array: Array) -> None:
+def test_to_pixels_refuses_an_array_of_another_dtype_or_shape_with_both(array: Array) -> None:
     with pytest.raises(ImageError, match=r"expected uint8 pixels \(H, W\).*, got ") as failure:
         to_pixels(array, GREY)
     assert str(failure.value).endswith(f"got {array.dtype} {array.shape}")
@@ -283,7 +285,7 @@ def test_a_merely_large_picture_is_taken_without_a_warning(monkeypatch: pytest.M
 
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP", "AVIF", "DDS", "ICO", "PPM"])
-def test_a_damaged_picture_gives_pixels_or_an_image_error(kind: str) -> None:
+def test_to_pixels_of_a_damaged_picture_or_an_image_error(kind: str) -> None:
     exif = {"exif": with_exif(6)} if kind in ("PNG", "JPEG", "TIFF", "WEBP", "AVIF") else {}
     raw = encoded(Image.fromarray(noise(32, 32, 3)), kind, **exif)
     random = np.random.default_rng(0)
@@ -308,7 +310,7 @@ def test_exif_that_makes_no_sense_does_not_lose_the_picture_or_ends_in_an_image_
         to_pixels(encoded(Image.fromarray(noise(28, 28)), "JPEG", exif=raw), GREY)
 
 
-def test_crop_and_letterbox_are_pillows_own_on_a_real_picture(picture: Path) -> None:
+def test_fit_crop_and_letterbox_are_pillows_own_on_a_real_picture(picture: Path) -> None:
     with Image.open(picture) as opened:
         grey = opened.convert("L").resize((90, 50))
     for fit, expected in (("crop", ImageOps.fit), ("letterbox", ImageOps.pad)):
@@ -338,7 +340,7 @@ def differences(pixels: Array, plain: Image.Image) -> tuple[float, int]:
 
 @pytest.mark.parametrize("resample", ["bilinear", "bicubic", "lanczos"])
 @pytest.mark.parametrize(("size", "channels"), [(112, 3), (32, 3), (96, 1)])
-def test_a_large_photo_scaled_while_it_is_decoded_is_nearly_the_same(
+def test_jpeg_draft_of_a_large_photo_scaled_while_it_is_decoded_is_nearly_the_same(
     resample: str, size: int, channels: int
 ) -> None:
     contract = InputContract(height=size, width=size, channels=channels, resample=resample)
@@ -349,21 +351,21 @@ def test_a_large_photo_scaled_while_it_is_decoded_is_nearly_the_same(
     assert most <= 4
 
 
-def test_a_photo_scaled_while_it_is_decoded_is_not_brighter() -> None:
+def test_jpeg_draft_of_a_photo_scaled_while_it_is_decoded_is_not_brighter() -> None:
     contract = InputContract(height=32, width=32, channels=3)
     plain = np.asarray(Image.open(io.BytesIO(LARGE)).resize((32, 32), Image.Resampling.BILINEAR))
     assert abs((to_pixels(LARGE, contract)[0].astype(int) - plain).mean()) < 0.03  # by 8: 0.07
 
 
 @pytest.mark.parametrize("resample", ["nearest", "box"])
-def test_filters_that_weigh_single_pixels_get_them_all(resample: str) -> None:
+def test_jpeg_draft_is_not_taken_for_resample_filters_that_weigh_single_pixels(resample: str) -> None:
     contract = InputContract(height=96, width=96, channels=3, resample=resample)
     plain = Image.open(io.BytesIO(LARGE)).resize((96, 96), Image.Resampling[resample.upper()])
     assert differences(to_pixels(LARGE, contract), plain) == (0, 0)
 
 
 @pytest.mark.parametrize(("kind", "size"), [("JPEG", 224), ("JPEG", 280), ("PNG", 96), ("BMP", 32)])
-def test_what_is_not_large_or_no_jpeg_is_decoded_whole(kind: str, size: int) -> None:
+def test_jpeg_draft_is_not_taken_for_what_is_not_large_or_no_jpeg(kind: str, size: int) -> None:
     raw = encoded(photo(1400, 1300), kind)
     contract = InputContract(height=size, width=size, channels=3)
     plain = Image.open(io.BytesIO(raw)).resize((size, size), Image.Resampling.BILINEAR)
@@ -371,7 +373,7 @@ def test_what_is_not_large_or_no_jpeg_is_decoded_whole(kind: str, size: int) -> 
 
 
 @pytest.mark.parametrize(("width", "height"), [(2001, 1500), (2000, 1499)])
-def test_a_photo_is_never_stretched_by_part_of_a_pixel(width: int, height: int) -> None:
+def test_jpeg_draft_never_stretches_a_photo_by_part_of_a_pixel(width: int, height: int) -> None:
     raw = encoded(photo(width, height), "JPEG")
     contract = InputContract(height=32, width=32, channels=3)
     plain = Image.open(io.BytesIO(raw)).resize((32, 32), Image.Resampling.BILINEAR)
@@ -380,7 +382,7 @@ def test_a_photo_is_never_stretched_by_part_of_a_pixel(width: int, height: int) 
 
 @pytest.mark.parametrize("fit", ["stretch", "crop", "letterbox"])
 @pytest.mark.parametrize("orientation", [1, 6])
-def test_a_large_photo_is_turned_and_fitted_as_a_small_one(fit: str, orientation: int) -> None:
+def test_jpeg_draft_of_a_large_photo_is_turned_and_fitted_as_a_small_one(fit: str, orientation: int) -> None:
     raw = encoded(photo(2000, 1500), "JPEG", quality=90, exif=with_exif(orientation))
     contract = InputContract(height=60, width=90, channels=3, fit=fit)
     whole = Image.open(io.BytesIO(raw))
@@ -390,7 +392,7 @@ def test_a_large_photo_is_turned_and_fitted_as_a_small_one(fit: str, orientation
     assert most <= 4
 
 
-def test_a_large_photo_that_is_cut_off_or_of_several_is_refused_or_taken() -> None:
+def test_jpeg_that_is_large_and_cut_off_or_of_several_is_refused_or_taken() -> None:
     contract = InputContract(height=32, width=32, channels=3)
     with pytest.raises(ImageError, match="damaged"):
         to_pixels(LARGE[: len(LARGE) // 2], contract)
@@ -399,7 +401,7 @@ def test_a_large_photo_that_is_cut_off_or_of_several_is_refused_or_taken() -> No
 
 
 @pytest.mark.parametrize("kind", ["GIF", "WEBP", "PNG", "TIFF"])
-def test_an_animated_picture_is_its_first_frame(kind: str) -> None:
+def test_to_pixels_of_an_animated_picture_are_its_first_frame(kind: str) -> None:
     frames = [Image.new("L", (28, 28), value) for value in (40, 200)]
     raw = encoded(frames[0], kind, save_all=True, append_images=frames[1:])
     assert abs(int(to_pixels(raw, GREY).mean()) - 40) <= 2

@@ -69,7 +69,9 @@ def change_variant(folder: Path, rewrite: Rewrite, name: str, **changes: Any) ->
     return entry
 
 
-def test_every_variant_gives_here_what_it_gave_where_it_was_made(exported: tuple[Path, Result]) -> None:
+def test_verify_finds_every_variant_to_give_here_what_it_gave_where_it_was_made(
+    exported: tuple[Path, Result],
+) -> None:
     found = verify(exported[0])
     entries = Bundle.open(exported[0]).manifest.variants
     assert [v.variant for v in found] == [entry.name for entry in entries]
@@ -92,7 +94,7 @@ def test_the_golden_images_are_of_every_class_and_their_scores_those_of_keras(
 
 
 @pytest.mark.parametrize("change", [1e-3, np.nan, np.inf])
-def test_one_changed_golden_score_fails_its_variant_and_no_other(
+def test_verify_one_changed_golden_score_fails_its_variant_and_no_other(
     bundle: Path, golden: Arrays, change_golden: ChangeGolden, change: float
 ) -> None:
     golden[VARIANT][3, 2] += change
@@ -102,13 +104,15 @@ def test_one_changed_golden_score_fails_its_variant_and_no_other(
     assert failed[0].reason.startswith("scores differ by")
 
 
-def test_one_changed_golden_pixel_fails(bundle: Path, golden: Arrays, change_golden: ChangeGolden) -> None:
+def test_verify_one_changed_golden_pixel_fails(
+    bundle: Path, golden: Arrays, change_golden: ChangeGolden
+) -> None:
     golden[GOLDEN_INPUTS][0] = 255 - golden[GOLDEN_INPUTS][0]
     change_golden(packed(golden))
     assert {v.status for v in verify(bundle)} == {"failed"}
 
 
-def test_other_kernels_are_held_to_the_looser_limit(bundle: Path, rewrite: Rewrite) -> None:
+def test_verify_holds_other_kernels_to_the_looser_tolerance(bundle: Path, rewrite: Rewrite) -> None:
     entry = Bundle.open(bundle).variant(VARIANT)
     tolerance = dataclasses.replace(entry.tolerance, kernels="another NPU", max_abs_elsewhere=0.5)
     change_variant(bundle, rewrite, VARIANT, tolerance=tolerance)
@@ -116,7 +120,7 @@ def test_other_kernels_are_held_to_the_looser_limit(bundle: Path, rewrite: Rewri
     assert (result.status, result.limit) == ("ok", 0.5)
 
 
-def test_on_other_kernels_the_top_class_counts_too(
+def test_verify_on_other_kernels_counts_the_top_class_too(
     bundle: Path, rewrite: Rewrite, golden: Arrays, change_golden: ChangeGolden
 ) -> None:
     golden[VARIANT][:2] = golden[VARIANT][:2, ::-1]
@@ -179,7 +183,7 @@ def test_on_other_kernels_the_top_class_counts_too(
         *("unknown compression", "encrypted", "damaged compression"),
     ],
 )
-def test_a_golden_file_that_is_not_what_it_should_be_is_named(
+def test_verify_names_a_golden_file_that_is_not_what_it_should_be(
     bundle: Path, golden: Arrays, change_golden: ChangeGolden, make: Callable[[Arrays], bytes]
 ) -> None:
     change_golden(make(golden))
@@ -187,7 +191,9 @@ def test_a_golden_file_that_is_not_what_it_should_be_is_named(
         verify(bundle)
 
 
-def test_a_file_that_cannot_run_here_is_checked_all_the_same(bundle: Path, fresh: Callable[..., Any]) -> None:
+def test_verify_checks_a_file_that_cannot_run_here_all_the_same(
+    bundle: Path, fresh: Callable[..., Any]
+) -> None:
     path = bundle / "onnx-int8.onnx"
     path.write_bytes(path.read_bytes() + b"\0")
     with pytest.raises(BundleError, match=r"onnx-int8\.onnx is damaged"):

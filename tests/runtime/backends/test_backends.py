@@ -40,7 +40,7 @@ def contract_of(path: Path) -> ModelContract | None:
 
 
 @each_backend
-def test_a_real_file_says_what_it_is(path: Path) -> None:
+def test_backend_read_says_the_contract_inputs_and_outputs_of_a_real_file(path: Path) -> None:
     file = backends.for_path(path).read(path)
     contract = file.contract()
     assert contract is not None
@@ -51,14 +51,14 @@ def test_a_real_file_says_what_it_is(path: Path) -> None:
 
 
 @each_backend
-def test_the_suffix_chooses_the_backend_in_any_case(path: Path) -> None:
+def test_backends_for_path_choose_by_the_suffix_in_any_case(path: Path) -> None:
     louder = path.rename(path.with_suffix(path.suffix.upper()))
     assert louder.suffix in (".TFLITE", ".ONNX")
     assert contract_of(louder) is not None
 
 
 @pytest.mark.parametrize("name", ["model.pt", "model", ".tflite", "model.tflite.bak", "model.tflite "])
-def test_another_suffix_is_refused_with_the_known_ones(name: str) -> None:
+def test_backends_for_path_refuse_another_suffix_with_the_known_ones(name: str) -> None:
     with pytest.raises(ModelFileError, match=r"expected a \.tflite or \.onnx file, got '"):
         backends.for_path(Path(name))
 
@@ -69,14 +69,14 @@ def test_another_suffix_is_refused_with_the_known_ones(name: str) -> None:
     [b"", b"\0", b"hello, I am text\n" * 50, b"\x1c\0\0\0TFL3", b"\x08\x08", b"\xff" * 4096, bytes(4096)],
     ids=["empty", "nul", "text", "TFLite head", "ONNX head", "ones", "zeros"],
 )
-def test_what_is_no_model_is_refused_and_named(path: Path, raw: bytes) -> None:
+def test_backend_read_refuses_what_is_no_model_and_names_it(path: Path, raw: bytes) -> None:
     path.write_bytes(raw)
     with pytest.raises(ModelFileError, match=path.name):
         contract_of(path)
 
 
 @each_backend
-def test_a_file_that_cannot_be_read_is_refused_and_named(path: Path) -> None:
+def test_backend_read_refuses_a_file_that_cannot_be_read_and_names_it(path: Path) -> None:
     path.unlink()
     with pytest.raises(ModelFileError, match=rf"cannot read .*{path.name}: No such file"):
         contract_of(path)
@@ -86,7 +86,7 @@ def test_a_file_that_cannot_be_read_is_refused_and_named(path: Path) -> None:
 
 
 @each_backend
-def test_a_file_cut_off_anywhere_never_gives_a_contract(path: Path) -> None:
+def test_backend_read_of_a_file_cut_off_anywhere_never_gives_a_contract(path: Path) -> None:
     """Every length near both ends, where the structure is, and many among the weights."""
     whole = path.stat().st_size
     lengths = {*range(1500), *range(0, whole, 17), *range(whole - 5000, whole)}
@@ -97,7 +97,7 @@ def test_a_file_cut_off_anywhere_never_gives_a_contract(path: Path) -> None:
 
 
 @each_backend
-def test_a_file_with_bytes_changed_never_gives_a_contract(path: Path) -> None:
+def test_backend_read_of_a_file_with_bytes_changed_never_gives_a_contract(path: Path) -> None:
     """Mostly in the structure at both ends of the file; `read` works or says what is wrong."""
     raw = path.read_bytes()
     random = np.random.default_rng(0)
@@ -111,7 +111,7 @@ def test_a_file_with_bytes_changed_never_gives_a_contract(path: Path) -> None:
             assert contract_of(path) is None or damaged == raw
 
 
-def test_a_small_file_cannot_keep_the_reader_busy(tmp_path: Path) -> None:
+def test_tflite_read_of_a_small_file_of_much_metadata_is_not_kept_busy(tmp_path: Path) -> None:
     """100,000 metadata entries that share one long name: 0.8 MB on disk, 40 GB of names."""
     b = flatbuffers.Builder(1024)
 
@@ -142,7 +142,7 @@ def test_a_small_file_cannot_keep_the_reader_busy(tmp_path: Path) -> None:
 
 
 @each_backend
-def test_a_contract_that_is_not_the_files_own_is_refused(path: Path) -> None:
+def test_backend_open_refuses_a_contract_that_is_not_the_files_own(path: Path) -> None:
     """The same file, well stamped, under a contract of another input size or number of labels."""
     file = backends.for_path(path).read(path)
     contract = file.contract()
@@ -157,13 +157,13 @@ def test_a_contract_that_is_not_the_files_own_is_refused(path: Path) -> None:
 
 
 @each_backend
-def test_a_file_without_a_contract_says_so(path: Path) -> None:
+def test_backend_read_of_a_file_without_a_contract_says_so(path: Path) -> None:
     path.write_bytes(path.read_bytes().replace(b"edgewright", b"someoneels"))
     assert contract_of(path) is None
 
 
 @each_backend
-def test_wrong_pixels_are_refused_with_what_was_expected(path: Path) -> None:
+def test_session_run_refuses_wrong_pixels_with_what_was_expected(path: Path) -> None:
     backend = backends.for_path(path)
     session = backend.open(backend.read(path), threads=1)
     good = np.zeros((1, 28, 28, 1), np.uint8)
@@ -175,7 +175,7 @@ def test_wrong_pixels_are_refused_with_what_was_expected(path: Path) -> None:
 
 
 @each_backend
-def test_scores_are_float32_and_the_callers_to_keep(path: Path) -> None:
+def test_session_run_scores_are_float32_and_the_callers_to_keep(path: Path) -> None:
     backend = backends.for_path(path)
     session = backend.open(backend.read(path), threads=1)
     first = session.run(np.zeros((1, 28, 28, 1), np.uint8))
@@ -207,7 +207,7 @@ print(threads_of(3) - one)
 
 
 @each_backend
-def test_what_the_interpreter_refuses_is_a_model_file_error(path: Path) -> None:
+def test_backend_open_of_what_the_interpreter_refuses_is_a_model_file_error(path: Path) -> None:
     """The structure can be read, the graph is nonsense: constants that end too early."""
     backend = backends.for_path(path)
     file = backend.read(path)
@@ -231,7 +231,7 @@ class Recorder:
         return np.repeat(pixels[:, 0, 0], 2, axis=1).astype(np.float32)
 
 
-def test_one_uint8_image_goes_straight_to_the_interpreter() -> None:
+def test_for_any_batch_gives_one_uint8_image_straight_to_the_interpreter() -> None:
     session = Recorder(1, "uint8")
     assert backends.for_any_batch(session) is session
 
@@ -247,7 +247,7 @@ def test_one_uint8_image_goes_straight_to_the_interpreter() -> None:
         (-1, "float32", 3, [3]),
     ],
 )
-def test_any_number_of_images_goes_through_a_file_of_any_batch(
+def test_for_any_batch_takes_any_number_of_images_through_a_file_of_any_batch(
     batch: int, dtype: str, count: int, calls: list[int]
 ) -> None:
     recorder = Recorder(batch, dtype)

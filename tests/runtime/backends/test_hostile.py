@@ -54,7 +54,7 @@ BRANCH = helper.make_graph(
     ],
     ids=["initializer", "constant node", "branch"],
 )
-def test_weights_in_other_files_are_refused_wherever_they_stand(
+def test_hostile_onnx_weights_in_other_files_are_refused_wherever_they_stand(
     tmp_path: Path, nodes: list[onnx.NodeProto], initializers: list[onnx.TensorProto]
 ) -> None:
     path = tmp_path / "model.onnx"
@@ -63,7 +63,7 @@ def test_weights_in_other_files_are_refused_wherever_they_stand(
         backends.for_path(path).read(path)
 
 
-def test_a_file_that_gives_other_scores_than_it_declares_is_refused(tmp_path: Path) -> None:
+def test_hostile_model_that_gives_other_scores_than_it_declares_is_refused(tmp_path: Path) -> None:
     weights = helper.make_tensor("w", TensorProto.FLOAT, [1, 5], range(5))
     path = tmp_path / "model.onnx"
     path.write_bytes(model([helper.make_node("Identity", ["w"], ["scores"])], [weights]))
@@ -72,7 +72,7 @@ def test_a_file_that_gives_other_scores_than_it_declares_is_refused(tmp_path: Pa
         backend.open(backend.read(path), 1).run(np.zeros((1, 2, 2, 1), np.uint8))
 
 
-def test_a_failure_while_it_runs_is_one_of_ours(tmp_path: Path) -> None:
+def test_session_run_of_a_hostile_model_that_fails_is_an_error_of_ours(tmp_path: Path) -> None:
     nodes = [
         helper.make_node("Cast", ["image"], ["floats"], to=TensorProto.FLOAT),
         helper.make_node("ReduceSum", ["floats"], ["sum"], keepdims=0),
@@ -96,20 +96,20 @@ def test_a_failure_while_it_runs_is_one_of_ours(tmp_path: Path) -> None:
         session.run(np.full((1, 2, 2, 1), 9, np.uint8))
 
 
-def test_a_picture_is_not_handed_to_another_program() -> None:
+def test_hostile_postscript_picture_is_not_handed_to_another_program() -> None:
     contract = InputContract(height=4, width=4, channels=1)
     with pytest.raises(ImageError, match="expected a picture"):
         to_pixels(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", contract)
 
 
 @pytest.mark.parametrize("suffix", ["jpg", "png", "gif", "bmp", "ppm", "webp", "tiff"])
-def test_the_usual_formats_are_pictures(tmp_path: Path, suffix: str) -> None:
+def test_pictures_of_the_usual_formats_are_decoded(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"a.{suffix}"
     Image.new("RGB", (9, 9), (200, 200, 200)).save(path)
     assert to_pixels(path, InputContract(height=4, width=4, channels=1)).min() > 190
 
 
-def test_names_from_files_cannot_steer_the_terminal(bundle: Path, run: Run) -> None:
+def test_hostile_file_names_cannot_steer_the_terminal(bundle: Path, run: Run) -> None:
     status, _, err = run("predict", bundle, "\x1b[2J\x07.png")
     assert status == 1
     assert "\x1b" not in err
@@ -117,5 +117,5 @@ def test_names_from_files_cannot_steer_the_terminal(bundle: Path, run: Run) -> N
 
 
 @pytest.mark.parametrize("error", [MissingExtraError("a", "b"), UnknownNameError("recipe", "x", ["y", "z"])])
-def test_errors_of_worker_processes_travel(error: Exception) -> None:
+def test_errors_of_worker_processes_survive_pickle(error: Exception) -> None:
     assert str(pickle.loads(pickle.dumps(error))) == str(error)  # noqa: S301

@@ -38,7 +38,7 @@ def with_value(array: NDArray[Any], place: tuple[int, ...], value: float) -> NDA
     return changed
 
 
-def test_an_old_bundle_has_none(bundle: Path, rewrite: Rewrite) -> None:
+def test_read_evidence_of_an_old_bundle_has_none(bundle: Path, rewrite: Rewrite) -> None:
     raw = (bundle / "manifest.json").read_bytes()
     assert b'"evidence"' in raw
     rewrite(bundle, evidence=None)
@@ -86,7 +86,7 @@ def test_an_old_bundle_has_none(bundle: Path, rewrite: Rewrite) -> None:
         *("a row too few", "NaN", "more than certain"),
     ],
 )
-def test_what_cannot_be_true_is_refused(
+def test_read_evidence_of_what_cannot_be_true_is_refused(
     bundle: Path, found: Arrays, rewrite: Rewrite, make: Callable[[Arrays], bytes]
 ) -> None:
     (bundle / EVIDENCE).write_bytes(make(found))
@@ -96,13 +96,13 @@ def test_what_cannot_be_true_is_refused(
     assert "\n" not in str(refused.value)
 
 
-def test_a_file_that_is_missing_is_named(bundle: Path) -> None:
+def test_read_evidence_names_a_file_that_is_missing(bundle: Path) -> None:
     (bundle / EVIDENCE).unlink()
     with pytest.raises(BundleError, match=r"evidence\.npz, which manifest\.json lists"):
         read_evidence(Bundle.open(bundle))
 
 
-def test_a_name_that_leaves_the_bundle_is_refused(bundle: Path, rewrite: Rewrite) -> None:
+def test_evidence_name_that_leaves_the_bundle_is_refused(bundle: Path, rewrite: Rewrite) -> None:
     entry = FileEntry.of(bundle / EVIDENCE)
     rewrite(bundle, evidence=dataclasses.replace(entry, file="../evidence.npz"))
     with pytest.raises(BundleError, match="plain name"):

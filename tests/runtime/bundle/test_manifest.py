@@ -73,7 +73,9 @@ def test_the_bundle_holds_the_files_that_the_manifest_lists_and_no_other(
 
 @pytest.mark.parametrize("name", FILES)
 @pytest.mark.parametrize("place", ["first", "middle", "last", "one more", "one less"])
-def test_a_changed_byte_in_any_file_is_found_and_the_file_named(bundle: Path, name: str, place: str) -> None:
+def test_bundle_with_a_changed_byte_in_any_file_is_refused_and_the_file_named(
+    bundle: Path, name: str, place: str
+) -> None:
     raw = bytearray((bundle / name).read_bytes())
     match place:
         case "one more":
@@ -87,7 +89,7 @@ def test_a_changed_byte_in_any_file_is_found_and_the_file_named(bundle: Path, na
         use(bundle)
 
 
-def test_any_changed_byte_of_the_manifest_is_found(small: Path) -> None:
+def test_manifest_with_any_changed_byte_is_refused(small: Path) -> None:
     raw = (small / MANIFEST).read_bytes()
     for position in range(len(raw)):
         changed = raw[:position] + bytes([raw[position] ^ 1]) + raw[position + 1 :]
@@ -96,27 +98,27 @@ def test_any_changed_byte_of_the_manifest_is_found(small: Path) -> None:
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_a_missing_file_is_named(bundle: Path, name: str) -> None:
+def test_bundle_with_a_missing_file_names_it(bundle: Path, name: str) -> None:
     (bundle / name).unlink()
     with pytest.raises(BundleError, match=name):
         use(bundle)
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_a_folder_in_place_of_a_file_is_named(bundle: Path, name: str) -> None:
+def test_bundle_with_a_folder_in_place_of_a_file_names_it(bundle: Path, name: str) -> None:
     (bundle / name).unlink()
     (bundle / name).mkdir()
     with pytest.raises(BundleError, match=name):
         use(bundle)
 
 
-def test_a_newer_schema_is_refused_and_says_how_to_cure_it(small: Path, edit: Edit) -> None:
+def test_manifest_of_a_newer_schema_is_refused_and_says_how_to_cure_it(small: Path, edit: Edit) -> None:
     edit(small, lambda data: data.update(schema_version=SCHEMA_VERSION + 1))
     with pytest.raises(BundleError, match=r"got 2: .* newer edgewright; run: pip install --upgrade"):
         Bundle.open(small)
 
 
-def test_additions_to_the_schema_are_ignored(small: Path, edit: Edit) -> None:
+def test_manifest_ignores_additions_to_the_schema(small: Path, edit: Edit) -> None:
     edit(small, lambda data: (data.update(mood="good"), data["variants"][0].update(colour=[1])))
     use(small)
 
@@ -130,7 +132,7 @@ def test_additions_to_the_schema_are_ignored(small: Path, edit: Edit) -> None:
     ids=repr,
 )
 @pytest.mark.parametrize("where", ["a variant", "golden"])
-def test_a_file_name_that_leaves_the_folder_is_refused(
+def test_manifest_file_name_that_leaves_the_bundle_folder_is_refused(
     small: Path, edit: Edit, name: str, where: str
 ) -> None:
     shutil.copyfile(small / f"{VARIANT}.tflite", small.parent / "outside.tflite")
@@ -148,7 +150,7 @@ def test_a_file_name_that_leaves_the_folder_is_refused(
 @pytest.mark.parametrize(
     "target", ["../outside.tflite", f"../small/{VARIANT}.tflite"], ids=["outside", "itself"]
 )
-def test_a_link_that_leaves_the_folder_or_leads_nowhere_is_refused(small: Path, target: str) -> None:
+def test_bundle_link_that_leaves_the_folder_or_leads_nowhere_is_refused(small: Path, target: str) -> None:
     link = small / f"{VARIANT}.tflite"
     link.rename(small.parent / "outside.tflite")
     link.symlink_to(target)
@@ -156,7 +158,7 @@ def test_a_link_that_leaves_the_folder_or_leads_nowhere_is_refused(small: Path, 
         use(small)
 
 
-def test_a_link_inside_the_folder_and_a_link_to_the_folder_are_fine(small: Path) -> None:
+def test_bundle_link_inside_the_folder_and_a_link_to_the_folder_are_fine(small: Path) -> None:
     link = small / f"{VARIANT}.tflite"
     link.rename(small / "elsewhere.bin")
     link.symlink_to("elsewhere.bin")
@@ -193,7 +195,7 @@ def mutants(raw: bytes) -> Iterator[tuple[str, bytes]]:
             yield f"{place} = {value!r:.12}", stamp(text) if text.count(ZERO_HASH.encode()) == 1 else text
 
 
-def test_whatever_the_manifest_holds_it_is_used_or_refused_in_one_line(
+def test_manifest_mutants_are_used_or_refused_in_one_line(
     small: Path, run: Callable[..., tuple[int, str, str]]
 ) -> None:
     wrong = []
@@ -213,7 +215,7 @@ def test_whatever_the_manifest_holds_it_is_used_or_refused_in_one_line(
 @pytest.mark.parametrize(
     "key", ["name", "input", "labels", "head", "golden", "variants", "reference", "sha256"]
 )
-def test_a_missing_key_is_named(small: Path, key: str) -> None:
+def test_manifest_without_a_key_names_it(small: Path, key: str) -> None:
     data = json.loads((small / MANIFEST).read_bytes()) | {"sha256": ZERO_HASH}
     del data[key]
     raw = jsonio.dump(data)
@@ -221,7 +223,7 @@ def test_a_missing_key_is_named(small: Path, key: str) -> None:
         Manifest.from_bytes(raw if key == "sha256" else stamp(raw), "here")
 
 
-def test_variants_need_names_of_their_own(small: Path, edit: Edit) -> None:
+def test_manifest_variants_need_names_of_their_own(small: Path, edit: Edit) -> None:
     edit(small, lambda data: data["variants"].append(data["variants"][0]))
     with pytest.raises(BundleError, match="variants with different names"):
         Bundle.open(small)
@@ -236,7 +238,7 @@ def test_a_manifest_that_disagrees_with_the_files_own_contract_is_refused(
         load(small, variant=VARIANT)
 
 
-def test_an_unknown_variant_suggests_the_nearest(exported: tuple[Path, Result]) -> None:
+def test_bundle_variant_of_an_unknown_name_suggests_the_nearest(exported: tuple[Path, Result]) -> None:
     with pytest.raises(UnknownNameError, match="unknown variant 'tflite-int9'; did you mean 'tflite-int8'"):
         Bundle.open(exported[0]).variant("tflite-int9")
 
@@ -246,7 +248,7 @@ def test_a_bundle_whose_replacement_was_cut_off_is_found_again(small: Path) -> N
     use(small)
 
 
-def test_a_file_entry_is_right_for_the_file_it_was_made_of(tmp_path: Path) -> None:
+def test_file_entry_is_right_for_the_file_it_was_made_of(tmp_path: Path) -> None:
     path = tmp_path / "a.onnx"
     path.write_bytes(b"abc")
     entry = FileEntry.of(path)

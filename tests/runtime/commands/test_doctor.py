@@ -16,7 +16,7 @@ Run = Callable[..., tuple[int, str, str]]
 Fresh = Callable[..., Any]
 
 
-def test_what_works_is_said_with_its_version_and_kernels(run: Run) -> None:
+def test_doctor_says_what_works_with_its_version_and_kernels(run: Run) -> None:
     status, out, err = run("doctor", "--json")
     assert (status, err) == (0, "")
     told = json.loads(out)
@@ -31,7 +31,7 @@ def test_what_works_is_said_with_its_version_and_kernels(run: Run) -> None:
     assert told["cores"] >= 1
 
 
-def test_the_table_names_every_backend(run: Run) -> None:
+def test_doctor_table_names_every_backend(run: Run) -> None:
     status, out, err = run("doctor")
     assert (status, err) == (0, "")
     assert "ai-edge-litert" in out
@@ -39,13 +39,13 @@ def test_the_table_names_every_backend(run: Run) -> None:
 
 
 @pytest.mark.parametrize(("package", "extra"), [("ai_edge_litert", "tflite"), ("onnxruntime", "onnx")])
-def test_what_is_missing_has_its_pip_command(fresh: Fresh, package: str, extra: str) -> None:
+def test_doctor_names_the_pip_command_of_what_is_missing(fresh: Fresh, package: str, extra: str) -> None:
     done = fresh("doctor", blocked=[package])
     assert (done.returncode, done.stderr) == (0, "")
     assert f"pip install 'edgewright[{extra}]'" in done.stdout
 
 
-def test_with_nothing_installed_it_ends_with_status_1(fresh: Fresh) -> None:
+def test_doctor_with_nothing_installed_ends_with_status_1(fresh: Fresh) -> None:
     done = fresh("doctor", "--json", blocked=["ai_edge_litert", "onnxruntime", "rich"])
     assert done.returncode == 1
     assert done.stderr.startswith("edgewright: no interpreter works here; pip install")
@@ -60,7 +60,7 @@ def test_with_nothing_installed_it_ends_with_status_1(fresh: Fresh) -> None:
     ],
     ids=["another processor", "a library is missing"],
 )
-def test_a_package_that_ends_its_process_is_found_out_in_another(
+def test_doctor_finds_out_in_another_process_a_package_that_ends_its_process(
     fresh: Fresh, tmp_path: Path, code: str, reason: str
 ) -> None:
     folder = tmp_path / "onnxruntime"
@@ -74,11 +74,13 @@ def test_a_package_that_ends_its_process_is_found_out_in_another(
     assert "pip install --force-reinstall onnxruntime" in entry["remedy"]
 
 
-def test_every_backend_has_a_sample() -> None:
+def test_doctor_has_a_sample_of_every_backend() -> None:
     assert all(backends.get(name).sample for name in plugins.names(backends.__name__))
 
 
-def test_other_packages_may_add_lines(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_doctor_entry_points_of_other_packages_may_add_lines(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     found = tmp_path / "checked-1.0.dist-info"
     found.mkdir()
     (found / "METADATA").write_text("Metadata-Version: 2.1\nName: checked\nVersion: 1.0\n")

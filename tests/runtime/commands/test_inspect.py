@@ -44,7 +44,7 @@ def facts(out: str) -> dict[str, str]:
         ),
     ],
 )
-def test_a_file_says_what_it_is(run: Run, bundle: Path, file: str, expected: dict[str, str]) -> None:
+def test_inspect_file_says_what_it_is(run: Run, bundle: Path, file: str, expected: dict[str, str]) -> None:
     status, out, err = run("inspect", bundle / file)
     assert (status, err) == (0, "")
     found = facts(out)
@@ -59,13 +59,15 @@ def test_a_file_says_what_it_is(run: Run, bundle: Path, file: str, expected: dic
 
 
 @pytest.mark.parametrize("file", ["tflite-int8.tflite", "onnx-int8.onnx"])
-def test_a_file_can_be_inspected_where_nothing_is_installed(fresh: Fresh, bundle: Path, file: str) -> None:
+def test_inspect_file_where_nothing_is_installed(fresh: Fresh, bundle: Path, file: str) -> None:
     done = fresh("inspect", bundle / file, blocked=EVERYTHING)
     assert (done.returncode, done.stderr) == (0, "")
     assert facts(done.stdout)["labels"].endswith("Ankle boot")
 
 
-def test_a_file_without_a_contract_says_that_it_has_none(run: Run, bundle: Path, tmp_path: Path) -> None:
+def test_inspect_file_without_a_contract_says_that_it_has_none(
+    run: Run, bundle: Path, tmp_path: Path
+) -> None:
     for file in ("tflite-int8.tflite", "onnx-int8.onnx"):
         plain = tmp_path / file
         plain.write_bytes((bundle / file).read_bytes().replace(b"edgewright", b"someoneels"))
@@ -76,7 +78,7 @@ def test_a_file_without_a_contract_says_that_it_has_none(run: Run, bundle: Path,
 
 
 @pytest.mark.parametrize("with_rich", [True, False])
-def test_a_bundle_shows_the_parity_of_each_variant_under_the_keras_model(
+def test_inspect_bundle_shows_the_parity_of_each_variant_under_the_keras_model(
     run: Run, bundle: Path, with_rich: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if not with_rich:
@@ -111,7 +113,7 @@ def test_a_bundle_shows_the_parity_of_each_variant_under_the_keras_model(
         ("a.pt", "text"),
     ],
 )
-def test_what_is_no_model_file_is_one_line(
+def test_inspect_what_is_no_model_file_is_one_line(
     refused: Refused, tmp_path: Path, name: str, text: str | None
 ) -> None:
     if text is not None:
@@ -120,19 +122,19 @@ def test_what_is_no_model_file_is_one_line(
 
 
 @pytest.mark.parametrize("file", ["tflite-int8.tflite", "onnx-int8.onnx"])
-def test_a_changed_byte_is_found(refused: Refused, bundle: Path, file: str) -> None:
+def test_inspect_finds_a_changed_byte(refused: Refused, bundle: Path, file: str) -> None:
     raw = bytearray((bundle / file).read_bytes())
     raw[len(raw) // 2] ^= 1
     (bundle / file).write_bytes(raw)
     assert f"{file} is damaged" in refused("inspect", bundle / file)
 
 
-def test_a_folder_that_is_no_bundle_is_one_line(refused: Refused, tmp_path: Path) -> None:
+def test_inspect_folder_that_is_no_bundle_is_one_line(refused: Refused, tmp_path: Path) -> None:
     assert "without manifest.json" in refused("inspect", tmp_path)
 
 
 @pytest.mark.parametrize("file", ["tflite-int8.tflite", "onnx-int8.onnx"])
-def test_what_is_in_a_file_is_added_up(run: Run, bundle: Path, file: str) -> None:
+def test_inspect_file_adds_up_macs_constants_and_peak(run: Run, bundle: Path, file: str) -> None:
     found = facts(run("inspect", bundle / file)[1])
     assert found["macs"] == "203,264 (multiply-accumulates of a run)"
     assert found["constants"].startswith("int8 20")
@@ -141,7 +143,7 @@ def test_what_is_in_a_file_is_added_up(run: Run, bundle: Path, file: str) -> Non
         assert found["XNNPACK"] == "takes all but QUANTIZE 2, SOFTMAX 1"
 
 
-def test_layers_and_tensors_are_tables(run: Run, bundle: Path) -> None:
+def test_inspect_layers_and_tensors_are_tables(run: Run, bundle: Path) -> None:
     layers = run("inspect", bundle / "tflite-int8.tflite", "--layers")[1]
     (row,) = [line.split() for line in layers.splitlines() if "200,704" in line]
     assert row[:5] == ["FULLY_CONNECTED", "int8", "1x256", "200,704", "201,728"]
@@ -149,7 +151,7 @@ def test_layers_and_tensors_are_tables(run: Run, bundle: Path) -> None:
     assert "per channel (axis 0): 256 scales" in tensors
 
 
-def test_json_has_it_all(run: Run, bundle: Path) -> None:
+def test_inspect_json_has_it_all(run: Run, bundle: Path) -> None:
     status, out, err = run("inspect", bundle, "--json")
     assert (status, err) == (0, "")
     told = json.loads(out)
@@ -164,7 +166,7 @@ def test_json_has_it_all(run: Run, bundle: Path) -> None:
         assert entry["contract"]["variant"] == entry["variant"]
 
 
-def test_a_bundle_shows_what_is_in_each_file(run: Run, bundle: Path) -> None:
+def test_inspect_bundle_shows_what_is_in_each_file(run: Run, bundle: Path) -> None:
     out = run("inspect", bundle)[1]
     for name in ("tflite-int8.tflite", "onnx-float32.onnx"):
         (row,) = [line for line in out.splitlines() if line.strip().startswith(name)]
@@ -172,7 +174,7 @@ def test_a_bundle_shows_what_is_in_each_file(run: Run, bundle: Path) -> None:
 
 
 @pytest.mark.parametrize("form", [["--json"], []])
-def test_a_file_whose_graph_is_damaged_is_one_line(
+def test_inspect_file_whose_graph_is_damaged_is_one_line(
     refused: Refused, bundle: Path, tmp_path: Path, form: list[str]
 ) -> None:
     path = tmp_path / "a.tflite"

@@ -27,7 +27,7 @@ Fresh = Callable[..., Any]
 TENSORFLOW = ("tensorflow", "keras", "tf_keras", "onnx")
 
 
-def test_the_best_classes_are_printed_best_first(run: Run, bundle: Path, picture: Path) -> None:
+def test_predict_command_prints_the_best_classes_best_first(run: Run, bundle: Path, picture: Path) -> None:
     status, out, err = run("predict", bundle, picture)
     assert (status, err) == (0, "")
     assert out.startswith(f"{picture}: Ankle boot 0.")
@@ -36,7 +36,7 @@ def test_the_best_classes_are_printed_best_first(run: Run, bundle: Path, picture
 
 
 @pytest.mark.parametrize("top", [1, 10, 99])
-def test_top_says_how_many_and_there_are_never_more_than_there_are(
+def test_predict_top_says_how_many_and_there_are_never_more_than_there_are(
     run: Run, bundle: Path, picture: Path, top: int
 ) -> None:
     status, out, _ = run("predict", bundle, picture, "--top", top, "--json")
@@ -44,7 +44,7 @@ def test_top_says_how_many_and_there_are_never_more_than_there_are(
     assert len(json.loads(out)["predictions"]) == min(top, 10)
 
 
-def test_json_is_one_object_a_picture_and_line(run: Run, bundle: Path, picture: Path) -> None:
+def test_predict_json_is_one_object_a_picture_and_line(run: Run, bundle: Path, picture: Path) -> None:
     status, out, err = run("predict", bundle, picture, picture, "--json", "--variant", "onnx-float32")
     assert (status, err) == (0, "")
     first, second = map(json.loads, out.splitlines())
@@ -56,7 +56,7 @@ def test_json_is_one_object_a_picture_and_line(run: Run, bundle: Path, picture: 
 
 
 @pytest.mark.parametrize("suffix", [".tflite", ".onnx"])
-def test_a_lone_file_copied_out_of_the_bundle_predicts_with_labels(
+def test_predict_with_a_lone_file_copied_out_of_the_bundle_gives_labels(
     run: Run, bundle: Path, picture: Path, tmp_path: Path, suffix: str
 ) -> None:
     name = f"{suffix[1:]}-int8"
@@ -68,7 +68,7 @@ def test_a_lone_file_copied_out_of_the_bundle_predicts_with_labels(
 
 @pytest.mark.parametrize("variant", ["tflite-int8", "onnx-int8"])
 @pytest.mark.parametrize("threads", [None, 2])
-def test_the_thread_count_goes_to_the_interpreter(
+def test_predict_threads_go_to_the_interpreter(
     run: Run, bundle: Path, picture: Path, variant: str, threads: int | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[int] = []
@@ -87,7 +87,7 @@ def test_the_thread_count_goes_to_the_interpreter(
 
 
 @pytest.mark.parametrize("bad_first", [True, False])
-def test_one_bad_picture_does_not_keep_the_good_one_from_its_label(
+def test_predict_one_bad_picture_does_not_keep_the_good_one_from_its_label(
     run: Run, bundle: Path, picture: Path, tmp_path: Path, bad_first: bool
 ) -> None:
     bad = tmp_path / "bad.png"
@@ -112,7 +112,7 @@ def test_one_bad_picture_does_not_keep_the_good_one_from_its_label(
     ],
     ids=["missing", "empty", "text", "truncated"],
 )
-def test_a_bad_picture_is_one_line(
+def test_predict_bad_picture_is_one_line(
     refused: Refused, bundle: Path, tmp_path: Path, raw: bytes | str | None, reason: str
 ) -> None:
     path = tmp_path / "a.jpeg"
@@ -127,7 +127,7 @@ def test_a_bad_picture_is_one_line(
     assert reason in line
 
 
-def test_a_folder_an_archive_a_glob_and_standard_input_give_what_files_give(
+def test_predict_folder_archive_glob_and_standard_input_give_what_files_give(
     run: Run, bundle: Path, picture: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = tmp_path / "many"
@@ -153,7 +153,9 @@ def test_a_folder_an_archive_a_glob_and_standard_input_give_what_files_give(
     assert run("predict", bundle, "-", "--json") == (0, label.replace(str(picture), "-"), "")
 
 
-def test_what_cannot_be_read_takes_its_turn(run: Run, bundle: Path, picture: Path, tmp_path: Path) -> None:
+def test_predict_picture_that_cannot_be_read_takes_its_turn(
+    run: Run, bundle: Path, picture: Path, tmp_path: Path
+) -> None:
     (tmp_path / "empty").mkdir()
     words = ["nowhere*.png", picture, tmp_path / "empty", picture, "missing.png"]
     status, out, err = run("predict", bundle, *words, "--json")
@@ -167,12 +169,14 @@ def test_what_cannot_be_read_takes_its_turn(run: Run, bundle: Path, picture: Pat
 @pytest.mark.parametrize(
     "words", [["--isolate"], ["--threads", "auto"], ["--backend", "litert"]], ids=" ".join
 )
-def test_how_it_runs_changes_no_label(run: Run, bundle: Path, picture: Path, words: list[str]) -> None:
+def test_predict_options_of_how_it_runs_change_no_label(
+    run: Run, bundle: Path, picture: Path, words: list[str]
+) -> None:
     plain = run("predict", bundle, picture, picture, "--variant", "tflite-int8")
     assert run("predict", bundle, picture, picture, "--variant", "tflite-int8", *words) == plain
 
 
-def test_a_broken_picture_in_an_archive_is_named(
+def test_predict_names_a_broken_picture_in_an_archive(
     refused: Refused, bundle: Path, picture: Path, tmp_path: Path
 ) -> None:
     with zipfile.ZipFile(tmp_path / "all.zip", "w") as archive:
@@ -188,7 +192,7 @@ def test_a_broken_picture_in_an_archive_is_named(
     ],
     ids=str,
 )
-def test_a_word_where_a_number_is_wanted_is_told_what_is(
+def test_predict_option_with_a_word_where_a_number_is_wanted_is_told_what_is(
     capfd: pytest.CaptureFixture[str], run: Run, words: list[str], said: str
 ) -> None:
     with pytest.raises(SystemExit):
@@ -196,7 +200,7 @@ def test_a_word_where_a_number_is_wanted_is_told_what_is(
     assert said in capfd.readouterr().err
 
 
-def test_csv_has_a_row_a_class(run: Run, bundle: Path, picture: Path, tmp_path: Path) -> None:
+def test_predict_csv_has_a_row_a_class(run: Run, bundle: Path, picture: Path, tmp_path: Path) -> None:
     odd = shutil.copyfile(picture, tmp_path / 'a "b",\nc.png')
     status, out, err = run("predict", bundle, picture, odd, "--csv", "--top", 2)
     assert (status, err) == (0, "")
@@ -211,7 +215,7 @@ def test_csv_has_a_row_a_class(run: Run, bundle: Path, picture: Path, tmp_path: 
         run("predict", bundle, picture, "--csv", "--json")
 
 
-def test_a_file_of_others_runs_with_labels_and_says_what_it_assumed(
+def test_predict_labels_option_runs_a_file_of_others_and_says_what_it_assumed(
     run: Run, refused: Refused, bundle: Path, picture: Path, tmp_path: Path
 ) -> None:
     lone, labels = tmp_path / "theirs.onnx", tmp_path / "labels.txt"
@@ -231,19 +235,23 @@ def test_a_file_of_others_runs_with_labels_and_says_what_it_assumed(
 
 
 @pytest.mark.parametrize("name", ["no\nsuch.png", "no\r\n\tsuch.png"])
-def test_a_name_with_a_line_break_still_gives_one_line(refused: Refused, bundle: Path, name: str) -> None:
+def test_predict_name_with_a_line_break_still_gives_one_line(
+    refused: Refused, bundle: Path, name: str
+) -> None:
     assert "\r" not in refused("predict", bundle, name)
 
 
 @pytest.mark.parametrize("name", ["missing", "missing.tflite", "missing.onnx"])
-def test_a_missing_model_is_one_line(refused: Refused, tmp_path: Path, picture: Path, name: str) -> None:
+def test_predict_missing_model_is_one_line(
+    refused: Refused, tmp_path: Path, picture: Path, name: str
+) -> None:
     line = refused("predict", tmp_path / name, picture)
     assert str(tmp_path / name) in line
     assert "does not exist" in line
 
 
 @pytest.mark.parametrize("name", ["model.tflite", "model.onnx", "model.pt"])
-def test_a_text_file_named_as_a_model_is_one_line(
+def test_predict_text_file_named_as_a_model_is_one_line(
     refused: Refused, tmp_path: Path, picture: Path, name: str
 ) -> None:
     (tmp_path / name).write_text("I am text, and no model at all.\n" * 20)
@@ -252,7 +260,7 @@ def test_a_text_file_named_as_a_model_is_one_line(
 
 @pytest.mark.parametrize("file", ["tflite-int8.tflite", "onnx-int8.onnx"])
 @pytest.mark.parametrize("damage", ["cut off", "changed"])
-def test_a_damaged_model_is_one_line(
+def test_predict_damaged_model_is_one_line(
     refused: Refused, bundle: Path, picture: Path, tmp_path: Path, file: str, damage: str
 ) -> None:
     raw = (bundle / file).read_bytes()
@@ -267,7 +275,7 @@ def test_a_damaged_model_is_one_line(
     assert file in refused("predict", bundle, picture, "--variant", Path(file).stem)
 
 
-def test_a_model_without_a_contract_is_one_line(
+def test_predict_model_without_a_contract_is_one_line(
     refused: Refused, bundle: Path, picture: Path, tmp_path: Path
 ) -> None:
     for file in ("tflite-int8.tflite", "onnx-int8.onnx"):
@@ -275,17 +283,17 @@ def test_a_model_without_a_contract_is_one_line(
         assert "carries no contract" in refused("predict", tmp_path / file, picture)
 
 
-def test_an_unknown_variant_suggests_the_nearest(refused: Refused, bundle: Path, picture: Path) -> None:
+def test_predict_unknown_variant_suggests_the_nearest(refused: Refused, bundle: Path, picture: Path) -> None:
     line = refused("predict", bundle, picture, "--variant", "tflite-int9")
     assert "unknown variant 'tflite-int9'; did you mean 'tflite-int8'?" in line
 
 
-def test_a_variant_of_a_lone_file_is_refused(refused: Refused, bundle: Path, picture: Path) -> None:
+def test_predict_variant_of_a_lone_file_is_refused(refused: Refused, bundle: Path, picture: Path) -> None:
     assert "bundle folder" in refused("predict", bundle / "onnx-int8.onnx", picture, "--variant", "onnx-int8")
 
 
 @pytest.mark.parametrize("words", [("--top", 0), ("--top", -3), ("--threads", 0), ("--threads", 10**11)])
-def test_a_number_out_of_range_is_one_line(
+def test_predict_number_out_of_range_is_one_line(
     refused: Refused, bundle: Path, picture: Path, words: tuple[str, int]
 ) -> None:
     for variant in ("tflite-int8", "onnx-int8"):
@@ -293,7 +301,7 @@ def test_a_number_out_of_range_is_one_line(
         assert f"got {words[1]}" in line
 
 
-def test_a_cold_start_imports_nothing_that_it_does_not_need(
+def test_predict_cold_start_imports_nothing_that_it_does_not_need(
     fresh: Fresh, bundle: Path, picture: Path
 ) -> None:
     code = """
@@ -309,7 +317,7 @@ print(sorted({"_hashlib", "tempfile", "rich", "concurrent.futures", "edgewright.
 
 
 @pytest.mark.parametrize("other", ["ai_edge_litert", "onnxruntime"])
-def test_one_backend_is_enough_and_tensorflow_is_not_needed(
+def test_predict_needs_one_backend_and_no_tensorflow(
     fresh: Fresh, bundle: Path, picture: Path, other: str
 ) -> None:
     done = fresh("predict", bundle, picture, blocked=[*TENSORFLOW, other, "rich"])
@@ -321,7 +329,7 @@ def test_one_backend_is_enough_and_tensorflow_is_not_needed(
     ("missing", "file", "extra"),
     [("ai_edge_litert", "tflite-int8.tflite", "tflite"), ("onnxruntime", "onnx-int8.onnx", "onnx")],
 )
-def test_a_missing_backend_names_the_pip_command(
+def test_predict_without_the_backend_names_the_pip_command(
     fresh: Fresh, bundle: Path, picture: Path, missing: str, file: str, extra: str
 ) -> None:
     for words in ([bundle / file], [bundle, "--variant", Path(file).stem]):
@@ -331,7 +339,9 @@ def test_a_missing_backend_names_the_pip_command(
         assert done.stderr.count("\n") == 1
 
 
-def test_with_no_backend_at_all_the_pip_command_is_named(fresh: Fresh, bundle: Path, picture: Path) -> None:
+def test_predict_with_no_backend_at_all_names_the_pip_command(
+    fresh: Fresh, bundle: Path, picture: Path
+) -> None:
     done = fresh("predict", bundle, picture, blocked=["ai_edge_litert", "onnxruntime"])
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.startswith("edgewright: ")
@@ -346,7 +356,7 @@ def test_with_no_backend_at_all_the_pip_command_is_named(fresh: Fresh, bundle: P
         ("ai_edge_litert", "interpreter", "tflite-int8.tflite"),
     ],
 )
-def test_a_backend_that_is_installed_but_broken_is_one_line(
+def test_predict_backend_that_is_installed_but_broken_is_one_line(
     fresh: Fresh, bundle: Path, picture: Path, tmp_path: Path, package: str, module: str, file: str
 ) -> None:
     folder = tmp_path / "broken" / package
@@ -366,7 +376,7 @@ def test_a_backend_that_is_installed_but_broken_is_one_line(
 @pytest.mark.parametrize(
     "name", [b"stiefel-gr\xc3\xb6\xc3\x9fe.png", b"stiefel-\xff.png"], ids=["utf8", "bytes"]
 )
-def test_a_picture_may_have_any_name_that_the_system_allows(
+def test_predict_picture_may_have_any_name_that_the_system_allows(
     fresh: Fresh, bundle: Path, picture: Path, tmp_path: Path, name: bytes, words: list[str], encoding: str
 ) -> None:
     path = Path(shutil.copyfile(picture, tmp_path / os.fsdecode(name)))
@@ -377,7 +387,7 @@ def test_a_picture_may_have_any_name_that_the_system_allows(
         assert json.loads(done.stdout)["predictions"][0]["label"] == "Ankle boot"
 
 
-def test_what_a_decoder_prints_does_not_add_to_the_one_line(
+def test_predict_what_a_decoder_prints_does_not_add_to_the_one_line(
     fresh: Fresh, bundle: Path, tmp_path: Path
 ) -> None:
     path = tmp_path / "a.tiff"

@@ -32,14 +32,14 @@ def verdicts(out: str) -> dict[str, str]:
     }
 
 
-def test_every_variant_of_a_fresh_bundle_is_ok(run: Run, bundle: Path) -> None:
+def test_verify_every_variant_of_a_fresh_bundle_is_ok(run: Run, bundle: Path) -> None:
     status, out, err = run("verify", bundle)
     assert (status, err) == (0, "")
     assert set(verdicts(out).values()) == {"ok"}
     assert len(verdicts(out)) == 6
 
 
-def test_a_changed_golden_output_fails_and_the_variant_is_named(
+def test_verify_changed_golden_output_fails_and_the_variant_is_named(
     run: Run, bundle: Path, rewrite: Rewrite
 ) -> None:
     golden = dict(read_golden(Bundle.open(bundle)))
@@ -56,7 +56,7 @@ def test_a_changed_golden_output_fails_and_the_variant_is_named(
 
 
 @pytest.mark.parametrize("name", [MANIFEST, GOLDEN, EVIDENCE, "tflite-float16.tflite", "onnx-int8.onnx"])
-def test_a_bundle_with_one_byte_changed_is_refused_by_the_name_of_the_file(
+def test_verify_bundle_with_one_byte_changed_is_refused_by_the_name_of_the_file(
     refused: Refused, bundle: Path, name: str
 ) -> None:
     raw = bytearray((bundle / name).read_bytes())
@@ -69,7 +69,7 @@ def test_a_bundle_with_one_byte_changed_is_refused_by_the_name_of_the_file(
     ("key", "value", "reason"),
     [("schema_version", 2, "newer edgewright"), ("file", "../outside.tflite", "plain name of a file")],
 )
-def test_a_manifest_from_the_future_or_that_climbs_out_is_refused(
+def test_verify_manifest_from_the_future_or_that_climbs_out_is_refused(
     refused: Refused, bundle: Path, key: str, value: Any, reason: str
 ) -> None:
     data = json.loads((bundle / MANIFEST).read_bytes()) | {"sha256": ZERO_HASH}
@@ -78,12 +78,12 @@ def test_a_manifest_from_the_future_or_that_climbs_out_is_refused(
     assert reason in refused("verify", bundle)
 
 
-def test_what_is_no_bundle_is_refused(refused: Refused, bundle: Path, tmp_path: Path) -> None:
+def test_verify_what_is_no_bundle_is_refused(refused: Refused, bundle: Path, tmp_path: Path) -> None:
     for path in (tmp_path / "nowhere", tmp_path, bundle / "onnx-int8.onnx", bundle / MANIFEST):
         assert "expected a bundle" in refused("verify", path)
 
 
-def test_a_device_without_tensorflow_proves_itself(fresh: Fresh, bundle: Path) -> None:
+def test_verify_on_a_device_without_tensorflow(fresh: Fresh, bundle: Path) -> None:
     done = fresh("verify", bundle, blocked=[*TENSORFLOW, "rich"])
     assert (done.returncode, done.stderr) == (0, "")
     assert list(verdicts(done.stdout).values()) == ["ok"] * 6
@@ -92,7 +92,7 @@ def test_a_device_without_tensorflow_proves_itself(fresh: Fresh, bundle: Path) -
 @pytest.mark.parametrize(
     ("missing", "extra", "left"), [("ai_edge_litert", "tflite", "onnx-"), ("onnxruntime", "onnx", "tflite-")]
 )
-def test_what_a_missing_backend_would_run_is_not_run_and_the_pip_command_named(
+def test_verify_does_not_run_what_a_missing_backend_would_run_and_names_the_pip_command(
     fresh: Fresh, bundle: Path, missing: str, extra: str, left: str
 ) -> None:
     done = fresh("verify", bundle, blocked=[missing])
@@ -106,7 +106,7 @@ def test_what_a_missing_backend_would_run_is_not_run_and_the_pip_command_named(
         assert ("not run" in line) == (f"pip install 'edgewright[{extra}]'" in line)
 
 
-def test_where_nothing_can_run_nothing_is_proven(fresh: Fresh, bundle: Path) -> None:
+def test_verify_where_nothing_can_run_proves_nothing(fresh: Fresh, bundle: Path) -> None:
     done = fresh("verify", bundle, blocked=["ai_edge_litert", "onnxruntime"])
     assert done.returncode == 1
     assert set(verdicts(done.stdout).values()) == {"not"}

@@ -65,12 +65,12 @@ def holder(out: Path) -> Iterator[tuple[subprocess.Popen[str], Path]]:
         child.kill()
 
 
-def test_the_hash_of_a_file_is_its_sha256(tmp_path: Path) -> None:
+def test_sha256_of_a_file_is_its_sha256(tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(b"x" * 100_000)
     assert files.sha256_of(tmp_path / "a") == hashlib.sha256(b"x" * 100_000).hexdigest()
 
 
-def test_a_file_is_written_whole_with_the_users_permissions(tmp_path: Path) -> None:
+def test_write_file_is_whole_with_the_users_permissions(tmp_path: Path) -> None:
     path = tmp_path / "deep" / "down" / "a.json"
     before = os.umask(0o027)
     try:
@@ -83,14 +83,14 @@ def test_a_file_is_written_whole_with_the_users_permissions(tmp_path: Path) -> N
     assert [p.name for p in path.parent.iterdir()] == ["a.json"]
 
 
-def test_a_file_that_cannot_be_put_in_place_leaves_nothing_behind(tmp_path: Path) -> None:
+def test_write_file_that_cannot_be_put_in_place_leaves_nothing_behind(tmp_path: Path) -> None:
     (tmp_path / "taken").mkdir()
     with pytest.raises(OSError, match="directory"):
         files.write_file(tmp_path / "taken", b"1")
     assert [p.name for p in tmp_path.iterdir()] == ["taken"]
 
 
-def test_a_folder_appears_whole_and_alone(tmp_path: Path, out: Path) -> None:
+def test_new_folder_appears_whole_and_alone(tmp_path: Path, out: Path) -> None:
     with files.new_folder(out, overwrite=False, ours=OURS) as (new, _):
         (new / "manifest.json").write_text("new")
         assert not out.exists()
@@ -98,14 +98,14 @@ def test_a_folder_appears_whole_and_alone(tmp_path: Path, out: Path) -> None:
     assert list(tmp_path.iterdir()) == [out]
 
 
-def test_a_missing_parent_and_an_empty_folder_are_fine(tmp_path: Path) -> None:
+def test_new_folder_takes_a_missing_parent_and_an_empty_folder(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     for path in (tmp_path / "a" / "b" / "out", tmp_path / "empty"):
         write(path, overwrite=False)
         assert content(path) == {"manifest.json": "new"}
 
 
-def test_a_relative_path_is_taken_from_where_the_writing_began(
+def test_new_folder_takes_a_relative_path_from_where_the_writing_began(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -115,14 +115,14 @@ def test_a_relative_path_is_taken_from_where_the_writing_began(
     assert content(tmp_path / "out") == {"manifest.json": "new"}
 
 
-def test_overwriting_replaces_the_whole_folder(tmp_path: Path, old: Path) -> None:
+def test_new_folder_overwrite_replaces_the_whole_folder(tmp_path: Path, old: Path) -> None:
     (old / "gone.onnx").write_text("old")
     write(old)
     assert content(old) == {"manifest.json": "new"}
     assert list(tmp_path.iterdir()) == [old]
 
 
-def test_a_folder_with_files_needs_overwrite(old: Path) -> None:
+def test_new_folder_with_files_needs_overwrite(old: Path) -> None:
     with pytest.raises(OutputError, match=r"already holds manifest\.json; .* add --overwrite"):
         write(old, overwrite=False)
     assert content(old) == {"manifest.json": "old"}
@@ -144,7 +144,7 @@ def test_overwrite_never_takes_a_folder_that_is_named_like_our_files(old: Path) 
     assert (old / "study.onnx" / "thesis.txt").read_text() == "mine"
 
 
-def test_a_foreign_file_that_comes_while_we_write_is_kept(old: Path) -> None:
+def test_new_folder_keeps_a_foreign_file_that_comes_while_we_write(old: Path) -> None:
     with (
         pytest.raises(OutputError, match=r"thesis\.txt"),
         files.new_folder(old, overwrite=True, ours=OURS) as (new, _),
@@ -154,7 +154,7 @@ def test_a_foreign_file_that_comes_while_we_write_is_kept(old: Path) -> None:
     assert content(old) == {"manifest.json": "old", "thesis.txt": "mine"}
 
 
-def test_what_cannot_be_an_output_folder_is_refused_at_once(tmp_path: Path) -> None:
+def test_check_output_refuses_what_cannot_be_an_output_folder_at_once(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("mine")
     for bad in (tmp_path / "file", tmp_path / "file" / "out", Path("/")):
         with pytest.raises(OutputError):
@@ -162,7 +162,7 @@ def test_what_cannot_be_an_output_folder_is_refused_at_once(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("failure", [ValueError, KeyboardInterrupt, SystemExit])
-def test_an_exception_leaves_the_old_folder_and_nothing_beside_it(
+def test_new_folder_exception_leaves_the_old_folder_and_nothing_beside_it(
     tmp_path: Path, old: Path, failure: type[BaseException]
 ) -> None:
     with pytest.raises(failure), files.new_folder(old, overwrite=True, ours=OURS) as (new, _):
@@ -172,35 +172,35 @@ def test_an_exception_leaves_the_old_folder_and_nothing_beside_it(
     assert list(tmp_path.iterdir()) == [old]
 
 
-def test_a_block_that_writes_nothing_leaves_the_old_folder(tmp_path: Path, old: Path) -> None:
+def test_new_folder_block_that_writes_nothing_leaves_the_old_folder(tmp_path: Path, old: Path) -> None:
     with files.new_folder(old, overwrite=True, ours=OURS) as (_, scratch):
         (scratch / "work").write_text("x")
     assert content(old) == {"manifest.json": "old"}
     assert list(tmp_path.iterdir()) == [old]
 
 
-def test_a_swap_cut_off_half_way_is_mended(tmp_path: Path, old: Path) -> None:
+def test_mend_a_folder_swap_cut_off_half_way(tmp_path: Path, old: Path) -> None:
     old.rename(tmp_path / ".out.old")
     files.mend(old)
     assert content(old) == {"manifest.json": "old"}
     assert list(tmp_path.iterdir()) == [old]
 
 
-def test_a_swap_cut_off_half_way_is_mended_before_the_folder_is_judged(tmp_path: Path, old: Path) -> None:
+def test_mend_a_folder_swap_cut_off_half_way_before_check_output_judges_the_folder(
+    tmp_path: Path, old: Path
+) -> None:
     old.rename(tmp_path / ".out.old")
     with pytest.raises(OutputError, match=r"already holds manifest\.json"):
         files.check_output(old, overwrite=False, ours=OURS)
 
 
-def test_mending_leaves_a_folder_that_is_there_alone(tmp_path: Path, old: Path) -> None:
+def test_mend_leaves_a_folder_that_is_there_alone(tmp_path: Path, old: Path) -> None:
     (tmp_path / ".out.old").mkdir()
     files.mend(old)
     assert content(old) == {"manifest.json": "old"}
 
 
-def test_an_old_folder_that_was_not_deleted_in_time_goes_with_the_next_writing(
-    tmp_path: Path, old: Path
-) -> None:
+def test_new_folder_deletes_an_old_folder_that_was_not_deleted_in_time(tmp_path: Path, old: Path) -> None:
     (tmp_path / ".out.old").mkdir()
     (tmp_path / ".out.old" / "manifest.json").write_text("older")
     write(old)
@@ -209,7 +209,7 @@ def test_an_old_folder_that_was_not_deleted_in_time_goes_with_the_next_writing(
 
 
 @pytest.mark.parametrize("failing", [1, 2])
-def test_a_rename_that_fails_leaves_the_old_folder(
+def test_new_folder_rename_that_fails_leaves_the_old_folder(
     tmp_path: Path, old: Path, failing: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rename, calls = Path.rename, []
@@ -227,7 +227,7 @@ def test_a_rename_that_fails_leaves_the_old_folder(
     assert list(tmp_path.iterdir()) == [old]
 
 
-def test_a_link_can_be_overwritten_again_and_again(tmp_path: Path, old: Path) -> None:
+def test_new_folder_overwrites_a_link_again_and_again(tmp_path: Path, old: Path) -> None:
     link = tmp_path / "latest"
     link.symlink_to("out")
     for text in ("first", "second"):
@@ -236,7 +236,7 @@ def test_a_link_can_be_overwritten_again_and_again(tmp_path: Path, old: Path) ->
     assert {p.name for p in tmp_path.iterdir()} <= {"latest", "out"}
 
 
-def test_a_link_that_leads_nowhere_is_refused_at_once_or_written_through(tmp_path: Path) -> None:
+def test_new_folder_link_that_leads_nowhere_is_refused_at_once_or_written_through(tmp_path: Path) -> None:
     link = tmp_path / "latest"
     link.symlink_to("nowhere")
     with contextlib.suppress(OutputError):

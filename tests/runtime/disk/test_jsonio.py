@@ -30,7 +30,7 @@ def of(value: Any) -> JsonObject:
         ("objects", [[], [{}]], [None, {}, [1], [[]]]),
     ],
 )
-def test_each_kind_of_value_is_taken_and_every_other_named(
+def test_json_object_takes_each_kind_of_value_and_names_every_other(
     method: str, good: list[Any], bad: list[Any]
 ) -> None:
     for value in good:
@@ -40,7 +40,7 @@ def test_each_kind_of_value_is_taken_and_every_other_named(
             getattr(of(value), method)("key")
 
 
-def test_values_come_back_as_they_stand() -> None:
+def test_json_object_values_come_back_as_they_stand() -> None:
     obj = JsonObject({"a": "x", "b": [1, 2], "c": {"d": 2.5}}, "here", BundleError)
     assert obj.text("a") == obj.choice("a", ("x", "y")) == "x"
     assert obj.integers("b") == (1, 2)
@@ -49,19 +49,19 @@ def test_values_come_back_as_they_stand() -> None:
     assert not obj.has("nowhere")
 
 
-def test_a_wrong_choice_names_the_allowed_ones() -> None:
+def test_json_object_choice_names_the_allowed_ones() -> None:
     with pytest.raises(BundleError, match=r"expected 'key' to be one of crop, stretch in here, got \"fill\""):
         of("fill").choice("key", ("crop", "stretch"))
 
 
-def test_a_missing_key_and_its_place_are_named() -> None:
+def test_json_object_names_a_missing_key_and_its_place() -> None:
     with pytest.raises(BundleError, match=r"expected 'size' to be a finite number in here: key, got nothing"):
         of({}).object("key").number("size")
     with pytest.raises(BundleError, match=r"here: key\[1\]"):
         of([{"a": "x"}, {}]).objects("key")[1].text("a")
 
 
-def test_a_long_value_is_cut_in_the_message() -> None:
+def test_json_object_cuts_a_long_value_in_the_message() -> None:
     with pytest.raises(BundleError) as failure:
         of("x" * 10_000).integer("key")
     assert len(str(failure.value)) < 200
@@ -81,12 +81,12 @@ def test_a_long_value_is_cut_in_the_message() -> None:
     ],
     ids=["empty", "not UTF-8", "cut off", "list", "number", "two", "deep", "endless number"],
 )
-def test_what_is_no_json_object_is_refused(raw: bytes) -> None:
+def test_jsonio_parse_refuses_what_is_no_json_object(raw: bytes) -> None:
     with pytest.raises(BundleError, match="here"):
         jsonio.parse(raw, "here", BundleError)
 
 
-def test_a_file_is_read_and_one_that_cannot_be_is_named(tmp_path: Path) -> None:
+def test_jsonio_read_takes_a_file_and_names_one_that_cannot_be_read(tmp_path: Path) -> None:
     path = tmp_path / "a.json"
     path.write_bytes(jsonio.dump({"key": "ß"}))
     assert jsonio.read(path, BundleError).text("key") == "ß"
@@ -95,7 +95,7 @@ def test_a_file_is_read_and_one_that_cannot_be_is_named(tmp_path: Path) -> None:
             jsonio.read(bad, BundleError)
 
 
-def test_a_huge_file_is_refused_before_it_is_read(tmp_path: Path) -> None:
+def test_jsonio_read_refuses_a_huge_file_before_it_is_read(tmp_path: Path) -> None:
     path = tmp_path / "huge.json"
     with path.open("wb") as file:
         file.truncate(jsonio.MAX_BYTES + 1)
@@ -103,7 +103,7 @@ def test_a_huge_file_is_refused_before_it_is_read(tmp_path: Path) -> None:
         jsonio.read(path, BundleError)
 
 
-def test_what_is_written_is_utf8_and_never_nan() -> None:
+def test_jsonio_dump_is_utf8_and_never_nan() -> None:
     assert jsonio.dump({"a": "ß"}, indent=None) == b'{"a": "\xc3\x9f"}\n'
     with pytest.raises(ValueError, match="JSON"):
         jsonio.dump({"a": float("nan")})

@@ -71,14 +71,16 @@ def choose(milliseconds: dict[int, float]) -> tuple[int, list[int]]:
     ("milliseconds", "best"),
     [({1: 8, 2: 4, 4: 2}, 4), ({1: 4, 2: 2, 4: 8}, 2), ({1: 2, 2: 8, 4: 8}, 1)],
 )
-def test_the_fastest_is_measured_once(cache: Path, milliseconds: dict[int, float], best: int) -> None:
+def test_threads_auto_measures_the_fastest_once(
+    cache: Path, milliseconds: dict[int, float], best: int
+) -> None:
     assert choose(milliseconds) == (best, [1, 2, 4])
     assert choose(milliseconds) == (best, [])
 
 
 @pytest.mark.usefixtures("clock")
 @pytest.mark.parametrize("text", ["", "many", "0", "5", "-1"])
-def test_what_makes_no_sense_in_the_cache_is_measured_again(cache: Path, text: str) -> None:
+def test_threads_auto_measures_again_what_makes_no_sense_in_the_cache(cache: Path, text: str) -> None:
     fast = {1: 1.0, 2: 9.0, 4: 9.0}
     choose(fast)
     (kept,) = cache.iterdir()
@@ -88,13 +90,13 @@ def test_what_makes_no_sense_in_the_cache_is_measured_again(cache: Path, text: s
 
 
 @pytest.mark.usefixtures("clock")
-def test_a_cache_that_cannot_be_written_is_done_without(cache: Path) -> None:
+def test_threads_auto_does_without_a_cache_that_cannot_be_written(cache: Path) -> None:
     cache.parent.write_text("a file where a folder should be")
     assert choose({1: 1, 2: 9, 4: 9}) == (1, [1, 2, 4])
 
 
 @pytest.mark.parametrize("variant", ["tflite-int8", "onnx-int8"])
-def test_a_model_opens_with_auto_and_the_bundle_stays_as_it_is(
+def test_threads_auto_opens_a_model_and_the_bundle_stays_as_it_is(
     cache: Path, exported: tuple[Path, Result], picture: Path, variant: str
 ) -> None:
     before = sorted(exported[0].iterdir())

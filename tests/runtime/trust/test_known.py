@@ -71,7 +71,7 @@ def huge(path: Path) -> Path:
 
 
 @each_file
-def test_an_unknown_file_is_tried_out_once(
+def test_trust_ensure_tries_an_unknown_file_out_once(
     exported: tuple[Path, Result], picture: Path, file: str, tried: list[Path], cache: Path
 ) -> None:
     path = exported[0] / file
@@ -82,7 +82,7 @@ def test_an_unknown_file_is_tried_out_once(
     assert [entry.name for entry in (cache / "known").iterdir()] == [sha256_of(path)]
 
 
-def test_what_is_remembered_or_verified_is_not_tried_out(
+def test_trust_remember_or_verify_spares_a_file_the_trial(
     exported: tuple[Path, Result], tried: list[Path]
 ) -> None:
     trust.remember(exported[0] / "onnx-int8.onnx")
@@ -96,7 +96,9 @@ def test_what_is_remembered_or_verified_is_not_tried_out(
     assert len(tried) == count
 
 
-def test_what_is_listed_is_whole(exported: tuple[Path, Result], tmp_path: Path, cache: Path) -> None:
+def test_trust_lists_only_a_file_that_is_whole(
+    exported: tuple[Path, Result], tmp_path: Path, cache: Path
+) -> None:
     raw = bytearray((exported[0] / "onnx-int8.onnx").read_bytes())
     raw[len(raw) // 2] ^= 1
     path = tmp_path / "damaged.onnx"
@@ -112,7 +114,7 @@ def test_what_is_listed_is_whole(exported: tuple[Path, Result], tmp_path: Path, 
 
 
 @each_file
-def test_a_known_file_starts_no_process_and_imports_no_subprocess(
+def test_trust_known_file_starts_no_process_and_imports_no_subprocess(
     exported: tuple[Path, Result], picture: Path, file: str, fresh: Callable[..., Any]
 ) -> None:
     trust.remember(exported[0] / file)
@@ -126,7 +128,7 @@ print(*found, file=sys.stderr)
     assert done.stderr.split()[0] == "False", done.stderr
 
 
-def test_a_cache_that_cannot_be_written_is_done_without(
+def test_trust_does_without_a_cache_that_cannot_be_written(
     exported: tuple[Path, Result], cache: Path, tried: list[Path]
 ) -> None:
     cache.write_text("a file where a folder should be")
@@ -137,9 +139,7 @@ def test_a_cache_that_cannot_be_written_is_done_without(
 
 
 @each_file
-def test_an_isolated_predictor_gives_the_same(
-    exported: tuple[Path, Result], picture: Path, file: str
-) -> None:
+def test_load_isolate_predicts_the_same(exported: tuple[Path, Result], picture: Path, file: str) -> None:
     with load(exported[0] / file) as here, load(exported[0] / file, isolate=True) as there:
         assert there.predict(picture) == here.predict(picture)
         assert list(there.predict_many([picture] * 6, workers=2)) == [here.predict(picture)] * 6
@@ -154,7 +154,7 @@ def test_an_isolated_predictor_gives_the_same(
 
 
 @each_file
-def test_a_crash_is_one_line(
+def test_isolated_session_that_crashes_is_one_line(
     bundle: Path, picture: Path, refused: Refused, file: str, monkeypatch: pytest.MonkeyPatch, cache: Path
 ) -> None:
     code = "import os, signal; os.kill(os.getpid(), signal.SIGSEGV)"
@@ -180,7 +180,7 @@ def test_a_crash_is_one_line(
     ],
     ids=lambda answer: answer[:40],
 )
-def test_what_a_process_says_that_was_taken_over_is_not_believed(
+def test_isolated_session_does_not_believe_a_process_that_was_taken_over(
     exported: tuple[Path, Result], monkeypatch: pytest.MonkeyPatch, answer: str
 ) -> None:
     code = f"import sys; sys.stdin.buffer.readline(); print({answer!r}, flush=True); sys.stdin.buffer.read()"
@@ -192,7 +192,9 @@ def test_what_a_process_says_that_was_taken_over_is_not_believed(
 SPEC = {"name": "pixels", "shape": [1, 28, 28, 1], "dtype": "uint8", "scale": 0.0, "zero_point": 0}
 
 
-def test_what_takes_too_long_is_ended(exported: tuple[Path, Result], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_isolated_session_that_takes_too_long_is_ended(
+    exported: tuple[Path, Result], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(isolation, "SECONDS", 0.3)
     monkeypatch.setattr(isolation, "_COMMAND", ("-c", "import time; time.sleep(60)"))
     start = time.monotonic()
@@ -201,7 +203,7 @@ def test_what_takes_too_long_is_ended(exported: tuple[Path, Result], monkeypatch
     assert time.monotonic() - start < 10
 
 
-def test_opening_and_the_first_run_share_their_time(
+def test_isolated_session_opening_and_the_first_run_share_their_time(
     exported: tuple[Path, Result], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     opened = {"bytes": 0, "input": SPEC, "output": {**SPEC, "shape": [1, 10]}, "kernels": "none"}
@@ -218,7 +220,9 @@ def test_opening_and_the_first_run_share_their_time(
 
 
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="memory is limited on Linux only")
-def test_what_takes_too_much_memory_is_refused(tmp_path: Path, refused: Refused, picture: Path) -> None:
+def test_isolated_session_that_takes_too_much_memory_is_refused(
+    tmp_path: Path, refused: Refused, picture: Path
+) -> None:
     path = huge(tmp_path / "huge.onnx")
     labels = tmp_path / "labels.txt"
     labels.write_text("all\n")
@@ -227,7 +231,7 @@ def test_what_takes_too_much_memory_is_refused(tmp_path: Path, refused: Refused,
         load(path, labels=["all"], isolate=True)
 
 
-def test_an_interrupted_run_does_not_answer_the_next_one(
+def test_isolated_session_an_interrupted_run_does_not_answer_the_next_one(
     exported: tuple[Path, Result], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def interrupt(*unused: object) -> None:
@@ -243,7 +247,7 @@ def test_an_interrupted_run_does_not_answer_the_next_one(
             predictor.scores(pixels)
 
 
-def test_where_no_process_can_be_started_it_says_what_to_do(
+def test_isolated_session_says_what_to_do_where_no_process_can_be_started(
     exported: tuple[Path, Result], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("sys.executable", "/nowhere/python")
@@ -254,7 +258,7 @@ def test_where_no_process_can_be_started_it_says_what_to_do(
     load(path).close()
 
 
-def test_the_process_ends_with_the_one_that_started_it(exported: tuple[Path, Result]) -> None:
+def test_isolated_session_process_ends_with_the_one_that_started_it(exported: tuple[Path, Result]) -> None:
     path = exported[0] / "onnx-int8.onnx"
     session = IsolatedSession(backends.for_path(path).read(path), threads=1)
     process = session._child._process
@@ -264,7 +268,7 @@ def test_the_process_ends_with_the_one_that_started_it(exported: tuple[Path, Res
     session.close()
 
 
-def test_a_damaged_graph_is_refused_before_any_interpreter_sees_it(
+def test_trust_damaged_graph_is_refused_before_any_interpreter_sees_it(
     exported: tuple[Path, Result], tmp_path: Path, tried: list[Path]
 ) -> None:
     path = Path(shutil.copyfile(exported[0] / "tflite-int8.tflite", tmp_path / "a.tflite"))

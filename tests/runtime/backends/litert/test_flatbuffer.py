@@ -50,11 +50,11 @@ def read_all(raw: bytes) -> list[object]:
     ]
 
 
-def test_every_kind_of_field_is_read(raw: bytes) -> None:
+def test_flatbuffer_table_reads_every_kind_of_field(raw: bytes) -> None:
     assert read_all(raw) == ["größe", -123456, [7, -8], (-1, 2, 3), (0.5,)]
 
 
-def test_absent_fields_are_empty_or_the_default(raw: bytes) -> None:
+def test_flatbuffer_absent_fields_are_empty_or_the_default(raw: bytes) -> None:
     root = Table.root(raw)
     for slot in (5, 6, 1000):
         assert root.scalar(slot, "<i", 42) == 42
@@ -67,7 +67,7 @@ def test_absent_fields_are_empty_or_the_default(raw: bytes) -> None:
         )
 
 
-def test_a_buffer_cut_off_anywhere_is_read_right_or_called_damaged(raw: bytes) -> None:
+def test_flatbuffer_cut_off_anywhere_is_read_right_or_called_damaged(raw: bytes) -> None:
     whole = read_all(raw)
     outcomes = set()
     for length in range(len(raw)):
@@ -78,7 +78,7 @@ def test_a_buffer_cut_off_anywhere_is_read_right_or_called_damaged(raw: bytes) -
     assert outcomes <= {"damaged", str(whole)}
 
 
-def test_a_buffer_with_any_byte_changed_raises_damaged_at_worst(raw: bytes) -> None:
+def test_flatbuffer_with_any_byte_changed_raises_damaged_at_worst(raw: bytes) -> None:
     damaged = 0
     for position in range(len(raw)):
         for value in (0, 1, 0x7F, 0x80, 0xFF):
@@ -92,6 +92,6 @@ def test_a_buffer_with_any_byte_changed_raises_damaged_at_worst(raw: bytes) -> N
 
 
 @pytest.mark.parametrize("position", [-1, -4, 5, 8, 2**40])
-def test_an_integer_outside_the_buffer_is_damage(position: int) -> None:
+def test_flatbuffer_read_int_outside_the_buffer_is_damage(position: int) -> None:
     with pytest.raises(DamagedError, match=f"byte {position} lies outside the file of 8 bytes"):
         read_int(bytes(8), position, "<I")

@@ -24,7 +24,7 @@ def path(request: pytest.FixtureRequest, exported: tuple[Path, Result]) -> Path:
     return exported[0] / f"{request.param}.tflite"
 
 
-def test_the_numbers_of_operators_and_dtypes_are_the_schemas() -> None:
+def test_tflite_operator_and_dtype_numbers_are_the_schemas() -> None:
     def names(kind: Any) -> dict[int, str]:
         return {number: name for name, number in vars(kind).items() if isinstance(number, int)}
 
@@ -32,7 +32,7 @@ def test_the_numbers_of_operators_and_dtypes_are_the_schemas() -> None:
     assert {number: name.upper() for number, name in DTYPES.items()} == names(schema.TensorType)
 
 
-def test_multiplications_constants_and_shapes_are_those_of_the_network(path: Path) -> None:
+def test_tflite_graph_macs_constants_and_shapes_are_those_of_the_network(path: Path) -> None:
     graph = tflite_graph.read(path.read_bytes())
     assert graph.macs() == (MACS, 0)
     model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(bytearray(path.read_bytes())))
@@ -44,7 +44,9 @@ def test_multiplications_constants_and_shapes_are_those_of_the_network(path: Pat
     assert max(t.stored_bytes or 0 for t in graph.constants()) == 28 * 28 * 256 * width
 
 
-def test_peak_memory_is_that_of_the_largest_pair_of_activations(exported: tuple[Path, Result]) -> None:
+def test_tflite_graph_peak_bytes_are_those_of_the_largest_pair_of_activations(
+    exported: tuple[Path, Result],
+) -> None:
     peaks = {
         name: tflite_graph.read((exported[0] / f"{name}.tflite").read_bytes()).peak_bytes() for name in LITE
     }
@@ -52,14 +54,14 @@ def test_peak_memory_is_that_of_the_largest_pair_of_activations(exported: tuple[
     assert peaks["tflite-float32"] == peaks["tflite-float16"] == 2 * 4 * 784
 
 
-def test_quantization_is_said_of_each_tensor(exported: tuple[Path, Result]) -> None:
+def test_tflite_graph_says_the_quantization_of_each_tensor(exported: tuple[Path, Result]) -> None:
     graph = tflite_graph.read((exported[0] / "tflite-int8.tflite").read_bytes())
     weights = next(t for t in graph.constants() if t.shape == (256, 784))
     assert weights.quantization.startswith("per channel (axis 0): 256 scales ")
     assert graph.tensors[graph.inputs[0]].quantization == "scale 0.00392157, zero point 0"
 
 
-def test_kernels_that_xnnpack_leaves_are_those_that_the_interpreter_left(path: Path) -> None:
+def test_undelegated_kernels_that_xnnpack_leaves_are_those_that_the_interpreter_left(path: Path) -> None:
     file = BACKEND.read(path)
     left = BACKEND.undelegated(file)
     assert left is not None
@@ -68,7 +70,7 @@ def test_kernels_that_xnnpack_leaves_are_those_that_the_interpreter_left(path: P
     assert len(operators) < 5
 
 
-def test_several_delegated_parts_are_told_apart() -> None:
+def test_undelegated_tells_several_delegated_parts_apart() -> None:
     def op(name: str, inputs: list[int], outputs: list[int]) -> dict[str, Any]:
         return {"op_name": name, "inputs": inputs, "outputs": outputs}
 
@@ -120,7 +122,7 @@ def _set(place: str, value: Any) -> Any:
         ("tensor.type", 99, "a tensor of type 99"),
     ],
 )
-def test_an_index_or_size_that_cannot_be_is_damage(
+def test_tflite_graph_index_or_size_that_cannot_be_is_damage(
     exported: tuple[Path, Result], place: str, value: Any, message: str
 ) -> None:
     path = exported[0] / "tflite-int8.tflite"

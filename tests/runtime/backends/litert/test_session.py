@@ -31,7 +31,9 @@ def opened(exported: tuple[Path, Result]) -> Bundle:
     return Bundle.open(exported[0])
 
 
-def test_int8_has_one_quantize_at_each_end_and_no_other_step_before_its_first_layer(opened: Bundle) -> None:
+def test_tflite_int8_has_one_quantize_at_each_end_and_no_other_step_before_its_first_layer(
+    opened: Bundle,
+) -> None:
     interpreter = builtin((opened.folder / f"{INT8}.tflite").read_bytes())
     names = [op["op_name"] for op in interpreter._get_ops_details()]
     assert names[0] == names[-1] == "QUANTIZE"
@@ -41,7 +43,7 @@ def test_int8_has_one_quantize_at_each_end_and_no_other_step_before_its_first_la
     assert not {"DEQUANTIZE", "CAST", "MUL"} & set(names)
 
 
-def test_int8_takes_raw_pixels_by_its_inputs_own_quantization(opened: Bundle) -> None:
+def test_tflite_int8_takes_raw_pixels_by_its_inputs_own_quantization(opened: Bundle) -> None:
     spec = opened.variant(INT8).input
     assert (spec.dtype, spec.zero_point) == ("uint8", 0)
     assert spec.scale == pytest.approx(1 / 255, rel=1e-5)
@@ -49,7 +51,7 @@ def test_int8_takes_raw_pixels_by_its_inputs_own_quantization(opened: Bundle) ->
 
 
 @pytest.mark.parametrize("variant", [INT8, "tflite-float32", "tflite-float16"])
-def test_builtin_kernels_give_the_same_scores_within_the_manifests_tolerance(
+def test_litert_builtin_kernels_give_the_same_scores_within_the_manifests_tolerance(
     variant: str, opened: Bundle
 ) -> None:
     entry = opened.variant(variant)
@@ -86,7 +88,7 @@ def test_dequantized_scores_are_the_interpreters_codes_times_the_scale(opened: B
     assert codes.max() <= 255
 
 
-def test_opening_a_file_prints_nothing(opened: Bundle, capfd: pytest.CaptureFixture[str]) -> None:
+def test_litert_opening_a_file_prints_nothing(opened: Bundle, capfd: pytest.CaptureFixture[str]) -> None:
     capfd.readouterr()
     with load(opened.folder, variant=INT8) as predictor:
         predictor.scores(np.zeros((1, 28, 28, 1), np.uint8))

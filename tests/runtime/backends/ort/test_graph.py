@@ -82,7 +82,9 @@ NODES = [
 
 
 @pytest.mark.parametrize(("node", "constants"), NODES, ids=lambda value: getattr(value, "op_type", ""))
-def test_shapes_and_dtypes_are_those_that_onnx_infers(node: Any, constants: dict[str, Any]) -> None:
+def test_onnx_graph_shapes_and_dtypes_are_those_that_onnx_infers(
+    node: Any, constants: dict[str, Any]
+) -> None:
     proto = model([node], {name: np.asarray(value) for name, value in constants.items()}, (1, 3, 9, 7))
     inferred = onnx.shape_inference.infer_shapes(proto, strict_mode=True).graph.output[0].type.tensor_type
     expected = tuple(dimension.dim_value for dimension in inferred.shape.dim)
@@ -102,16 +104,16 @@ def test_shapes_and_dtypes_are_those_that_onnx_infers(node: Any, constants: dict
     ],
     ids=lambda value: getattr(value, "op_type", ""),
 )
-def test_multiplications(node: Any, weights: tuple[int, ...], macs: int) -> None:
+def test_onnx_graph_macs_are_those_counted_by_hand(node: Any, weights: tuple[int, ...], macs: int) -> None:
     assert read(model([node], {"w": floats(*weights)}, (1, 3, 9, 7))).macs() == (macs, 0)
 
 
-def test_free_sizes_count_as_one() -> None:
+def test_onnx_graph_free_sizes_count_as_one() -> None:
     graph = read(model([N("MatMul", ["x", "w"], ["y"])], {"w": floats(7, 11)}, ("n", 7)))
     assert (graph.tensors["x"].shape, graph.macs()) == ((1, 7), (77, 0))
 
 
-def test_what_lies_behind_an_unknown_operator_is_unknown() -> None:
+def test_onnx_graph_behind_an_unknown_operator_is_unknown() -> None:
     nodes = [N("NonZero", ["x"], ["a"]), N("MatMul", ["a", "w"], ["y"])]
     graph = read(model(nodes, {"w": floats(7, 11)}, (1, 7)))
     assert graph.macs() == (0, 1)
@@ -119,7 +121,7 @@ def test_what_lies_behind_an_unknown_operator_is_unknown() -> None:
     assert graph.tensors["y"].shape is None
 
 
-def test_shapes_that_the_file_computes_are_followed() -> None:
+def test_onnx_graph_follows_shapes_that_the_file_computes() -> None:
     """What a file of free batch does before its dense layers: the batch of x, then all the rest."""
     nodes = [
         N("Shape", ["x"], ["sizes"]),
@@ -136,7 +138,7 @@ def test_shapes_that_the_file_computes_are_followed() -> None:
 
 
 @pytest.mark.parametrize(("name", "macs"), [("resnet50", 4_089_184_256), ("vgg19", 19_632_062_464)])
-def test_well_known_networks_are_counted_as_they_are_published(name: str, macs: int) -> None:
+def test_onnx_graph_macs_of_well_known_networks_are_as_published(name: str, macs: int) -> None:
     """torchvision's documentation lists 4.09 and 19.63 GFLOPS, by which it means multiply-accumulates."""
     folder = Path(onnx.__file__).parent / "backend" / "test" / "data" / "light"
     path = folder / f"light_{name}.onnx"
@@ -149,7 +151,7 @@ def test_well_known_networks_are_counted_as_they_are_published(name: str, macs: 
     assert found == pytest.approx(macs, rel=0.001)
 
 
-def test_attributes_that_make_no_sense_leave_the_shape_unknown() -> None:
+def test_onnx_graph_attributes_that_make_no_sense_leave_the_shape_unknown() -> None:
     nodes = [
         N("Conv", ["x", "w"], ["y"], strides=[0, 0]),
         N("Transpose", ["x"], ["y"], perm=[9, 9, 9, 9]),
@@ -161,7 +163,7 @@ def test_attributes_that_make_no_sense_leave_the_shape_unknown() -> None:
         assert graph.tensors["y"].shape is None
 
 
-def test_the_exported_files_are_counted_through(exported: tuple[Path, Result]) -> None:
+def test_onnx_graph_macs_and_peak_bytes_of_exported_files(exported: tuple[Path, Result]) -> None:
     for name in ("onnx-float32", "onnx-int8"):
         graph = onnx_graph.read((exported[0] / f"{name}.onnx").read_bytes())
         assert graph.macs() == (28 * 28 * 256 + 256 * 10, 0)

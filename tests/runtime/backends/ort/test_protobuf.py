@@ -32,23 +32,23 @@ def read_all(raw: bytes) -> list[object]:
     ]
 
 
-def test_every_kind_of_field_is_read() -> None:
+def test_protobuf_message_reads_every_kind_of_field() -> None:
     assert read_all(RAW) == [8, "graph", [("Relu", "größe", "x")], [1, 300]]
     assert onnx.load_from_string(RAW).graph.node[0].name == "größe"
 
 
-def test_absent_fields_are_empty_or_the_default() -> None:
+def test_protobuf_absent_fields_are_empty_or_the_default() -> None:
     model = Message(RAW)
     assert model.integer(99, 42) == 42
     assert (model.text(99), model.data(99), model.messages(99)) == ("", b"", [])
     assert model.message(99).message(99).integer(1) == 0
 
 
-def test_fixed_width_fields_are_stepped_over() -> None:
+def test_protobuf_fixed_width_fields_are_stepped_over() -> None:
     assert Message(b"\x09" + bytes(8) + b"\x15" + bytes(4) + b"\x18\x07").integer(3) == 7
 
 
-def test_of_a_repeated_number_the_last_counts() -> None:
+def test_protobuf_of_a_repeated_number_the_last_counts() -> None:
     assert Message(b"\x08\x01\x08\xac\x02").integer(1) == 300
 
 
@@ -66,19 +66,19 @@ def test_of_a_repeated_number_the_last_counts() -> None:
         (b"\x00\x01", "no field has number 0"),
     ],
 )
-def test_a_message_that_lies_about_itself_is_damaged(raw: bytes, reason: str) -> None:
+def test_protobuf_message_that_lies_about_itself_is_damaged(raw: bytes, reason: str) -> None:
     with pytest.raises(DamagedError, match=reason):
         Message(raw)
 
 
 @pytest.mark.parametrize("inner", [b"\x0a\x05", b"\x08\x80", b"\x8a\x80"], ids=["field", "number", "key"])
-def test_a_nested_message_may_not_reach_beyond_its_own_end(inner: bytes) -> None:
+def test_protobuf_nested_message_may_not_reach_beyond_its_own_end(inner: bytes) -> None:
     outer = Message(b"\x0a\x02" + inner + b"\x12\x03xyz")
     with pytest.raises(DamagedError):
         outer.message(1)
 
 
-def test_a_message_cut_off_or_changed_anywhere_raises_damaged_at_worst() -> None:
+def test_protobuf_message_cut_off_or_changed_anywhere_raises_damaged_at_worst() -> None:
     damaged = 0
     for position in range(len(RAW)):
         for value in (0, 1, 0x7F, 0x80, 0xFF):

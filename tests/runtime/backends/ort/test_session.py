@@ -37,7 +37,7 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "a.onnx"
 
 
-def test_shapes_types_and_operators_are_read_as_onnx_reads_them(path: Path) -> None:
+def test_onnx_shapes_types_and_operators_are_read_as_onnx_reads_them(path: Path) -> None:
     save(path, shape=("n", 2, 2, 1))
     file = backends.for_path(path).read(path)
     assert [(t.name, t.shape, t.dtype) for t in file.inputs] == [("x0", (-1, 2, 2, 1), "float32")]
@@ -46,14 +46,14 @@ def test_shapes_types_and_operators_are_read_as_onnx_reads_them(path: Path) -> N
     assert backends.for_path(path).graph(file).operators() == {"Sum": 1, "Flatten": 1, "MatMul": 1}
 
 
-def test_constants_that_are_also_listed_as_inputs_are_none(path: Path) -> None:
+def test_onnx_constants_that_are_also_listed_as_inputs_are_none(path: Path) -> None:
     model = save(path)
     model.graph.input.append(helper.make_tensor_value_info("w", TensorProto.FLOAT, [4, 3]))
     onnx.save(model, path)
     assert [t.name for t in backends.for_path(path).read(path).inputs] == ["x0"]
 
 
-def test_a_free_batch_takes_any_number_of_images(path: Path) -> None:
+def test_ort_session_of_a_free_batch_takes_any_number_of_images(path: Path) -> None:
     save(path, shape=("n", 2, 2, 1))
     backend = backends.for_path(path)
     session = backend.open(backend.read(path), threads=1)
@@ -61,7 +61,7 @@ def test_a_free_batch_takes_any_number_of_images(path: Path) -> None:
     assert session.run(pixels).tolist() == [[0, 1, 2], [4, 5, 6], [8, 9, 10]]
 
 
-def test_weights_in_another_file_are_refused(path: Path) -> None:
+def test_onnx_weights_in_another_file_are_refused(path: Path) -> None:
     model = save(path)
     onnx.save(model, path, save_as_external_data=True, location="weights", size_threshold=0)
     with pytest.raises(ModelFileError, match=r"expected all weights inside .*a\.onnx, got references"):
@@ -69,7 +69,7 @@ def test_weights_in_another_file_are_refused(path: Path) -> None:
 
 
 @pytest.mark.parametrize(("shape", "count"), [((1, 2, 2, 1), 2), ((1, 4), 1)])
-def test_what_is_no_image_classifier_is_refused(path: Path, shape: tuple[int, ...], count: int) -> None:
+def test_ort_open_refuses_what_is_no_image_classifier(path: Path, shape: tuple[int, ...], count: int) -> None:
     save(path, shape=shape, count=count)
     backend = backends.for_path(path)
     with pytest.raises(ModelFileError, match=r"expected one \(batch, height, width, channels\) input"):
@@ -86,7 +86,7 @@ def test_a_model_that_onnxruntime_refuses_is_refused_in_one_line(path: Path) -> 
     assert "\n" not in str(failure.value)
 
 
-def test_scores_are_the_callers_to_keep_and_pixels_may_lie_in_memory_as_they_like(
+def test_ort_session_scores_are_the_callers_to_keep_and_pixels_may_lie_in_memory_as_they_like(
     exported: tuple[Path, Result],
 ) -> None:
     path = exported[0] / "onnx-int8.onnx"
