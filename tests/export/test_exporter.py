@@ -43,7 +43,7 @@ def reference(network_of: NetworkOf, trained: Path, fashion_mini: Dataset) -> ND
     return network_of(trained).scores(fashion_mini.x_test)
 
 
-def test_every_default_variant_passes_and_agrees(exported: tuple[Path, Result]) -> None:
+def test_export_every_default_variant_passes_and_agrees(exported: tuple[Path, Result]) -> None:
     _, result = exported
     assert [o.name for o in result.outcomes if o.passed] == [
         "tflite-float32",
@@ -59,7 +59,7 @@ def test_every_default_variant_passes_and_agrees(exported: tuple[Path, Result]) 
         assert outcome.parity.tie_agreement >= 0.995, outcome
 
 
-def test_the_bundle_holds_what_its_manifest_lists_and_nothing_lies_beside_it(
+def test_export_bundle_holds_what_its_manifest_lists_and_nothing_lies_beside_it(
     exported: tuple[Path, Result],
 ) -> None:
     folder, result = exported
@@ -79,7 +79,7 @@ def test_the_bundle_holds_what_its_manifest_lists_and_nothing_lies_beside_it(
         )
 
 
-def test_the_manifest_says_where_everything_comes_from(
+def test_export_manifest_says_where_everything_comes_from(
     exported: tuple[Path, Result], trained: Path, fashion_mini: Dataset
 ) -> None:
     manifest = Bundle.open(exported[0]).manifest
@@ -95,7 +95,7 @@ def test_the_manifest_says_where_everything_comes_from(
     assert manifest.refused == ()
 
 
-def test_a_float32_file_agrees_on_every_image_the_reference_is_sure_of(
+def test_export_float32_files_agree_on_every_image_the_reference_is_sure_of(
     exported: tuple[Path, Result], reference: NDArray[np.float32], fashion_mini: Dataset, score: Score
 ) -> None:
     best = np.sort(reference, axis=1)
@@ -108,7 +108,7 @@ def test_a_float32_file_agrees_on_every_image_the_reference_is_sure_of(
 
 
 @pytest.mark.parametrize("name", SIX)
-def test_the_report_is_what_the_written_file_gives_again(
+def test_export_parity_report_is_what_the_written_file_gives_again(
     exported: tuple[Path, Result],
     reference: NDArray[np.float32],
     fashion_mini: Dataset,
@@ -127,7 +127,7 @@ def test_the_report_is_what_the_written_file_gives_again(
     assert entry.parity.max_abs_error == pytest.approx(np.abs(scores - reference).max(), abs=1e-6)
 
 
-def test_golden_scores_are_what_keras_and_the_runtime_give(
+def test_export_golden_scores_are_what_keras_and_the_runtime_give(
     exported: tuple[Path, Result], reference: NDArray[np.float32], fashion_mini: Dataset
 ) -> None:
     bundle = Bundle.open(exported[0])
@@ -144,7 +144,7 @@ def test_golden_scores_are_what_keras_and_the_runtime_give(
         np.testing.assert_array_equal(scores, golden[name])
 
 
-def test_the_same_checkpoint_gives_the_same_bytes_in_a_fresh_process(
+def test_export_of_the_same_checkpoint_gives_the_same_bytes_in_a_fresh_process(
     exported: tuple[Path, Result], trained: Path, fresh: Fresh, tmp_path: Path
 ) -> None:
     done = fresh("export", trained, "--out", tmp_path / "again", PYTHONHASHSEED="77")
@@ -167,7 +167,7 @@ def test_the_same_checkpoint_gives_the_same_bytes_in_a_fresh_process(
     )
 
 
-def test_a_variant_that_cannot_be_converted_leaves_the_others(
+def test_export_leaves_out_a_variant_that_cannot_be_converted_and_writes_the_others(
     keras: Any, colour: Dataset, make_checkpoint: MakeCheckpoint, tmp_path: Path
 ) -> None:
     image = keras.Input(colour.x_train.shape[1:])
@@ -185,7 +185,7 @@ def test_a_variant_that_cannot_be_converted_leaves_the_others(
     assert manifest.refused[0]["reason"] == failed.reason
 
 
-def test_a_model_that_gives_nan_is_refused_and_nothing_is_written(
+def test_export_model_that_gives_nan_is_refused_and_nothing_is_written(
     keras: Any, colour: Dataset, make_checkpoint: MakeCheckpoint, tmp_path: Path
 ) -> None:
     layers = [keras.Input(colour.x_train.shape[1:]), keras.layers.Flatten(), keras.layers.Dense(10)]
@@ -197,7 +197,7 @@ def test_a_model_that_gives_nan_is_refused_and_nothing_is_written(
     assert {path.name for path in tmp_path.iterdir()} == {"made", "made-data.npz"}
 
 
-def test_test_images_that_also_calibrate_are_refused(
+def test_export_test_images_that_also_calibrate_are_refused(
     build_conv: Any, colour: Dataset, make_checkpoint: MakeCheckpoint, tmp_path: Path
 ) -> None:
     training = choose(colour, 0.1, 0, 256, seed=0)
@@ -209,7 +209,7 @@ def test_test_images_that_also_calibrate_are_refused(
     assert not (tmp_path / "bundle").exists()
 
 
-def test_data_that_the_model_was_not_trained_on_is_refused(
+def test_export_data_that_the_model_was_not_trained_on_is_refused(
     trained: Path, colour: Dataset, tmp_path: Path
 ) -> None:
     stored = {key: getattr(colour, key) for key in ("x_train", "y_train", "x_test", "y_test")}
@@ -220,7 +220,7 @@ def test_data_that_the_model_was_not_trained_on_is_refused(
 
 
 @pytest.mark.parametrize("max_drop", [-0.01, 1.0, float("nan"), float("inf")])
-def test_a_largest_drop_that_makes_no_sense_is_refused(
+def test_export_max_drop_that_makes_no_sense_is_refused(
     trained: Path, tmp_path: Path, max_drop: float
 ) -> None:
     options = Options(out=tmp_path / "bundle", variants=variants.defaults(), max_drop=max_drop)
@@ -228,7 +228,7 @@ def test_a_largest_drop_that_makes_no_sense_is_refused(
         export(trained, options)
 
 
-def test_a_hand_made_checkpoint_of_moved_data_exports_by_the_datas_new_path(
+def test_export_hand_made_checkpoint_of_moved_data_by_the_datas_new_path(
     build_conv: Any, colour: Dataset, make_checkpoint: MakeCheckpoint, tmp_path: Path
 ) -> None:
     folder = make_checkpoint(build_conv(), colour, input_range=(-1.0, 1.0))
@@ -243,7 +243,7 @@ def test_a_hand_made_checkpoint_of_moved_data_exports_by_the_datas_new_path(
     assert Bundle.open(tmp_path / "bundle").manifest.name == recipe
 
 
-def test_a_slow_scheme_is_judged_on_some_images_drawn_at_random(
+def test_export_most_samples_judges_a_slow_scheme_on_some_images_drawn_at_random(
     build_conv: Any, colour: Dataset, make_checkpoint: MakeCheckpoint, tmp_path: Path, monkeypatch: Any
 ) -> None:
     """Test images may lie class by class: the first ones would be all of one class."""
@@ -267,7 +267,7 @@ def test_a_slow_scheme_is_judged_on_some_images_drawn_at_random(
 
 
 @pytest.mark.parametrize("words", [("--batch", "dynamic", "--io", "float32"), ("--batch", "7")])
-def test_files_of_another_batch_and_dtype_are_proven_verified_and_predict(
+def test_export_batch_and_dtype_files_are_proven_verified_and_predict(
     words: tuple[str, ...],
     build_conv: Any,
     colour: Dataset,
@@ -290,7 +290,9 @@ def test_files_of_another_batch_and_dtype_are_proven_verified_and_predict(
     assert run("inspect", out / "tflite-int8.tflite")[0] == 0
 
 
-def test_the_manifest_says_how_much_is_held_between_layers(exported: tuple[Path, Result]) -> None:
+def test_manifest_peak_activation_bytes_say_how_much_is_held_between_layers(
+    exported: tuple[Path, Result],
+) -> None:
     peaks = {v.name: v.peak_activation_bytes for v in Bundle.open(exported[0]).manifest.variants}
     # The pixels and the hidden layer of 256 at one moment, as bytes or as floats.
     assert peaks["tflite-int8"] is not None
@@ -300,7 +302,7 @@ def test_the_manifest_says_how_much_is_held_between_layers(exported: tuple[Path,
     assert peaks["onnx-float32"] is not None
 
 
-def test_a_variant_is_judged_alone_by_its_scores(
+def test_judge_takes_a_variant_alone_by_its_scores(
     trained: Path, tmp_path: Path, fashion_mini: Dataset
 ) -> None:
     """No file is converted: what is judged is said here."""

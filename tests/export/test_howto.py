@@ -19,7 +19,7 @@ def manifest(bundle: Path) -> Manifest:
 
 
 @pytest.mark.parametrize("platform", howto.PLATFORMS)
-def test_nothing_is_left_to_fill_in(manifest: Manifest, platform: str) -> None:
+def test_howto_snippet_leaves_nothing_to_fill_in(manifest: Manifest, platform: str) -> None:
     variant = howto.for_platform(platform, manifest)
     code = howto.snippet(platform, manifest, variant)
     assert variant.file.file in code or variant.file.file.removesuffix(".tflite") in code
@@ -27,7 +27,7 @@ def test_nothing_is_left_to_fill_in(manifest: Manifest, platform: str) -> None:
     assert len(code.splitlines()) <= 16
 
 
-def test_an_int8_file_is_fed_bytes_and_its_scores_dequantized(manifest: Manifest) -> None:
+def test_howto_snippet_feeds_an_int8_file_bytes_and_dequantizes_its_scores(manifest: Manifest) -> None:
     int8 = next(v for v in manifest.variants if v.name == "tflite-int8")
     android = howto.snippet("android", manifest, int8)
     assert "allocateDirect(28 * 28 * 1 * 1)" in android
@@ -38,7 +38,7 @@ def test_an_int8_file_is_fed_bytes_and_its_scores_dequantized(manifest: Manifest
     assert f"{int8.output.scale:.8g} * (value - {int8.output.zero_point})" in howto.facts(manifest, int8)
 
 
-def test_a_float_file_gives_its_scores_as_they_are(manifest: Manifest) -> None:
+def test_howto_snippet_gives_the_scores_of_a_float_file_as_they_are(manifest: Manifest) -> None:
     floats = next(v for v in manifest.variants if v.name == "tflite-float32")
     android = howto.snippet("android", manifest, floats)
     assert "Array(1) { FloatArray(10) }" in android
@@ -47,14 +47,14 @@ def test_a_float_file_gives_its_scores_as_they_are(manifest: Manifest) -> None:
     assert "value -" not in howto.facts(manifest, floats)
 
 
-def test_the_facts_name_size_fit_and_labels(manifest: Manifest) -> None:
+def test_howto_facts_name_size_fit_and_labels(manifest: Manifest) -> None:
     facts = howto.facts(manifest, manifest.variants[0])
     assert "uint8 (1, 28, 28, 1): grey pixels 0-255" in facts
     assert "resize to 28x28" in facts
     assert "10, in labels.txt" in facts
 
 
-def test_the_python_snippet_labels_a_picture(
+def test_howto_snippet_in_python_labels_a_picture(
     bundle: Path, manifest: Manifest, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(bundle)
@@ -66,7 +66,7 @@ def test_the_python_snippet_labels_a_picture(
         assert lines[0].rpartition(" ")[0] in manifest.labels
 
 
-def test_a_platform_without_a_snippet_for_the_file_says_what_to_export(manifest: Manifest) -> None:
+def test_howto_platform_without_a_snippet_for_the_file_says_what_to_export(manifest: Manifest) -> None:
     onnx = next(v for v in manifest.variants if v.name == "onnx-int8")
     with pytest.raises(BundleError, match="--variants"):
         howto.snippet("android", manifest, onnx)

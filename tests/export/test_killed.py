@@ -150,7 +150,9 @@ def out(had_old: bool, request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     ("moment", "had_old"),
     [(moment, old) for old in (False, True) for moment in MOMENTS if old or moment not in ONLY_WITH_OLD],
 )
-def test_killed_just_before(moment: str, had_old: bool, start: Start, trained: Path, out: Path) -> None:
+def test_export_killed_just_before_a_moment(
+    moment: str, had_old: bool, start: Start, trained: Path, out: Path
+) -> None:
     event, part, nth = MOMENTS[moment]
     child = start(trained, out, KILL.format(event=event, part=part, nth=nth))
     child.communicate(timeout=SECONDS)
@@ -176,7 +178,7 @@ def scoring(child: subprocess.Popen[str], out: Path) -> bool:
 
 @OLD_OR_NOT
 @pytest.mark.parametrize("stage", [tensorflow, converting, scoring])
-def test_killed_while_a_child_is_at_work(
+def test_export_killed_while_a_child_is_at_work(
     stage: Callable[..., bool], start: Start, trained: Path, out: Path, had_old: bool
 ) -> None:
     child = start(trained, out)
@@ -196,7 +198,7 @@ def test_killed_while_a_child_is_at_work(
         (scoring, "edgewright.export.work.score"),
     ],
 )
-def test_a_child_that_is_killed_ends_the_export_with_a_clear_line(
+def test_export_whose_child_is_killed_ends_with_a_clear_line(
     stage: Callable[..., bool], victim: str, start: Start, trained: Path, out: Path, had_old: bool
 ) -> None:
     child = start(trained, out)
@@ -218,7 +220,7 @@ def test_a_child_that_is_killed_ends_the_export_with_a_clear_line(
 
 
 @pytest.mark.parametrize("stage", [tensorflow, converting, scoring])
-def test_ctrl_c_ends_it_in_one_line_and_tidies_up(
+def test_export_ctrl_c_ends_it_in_one_line_and_tidies_up(
     stage: Callable[..., bool], start: Start, trained: Path, bundle: Path
 ) -> None:
     child = start(trained, bundle)
@@ -236,7 +238,7 @@ FULL = "import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, ({0}, {0
 
 @OLD_OR_NOT
 @pytest.mark.parametrize("most", [1_000, 600_000], ids=["before any file", "in the midst of one"])
-def test_a_disk_that_takes_no_more_ends_it_in_one_line(
+def test_export_to_a_disk_that_takes_no_more_ends_in_one_line(
     most: int, had_old: bool, start: Start, trained: Path, out: Path
 ) -> None:
     child = start(trained, out, FULL.format(most))

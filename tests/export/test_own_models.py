@@ -39,7 +39,7 @@ def noise(tmp_path: Path) -> Callable[..., tuple[Path, Path, Images]]:
     return call
 
 
-def test_a_nested_model_with_augmentation_exports_from_class_folders(
+def test_export_nested_model_with_augmentation_from_class_folders(
     keras: Any, colour: Dataset, run: Run, score: Score, tmp_path: Path
 ) -> None:
     """Nested, two branches, augmentation inside, mean and std a channel, BGR, pictures in folders."""
@@ -100,7 +100,7 @@ def test_a_nested_model_with_augmentation_exports_from_class_folders(
     assert best.count(names[1]) > 10
 
 
-def test_what_cannot_be_exported_is_one_line_and_leaves_nothing(
+def test_export_of_what_cannot_be_exported_is_one_line_and_leaves_nothing(
     keras: Any, run: Run, noise: Any, tmp_path: Path
 ) -> None:
     layers = keras.layers
@@ -126,7 +126,7 @@ def test_what_cannot_be_exported_is_one_line_and_leaves_nothing(
     assert sorted(tmp_path.iterdir()) == before
 
 
-def test_the_flag_that_lets_code_run_reaches_the_child(
+def test_export_unsafe_load_that_lets_code_run_reaches_the_child(
     keras: Any, run: Run, noise: Any, tmp_path: Path
 ) -> None:
     layers = keras.layers
@@ -154,7 +154,7 @@ def test_the_flag_that_lets_code_run_reaches_the_child(
         ("DenseNet121", "0..1", BOTH),
     ],
 )
-def test_keras_applications_export_and_agree_with_keras(
+def test_export_keras_applications_agree_with_keras(
     keras: Any, run: Run, score: Score, noise: Any, tmp_path: Path, name: str, ends: str, variants: str
 ) -> None:
     keras.utils.set_random_seed(0)
@@ -196,7 +196,7 @@ def test_keras_applications_export_and_agree_with_keras(
 
 
 @pytest.mark.slow
-def test_a_thousand_layers_export(
+def test_export_model_of_a_thousand_layers(
     keras: Any, run: Run, noise: Any, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
     layers = keras.layers

@@ -17,14 +17,14 @@ from edgewright.runtime.errors import UnknownNameError
 from edgewright.train.datasets import Dataset
 
 
-def test_every_public_name_is_there() -> None:
+def test_export_all_public_names_are_there() -> None:
     for name in edgewright.export.__all__:
         assert getattr(edgewright.export, name).__name__ == name
     with pytest.raises(AttributeError, match="no attribute 'exprot'"):
         _ = edgewright.export.exprot
 
 
-def test_names_are_imported_when_they_are_asked_for(fresh: Callable[..., Any]) -> None:
+def test_export_lazy_imports_bring_names_when_they_are_asked_for(fresh: Callable[..., Any]) -> None:
     code = """
 import edgewright.export
 assert "numpy" not in sys.modules
@@ -35,7 +35,7 @@ assert callable(export) and Options(out="bundle").variants == ()
     assert done.returncode == 0, done.stderr
 
 
-def test_paths_and_variants_may_be_text_and_progress_is_told_to_a_function(
+def test_export_options_take_text_for_paths_and_variants_and_progress_is_told_to_a_function(
     trained: Path, tmp_path: Path, fashion_mini: Dataset, capfd: pytest.CaptureFixture[str]
 ) -> None:
     shutil.copy(trained / "model.keras", tmp_path / "net.keras")
@@ -55,7 +55,7 @@ def test_paths_and_variants_may_be_text_and_progress_is_told_to_a_function(
     assert capfd.readouterr() == ("", "")
 
 
-def test_variants_may_be_named_one_by_one() -> None:
+def test_variants_parse_takes_names_and_variants_one_by_one() -> None:
     plain = variants.known()["onnx-int8"]
     chosen = variants.parse(("tflite-int8", plain, "prune50+tflite-int8", "tflite-int8"))
     assert [variant.name for variant in chosen] == ["tflite-int8", "onnx-int8", "prune50+tflite-int8"]

@@ -17,16 +17,16 @@ SIX = [
 ]
 
 
-def test_the_defaults_are_these_six_in_this_order() -> None:
+def test_variants_defaults_are_these_six_in_this_order() -> None:
     assert [variant.name for variant in variants.defaults()] == SIX
 
 
-def test_a_list_keeps_its_order_and_holds_each_once() -> None:
+def test_variants_parse_keeps_the_order_of_a_list_and_holds_each_once() -> None:
     found = variants.parse("onnx-int8, tflite-float32,onnx-int8 ,tflite-float32")
     assert [variant.name for variant in found] == ["onnx-int8", "tflite-float32"]
 
 
-def test_all_stands_for_every_variant() -> None:
+def test_variants_all_stands_for_every_variant() -> None:
     assert variants.parse("all") == list(variants.known().values())
     assert variants.parse("onnx-int8,all")[0].name == "onnx-int8"
     assert len(variants.parse("onnx-int8,all")) == len(variants.known())
@@ -41,7 +41,7 @@ def test_all_stands_for_every_variant() -> None:
         ("zzz", "unknown variant 'zzz'; known: onnx-dynamic-int8, onnx-float16,"),
     ],
 )
-def test_an_unknown_variant_gets_the_nearest_one(text: str, says: str) -> None:
+def test_variants_parse_of_an_unknown_variant_gets_the_nearest_one(text: str, says: str) -> None:
     with pytest.raises(UnknownNameError, match=says):
         variants.parse(text)
 
@@ -53,6 +53,6 @@ def test_a_variant_names_its_file_by_its_format() -> None:
     }
 
 
-def test_the_integer_schemes_are_calibrated_and_no_other() -> None:
+def test_variants_of_integer_schemes_are_calibrated_and_no_other() -> None:
     calibrated = [variant.name for variant in variants.defaults() if variant.settings.calibrated]
     assert calibrated == ["tflite-int8", "onnx-int8"]

@@ -60,7 +60,7 @@ def hard_to_quantize(
     return make_checkpoint(model, fashion_mini, name="hard")
 
 
-def test_a_variant_that_drops_too_much_is_left_out_and_the_others_are_written(
+def test_export_leaves_out_a_variant_that_drops_too_much_and_writes_the_others(
     run: Run, hard_to_quantize: Path, tmp_path: Path
 ) -> None:
     words = ("--out", tmp_path / "bundle", "--variants", "tflite-float32,tflite-int8")
@@ -79,7 +79,7 @@ def test_a_variant_that_drops_too_much_is_left_out_and_the_others_are_written(
         assert word in said
 
 
-def test_five_test_images_prove_nothing_and_the_old_bundle_stays(
+def test_export_on_five_test_images_proves_nothing_and_the_old_bundle_stays(
     run: Run, on_few: Callable[[int], Path], bundle: Path
 ) -> None:
     before = contents(bundle)
@@ -95,7 +95,7 @@ def test_five_test_images_prove_nothing_and_the_old_bundle_stays(
     assert not list(bundle.parent.glob(".*"))
 
 
-def test_no_drop_at_all_can_never_be_proven(run: Run, trained: Path, tmp_path: Path) -> None:
+def test_export_max_drop_of_0_can_never_be_proven(run: Run, trained: Path, tmp_path: Path) -> None:
     words = ("--out", tmp_path / "bundle", "--variants", "onnx-float32", "--max-drop", "0")
     status, _, complaints = run("export", trained, *words)
     assert status == 1
@@ -115,7 +115,7 @@ def test_no_drop_at_all_can_never_be_proven(run: Run, trained: Path, tmp_path: P
         (["--data", "nowhere.npz"], "nowhere.npz"),
     ],
 )
-def test_options_that_cannot_be_used_get_one_line(
+def test_export_options_that_cannot_be_used_get_one_line(
     run: Run, trained: Path, tmp_path: Path, words: list[str], says: str
 ) -> None:
     status, said, complaints = run("export", trained, "--out", tmp_path / "bundle", *words)
@@ -135,7 +135,7 @@ def test_options_that_cannot_be_used_get_one_line(
         ({"seed": 2**40}, "seed"),
     ],
 )
-def test_a_broken_checkpoint_gets_one_line(
+def test_export_broken_checkpoint_gets_one_line(
     run: Run, checkpoint: Path, tmp_path: Path, changes: dict[str, Any], says: str
 ) -> None:
     path = checkpoint / CHECKPOINT
@@ -148,14 +148,14 @@ def test_a_broken_checkpoint_gets_one_line(
     assert list(tmp_path.iterdir()) == [checkpoint]
 
 
-def test_a_missing_checkpoint_gets_one_line(run: Run, tmp_path: Path) -> None:
+def test_export_missing_checkpoint_gets_one_line(run: Run, tmp_path: Path) -> None:
     status, _, complaints = run("export", tmp_path / "nowhere", "--out", tmp_path / "bundle")
     assert status == 1
     assert "expected a checkpoint folder (edgewright train makes one), a .keras or .h5 file" in complaints
     assert complaints.count("\n") == 1
 
 
-def test_a_folder_that_holds_something_needs_overwrite(run: Run, trained: Path, bundle: Path) -> None:
+def test_export_out_that_holds_something_needs_overwrite(run: Run, trained: Path, bundle: Path) -> None:
     before = contents(bundle)
     status, _, complaints = run("export", trained, "--out", bundle)
     assert status == 1
@@ -164,7 +164,7 @@ def test_a_folder_that_holds_something_needs_overwrite(run: Run, trained: Path, 
     assert contents(bundle) == before
 
 
-def test_overwrite_never_takes_what_is_no_bundle(run: Run, trained: Path, tmp_path: Path) -> None:
+def test_export_overwrite_never_takes_what_is_no_bundle(run: Run, trained: Path, tmp_path: Path) -> None:
     shutil.copytree(trained, tmp_path / "checkpoint")
     before = contents(tmp_path / "checkpoint")
     status, _, complaints = run("export", trained, "--out", tmp_path / "checkpoint", "--overwrite")
@@ -176,7 +176,7 @@ def test_overwrite_never_takes_what_is_no_bundle(run: Run, trained: Path, tmp_pa
 @pytest.mark.parametrize(
     "package", ["tensorflow", "tf2onnx", "onnxruntime", "ai_edge_litert", "ai_edge_quantizer", "sympy"]
 )
-def test_a_missing_package_is_told_with_the_command_that_cures_it(
+def test_export_without_a_package_names_the_command_that_cures_it(
     run: Run, trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, package: str
 ) -> None:
     monkeypatch.setitem(sys.modules, package, None)
@@ -188,7 +188,7 @@ def test_a_missing_package_is_told_with_the_command_that_cures_it(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_package_only_another_format_needs_may_be_missing(
+def test_export_does_without_a_package_only_another_format_needs(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "tf2onnx", None)
@@ -208,7 +208,7 @@ def test_a_package_only_another_format_needs_may_be_missing(
         (("--io", "int8"), "invalid choice: 'int8'"),
     ],
 )
-def test_a_batch_or_dtype_that_no_file_has_is_wrong_usage(
+def test_export_batch_or_dtype_that_no_file_has_is_wrong_usage(
     words: tuple[str, ...], says: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit) as ended:
@@ -217,7 +217,7 @@ def test_a_batch_or_dtype_that_no_file_has_is_wrong_usage(
     assert says in capsys.readouterr().err
 
 
-def test_a_bundle_without_a_folder_to_write_is_wrong_usage(capsys: pytest.CaptureFixture[str]) -> None:
+def test_export_without_out_is_wrong_usage(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         main(["export", "checkpoint"])
     assert ended.value.code == 2

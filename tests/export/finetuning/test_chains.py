@@ -81,7 +81,7 @@ def figures(bundle: Path, name: str) -> list[dict[str, Any]]:
     return [layer for layer in layers if layer["weights"] != 640]
 
 
-def test_every_variant_is_written_with_its_passes(passed: tuple[Path, Result]) -> None:
+def test_passes_of_every_variant_are_written_and_stand_in_the_manifest(passed: tuple[Path, Result]) -> None:
     out, result = passed
     assert [outcome.name for outcome in result.outcomes if outcome.passed] == list(NAMES)
     for entry in Bundle.open(out).manifest.variants:
@@ -93,18 +93,18 @@ def test_every_variant_is_written_with_its_passes(passed: tuple[Path, Result]) -
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_half_of_the_weights_are_zero_in_the_file(passed: tuple[Path, Result], name: str) -> None:
+def test_prune50_makes_half_of_the_weights_zero_in_the_file(passed: tuple[Path, Result], name: str) -> None:
     for layer in figures(passed[0], name):
         assert 0.49 <= layer["zeros"] <= 0.7, layer
 
 
 @pytest.mark.parametrize("name", NAMES[2:])
-def test_clusters_are_clusters_in_the_file(passed: tuple[Path, Result], name: str) -> None:
+def test_cluster8_clusters_are_clusters_in_the_file(passed: tuple[Path, Result], name: str) -> None:
     for layer in figures(passed[0], name):
         assert 2 <= layer["values_per_channel"] <= 8, layer
 
 
-def test_parity_is_with_the_checkpoints_model_and_not_with_what_a_pass_has_made(
+def test_parity_of_passes_is_with_the_checkpoints_model_and_not_with_what_a_pass_has_made(
     passed: tuple[Path, Result], small: Path, network_of: Callable[[Path], Network], colour: Dataset
 ) -> None:
     right = network_of(small).scores(colour.x_test).argmax(1) == colour.y_test
@@ -122,7 +122,7 @@ def test_qat_gives_an_all_integer_file_that_takes_pixels(passed: tuple[Path, Res
     assert entry.parity.agreement > 0.6
 
 
-def test_a_second_export_trains_nothing_and_gives_the_same_bytes(
+def test_passes_of_a_second_export_train_nothing_and_give_the_same_bytes(
     passed: tuple[Path, Result], small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*unused: object) -> None:
@@ -140,7 +140,7 @@ def test_a_second_export_trains_nothing_and_gives_the_same_bytes(
     ("change", "begins"),
     [({}, ["prune50+cluster9"]), ({"seed": 1}, ["prune50"]), ({"finetune_epochs": 1}, ["prune50"])],
 )
-def test_only_what_is_new_is_trained(
+def test_passes_train_only_what_is_new(
     passed: tuple[Path, Result],
     small: Path,
     tmp_path: Path,
@@ -161,7 +161,7 @@ def test_only_what_is_new_is_trained(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_network_with_nothing_to_prune_is_refused(keras: Any) -> None:
+def test_prune_and_cluster_refuse_a_network_with_nothing_to_prune(keras: Any) -> None:
     layers = [keras.Input((14, 14, 3)), keras.layers.Flatten(), keras.layers.Dense(10, "softmax")]
     model = to_tf_keras(keras.Sequential(layers)).model
     for name in ("prune50", "cluster16"):
@@ -169,7 +169,7 @@ def test_a_network_with_nothing_to_prune_is_refused(keras: Any) -> None:
             passes.get(name).check(model)
 
 
-def test_networks_that_any_pass_is_not_for_are_refused_before_the_first_trains(
+def test_passes_refuse_networks_that_any_is_not_for_before_the_first_trains(
     cache: Path, keras: Any, make_checkpoint: MakeCheckpoint, colour: Dataset, tmp_path: Path
 ) -> None:
     image = keras.Input((14, 14, 3))
@@ -183,7 +183,7 @@ def test_networks_that_any_pass_is_not_for_are_refused_before_the_first_trains(
     assert set(cache.rglob("*.keras")) == before
 
 
-def test_what_cannot_be_trained_on_is_refused_before_any_work(small: Path, tmp_path: Path) -> None:
+def test_finetune_refuses_what_cannot_be_trained_on_before_any_work(small: Path, tmp_path: Path) -> None:
     names, out = "prune50+tflite-int8", tmp_path / "bundle"
     with pytest.raises(InputError, match="--finetune-epochs of at least 1, got 0"):
         export(small, options(out, names, finetune_epochs=0))
@@ -197,7 +197,7 @@ def test_what_cannot_be_trained_on_is_refused_before_any_work(small: Path, tmp_p
         export(unknown, options(out, names))
 
 
-def test_data_that_is_gone_or_changed_is_refused(
+def test_finetune_refuses_data_that_is_gone_or_changed(
     build_conv: BuildConv, make_checkpoint: MakeCheckpoint, colour: Dataset, tmp_path: Path
 ) -> None:
     checkpoint = make_checkpoint(build_conv(), colour, recipe="fashion-mlp", input_range=(-1.0, 1.0))
@@ -214,7 +214,7 @@ def test_data_that_is_gone_or_changed_is_refused(
 
 
 @pytest.mark.slow
-def test_the_other_combinations_keep_what_was_there(cache: Path, small: Path, tmp_path: Path) -> None:
+def test_passes_in_other_combinations_keep_what_was_there(cache: Path, small: Path, tmp_path: Path) -> None:
     out = tmp_path / "bundle"
     export(small, options(out, ",".join(SLOW)))
     for layer in figures(out, SLOW[0]):
@@ -230,7 +230,7 @@ def test_the_other_combinations_keep_what_was_there(cache: Path, small: Path, tm
 
 
 @pytest.mark.slow
-def test_qat_takes_batches_and_floats(cache: Path, small: Path, tmp_path: Path) -> None:
+def test_qat_takes_a_file_interface_of_batches_and_floats(cache: Path, small: Path, tmp_path: Path) -> None:
     out = tmp_path / "bundle"
     export(small, options(out, "qat+tflite-int8", interface=FileInterface(batch=4, dtype="float32")))
     entry = Bundle.open(out).variant("qat+tflite-int8")

@@ -48,7 +48,7 @@ def softmax(logits: NDArray[np.float32]) -> NDArray[np.float32]:
         ((-1.0, 1.0), "logits"),
     ],
 )
-def test_every_variant_reads_raw_pixels_as_the_network_wants_them(
+def test_formats_read_raw_pixels_in_every_variant_as_the_network_wants_them(
     network_of: NetworkOf,
     ends: tuple[float, float],
     head: str,
@@ -75,7 +75,7 @@ def test_every_variant_reads_raw_pixels_as_the_network_wants_them(
         assert sum(probabilities) == pytest.approx(1, abs=0.02), name
 
 
-def test_the_same_network_gives_the_same_bytes_again_in_one_process(
+def test_formats_convert_the_same_network_to_the_same_bytes_again_in_one_process(
     build_conv: Any, colour: Dataset, make_checkpoint: MakeCheckpoint, convert: Convert
 ) -> None:
     folder = make_checkpoint(build_conv(), colour)
@@ -86,7 +86,7 @@ def test_the_same_network_gives_the_same_bytes_again_in_one_process(
     assert first == second
 
 
-def test_the_contract_changes_no_score_and_the_last_one_attached_counts(
+def test_format_attach_of_a_contract_changes_no_score_and_the_last_one_attached_counts(
     network_of: NetworkOf,
     build_conv: Any,
     colour: Dataset,
@@ -123,7 +123,7 @@ def test_the_contract_changes_no_score_and_the_last_one_attached_counts(
         ("onnx-int8", 1),
     ],
 )
-def test_a_file_holds_the_networks_weights_and_little_else(
+def test_formats_hold_the_networks_weights_and_little_else(
     exported: tuple[Path, object], variant: str, bytes_a_weight: int
 ) -> None:
     size = (exported[0] / variants.known()[variant].file).stat().st_size

@@ -123,7 +123,7 @@ slow = pytest.mark.slow
         pytest.param(resnet8, (0.0, 1.0), marks=slow),
     ],
 )
-def test_every_scheme_gives_the_keras_models_scores(
+def test_schemes_all_give_the_keras_models_scores(
     build: Any,
     ends: tuple[float, float],
     made: Any,
@@ -140,7 +140,7 @@ def test_every_scheme_gives_the_keras_models_scores(
         assert error.mean() < (0.06 if "int4" in name else 0.015), name
 
 
-def test_the_same_network_gives_the_same_bytes_in_this_and_in_a_fresh_process(
+def test_schemes_give_the_same_bytes_in_this_and_in_a_fresh_process(
     made: Any, convert: Convert, fresh: Fresh, tmp_path: Path
 ) -> None:
     folder, calibration, _ = made(mobile, (-1.0, 1.0))
@@ -188,7 +188,7 @@ INTERFACES = [
 
 
 @pytest.mark.parametrize("name", ["tflite-int8", "onnx-int8", "tflite-dynamic-int8", "onnx-float16"])
-def test_a_file_of_another_batch_or_dtype_gives_the_same_scores(
+def test_file_interface_of_another_batch_or_dtype_gives_the_same_scores(
     name: str, made: Any, convert: Convert, score: Score
 ) -> None:
     folder, calibration, images = made(resizing)
@@ -216,7 +216,9 @@ def test_a_file_of_another_batch_or_dtype_gives_the_same_scores(
 
 
 @pytest.mark.parametrize("name", ["tflite-int16x8", "tflite-weight-int4", "onnx-float32"])
-def test_other_schemes_take_a_free_batch_too(name: str, made: Any, convert: Convert, score: Score) -> None:
+def test_file_interface_of_a_free_batch_is_taken_by_other_schemes_too(
+    name: str, made: Any, convert: Convert, score: Score
+) -> None:
     folder, calibration, images = made(mlp)
     expected = score(convert(folder, calibration, [name])[name], images)
     path = convert(folder, calibration, [name], FileInterface(batch=None))[name]

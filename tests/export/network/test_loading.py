@@ -54,7 +54,9 @@ def refusal(path: Path, **how: Any) -> str:
 
 
 @pytest.mark.parametrize("suffix", [".keras", ".h5", ""])
-def test_every_kind_of_file_gives_the_models_own_scores(keras: Any, save: Save, suffix: str) -> None:
+def test_load_keras_h5_and_saved_model_files_give_the_models_own_scores(
+    keras: Any, save: Save, suffix: str
+) -> None:
     layers = keras.layers
     model = sequential(
         keras, layers.Conv2D(4, 3), layers.Flatten(), layers.Dense(5, activation="softmax", name="last")
@@ -68,7 +70,7 @@ def test_every_kind_of_file_gives_the_models_own_scores(keras: Any, save: Save, 
     np.testing.assert_allclose(network.scores(images), expected, atol=1e-6)
 
 
-def test_a_head_is_found_behind_layers_that_only_pass_it_on(keras: Any, save: Save) -> None:
+def test_model_head_is_found_behind_layers_that_only_pass_it_on(keras: Any, save: Save) -> None:
     layers = keras.layers
     inner = sequential(keras, layers.Flatten(), layers.Dense(4), layers.Softmax())
     nested = sequential(keras, inner, layers.Dropout(0.5), layers.Activation("linear"), layers.Reshape((4,)))
@@ -76,7 +78,7 @@ def test_a_head_is_found_behind_layers_that_only_pass_it_on(keras: Any, save: Sa
     assert facts(save(sequential(keras, layers.Flatten(), layers.Dense(4)))).head == "logits"
 
 
-def test_a_sigmoid_is_refused_by_its_layer(keras: Any, save: Save) -> None:
+def test_model_with_a_sigmoid_is_refused_by_its_layer(keras: Any, save: Save) -> None:
     layers = keras.layers
     for units in (1, 5):
         head = layers.Dense(units, activation="sigmoid", name="tags")
@@ -84,7 +86,7 @@ def test_a_sigmoid_is_refused_by_its_layer(keras: Any, save: Save) -> None:
         assert "got a sigmoid in layer 'tags'" in message
 
 
-def test_a_network_without_a_score_a_class_is_refused(keras: Any, save: Save) -> None:
+def test_model_without_a_score_a_class_is_refused(keras: Any, save: Save) -> None:
     layers = keras.layers
     assert "got (1, 6, 6, 4) from 'map'" in refusal(save(sequential(keras, layers.Conv2D(4, 3, name="map"))))
     message = refusal(save(sequential(keras, layers.Flatten(), layers.Dense(1, name="one"))))
@@ -92,7 +94,7 @@ def test_a_network_without_a_score_a_class_is_refused(keras: Any, save: Save) ->
     assert "'one'" in message
 
 
-def test_several_inputs_or_outputs_are_refused_by_their_names(keras: Any, save: Save) -> None:
+def test_model_with_several_inputs_or_outputs_is_refused_by_their_names(keras: Any, save: Save) -> None:
     layers = keras.layers
     one, two = (keras.Input(SHAPE, name=name) for name in ("left", "right"))
     flat = layers.Flatten()(layers.Add()([one, two]))
@@ -106,7 +108,7 @@ def test_several_inputs_or_outputs_are_refused_by_their_names(keras: Any, save: 
 @pytest.mark.parametrize(
     ("shape", "says"), [((12,), "(None, 12)"), ((8, 8, 2), "(None, 8, 8, 2)"), ((4, 8, 8, 3), "(None, 4, 8")]
 )
-def test_an_input_that_is_no_image_is_refused(
+def test_model_input_that_is_no_image_is_refused(
     keras: Any, save: Save, shape: tuple[int, ...], says: str
 ) -> None:
     layers = keras.layers
@@ -115,7 +117,9 @@ def test_an_input_that_is_no_image_is_refused(
     assert says in message
 
 
-def test_an_open_size_is_closed_by_the_flag_and_a_closed_one_stays(keras: Any, save: Save) -> None:
+def test_model_input_of_an_open_size_is_closed_by_the_size_flag_and_a_closed_one_stays(
+    keras: Any, save: Save
+) -> None:
     layers = keras.layers
     tail = (layers.Conv2D(4, 3), layers.GlobalAveragePooling2D(), layers.Dense(3))
     path = save(sequential(keras, *tail, shape=(None, None, 3)))
@@ -126,7 +130,7 @@ def test_an_open_size_is_closed_by_the_flag_and_a_closed_one_stays(keras: Any, s
     assert facts(path, size=(8, 8)).shape == SHAPE
 
 
-def test_an_integer_input_is_refused(keras: Any, save: Save) -> None:
+def test_model_input_of_integers_is_refused(keras: Any, save: Save) -> None:
     layers = keras.layers
     model = keras.Sequential(
         [keras.Input(SHAPE, dtype="uint8", name="raw"), layers.Rescaling(1 / 255), layers.Flatten()]
@@ -136,7 +140,9 @@ def test_an_integer_input_is_refused(keras: Any, save: Save) -> None:
 
 
 @pytest.mark.parametrize("suffix", [".keras", ".h5"])
-def test_a_lambda_is_refused_by_name_unless_the_user_trusts_it(keras: Any, save: Save, suffix: str) -> None:
+def test_unsafe_load_takes_a_lambda_layer_that_is_refused_by_name_otherwise(
+    keras: Any, save: Save, suffix: str
+) -> None:
     layers = keras.layers
     model = sequential(keras, layers.Lambda(lambda x: x * 2, name="twice"), layers.Flatten(), layers.Dense(3))
     path = save(model, suffix)
@@ -147,7 +153,9 @@ def test_a_lambda_is_refused_by_name_unless_the_user_trusts_it(keras: Any, save:
 
 
 @pytest.mark.parametrize("suffix", [".keras", ".h5"])
-def test_a_layer_without_its_code_is_refused_by_name_and_class(keras: Any, save: Save, suffix: str) -> None:
+def test_custom_layer_without_its_code_is_refused_by_name_and_class(
+    keras: Any, save: Save, suffix: str
+) -> None:
     class Squash(keras.layers.Layer):  # type: ignore[misc]
         def call(self, x: Any) -> Any:
             return x / (1 + x)
@@ -160,7 +168,7 @@ def test_a_layer_without_its_code_is_refused_by_name_and_class(keras: Any, save:
     assert "SavedModel" in message
 
 
-def test_a_custom_layer_exports_as_a_saved_model(keras: Any, save: Save) -> None:
+def test_custom_layer_exports_as_a_saved_model(keras: Any, save: Save) -> None:
     class Squash(keras.layers.Layer):  # type: ignore[misc]
         def call(self, x: Any) -> Any:
             return x / (1 + x)
@@ -188,7 +196,7 @@ tf_keras.Model(image, layers.Dense(3)(layers.Flatten()(image + 1.0))).save(folde
 
 
 @pytest.mark.slow
-def test_files_of_keras_2_give_the_scores_they_gave_there(fresh: Callable[..., Any], tmp_path: Path) -> None:
+def test_keras_2_files_give_the_scores_they_gave_there(fresh: Callable[..., Any], tmp_path: Path) -> None:
     if not plugins.installed("tf_keras"):
         pytest.skip("tf_keras, which writes such files, is not installed")
     assert fresh(tmp_path, code=_KERAS_2, TF_CPP_MIN_LOG_LEVEL="3").returncode == 0
@@ -202,7 +210,7 @@ def test_files_of_keras_2_give_the_scores_they_gave_there(fresh: Callable[..., A
     assert "layer 'tf.__operators__.add'" in refusal(tmp_path / "op.h5")
 
 
-def test_damaged_files_get_one_line(tmp_path: Path) -> None:
+def test_model_file_that_is_damaged_gets_one_line(tmp_path: Path) -> None:
     for name in ("net.keras", "net.h5"):
         (tmp_path / name).write_bytes(b"PK nothing")
         assert "Keras cannot load" in refusal(tmp_path / name)
@@ -243,7 +251,7 @@ def test_saved_models_without_one_float_image_signature_are_refused(keras: Any, 
     assert "string op AsString" in message or "string op StringToNumber" in message
 
 
-def test_a_saved_model_for_one_image_is_judged_one_by_one(keras: Any, tmp_path: Path) -> None:
+def test_saved_model_for_one_image_is_judged_one_by_one(keras: Any, tmp_path: Path) -> None:
     import tensorflow as tf
 
     module = tf.Module()
@@ -259,7 +267,7 @@ def test_a_saved_model_for_one_image_is_judged_one_by_one(keras: Any, tmp_path: 
     assert (network.facts().input, network.facts().output) == ("image", "s")
 
 
-def test_a_saved_model_in_training_mode_is_refused(keras: Any, save: Save) -> None:
+def test_saved_model_in_training_mode_is_refused(keras: Any, save: Save) -> None:
     """Keras' own export of a network with a preprocessing layer: silently wrong, were it taken."""
     layers = keras.layers
 
@@ -274,7 +282,7 @@ def test_a_saved_model_in_training_mode_is_refused(keras: Any, save: Save) -> No
     assert "random_translation" in message
 
 
-def test_an_op_no_file_can_hold_is_refused_with_its_layer(keras: Any, save: Save) -> None:
+def test_tensorflow_op_no_file_can_hold_is_refused_with_its_layer(keras: Any, save: Save) -> None:
     layers = keras.layers
     image = keras.Input(SHAPE)
     bent = layers.Lambda(lambda x: __import__("keras").ops.tan(x), name="bent")(layers.Flatten()(image))
@@ -288,7 +296,7 @@ def test_an_op_no_file_can_hold_is_refused_with_its_layer(keras: Any, save: Save
     assert "Flex" in str(refused.value)
 
 
-def test_an_op_that_onnx_lacks_is_refused_by_its_name(keras: Any, tmp_path: Path) -> None:
+def test_tensorflow_op_that_onnx_lacks_is_refused_by_its_name(keras: Any, tmp_path: Path) -> None:
     import tensorflow as tf
 
     module = tf.Module()
@@ -302,7 +310,7 @@ def test_an_op_that_onnx_lacks_is_refused_by_its_name(keras: Any, tmp_path: Path
         _refuse_what_no_format_takes(network, ["onnx"])
 
 
-def test_what_a_layer_keeps_outside_of_variables_is_no_input_of_a_file(
+def test_normalization_layers_mean_outside_of_variables_is_no_input_of_an_onnx_file(
     keras: Any, save: Save, tmp_path: Path
 ) -> None:
     """tf2onnx would ask the user for the mean of a Normalization layer, as in EfficientNet."""
@@ -322,7 +330,7 @@ def test_what_a_layer_keeps_outside_of_variables_is_no_input_of_a_file(
 
 
 @pytest.mark.parametrize("ends", ["statistics", "bgr"])
-def test_what_one_scale_cannot_say_is_in_the_graph(keras: Any, save: Save, ends: str) -> None:
+def test_normalization_that_one_scale_cannot_say_is_in_the_graph(keras: Any, save: Save, ends: str) -> None:
     """The int8 path (pixels, then a 1x1 convolution) and the float path say the same."""
     layers = keras.layers
     statistics = Normalization.of_statistics((0.485, 0.456, 0.406), (0.229, 0.224, 0.225), bgr=ends == "bgr")
@@ -340,7 +348,9 @@ def test_what_one_scale_cannot_say_is_in_the_graph(keras: Any, save: Save, ends:
         )
 
 
-def test_statistics_stay_integer_in_an_int8_file(keras: Any, save: Save, tmp_path: Path) -> None:
+def test_normalization_statistics_stay_integer_in_an_int8_file(
+    keras: Any, save: Save, tmp_path: Path
+) -> None:
     from edgewright.export import formats
     from edgewright.export.formats.tflite import tree as tflite_tree
 
@@ -357,7 +367,7 @@ def test_statistics_stay_integer_in_an_int8_file(keras: Any, save: Save, tmp_pat
     assert tflite_tree.quantization(tree, tree.subgraphs[0].inputs[0]) == (1.0, 0)
 
 
-def test_statistics_must_fit_the_channels(keras: Any, save: Save) -> None:
+def test_normalization_statistics_must_fit_the_channels(keras: Any, save: Save) -> None:
     layers = keras.layers
     path = save(sequential(keras, layers.Flatten(), layers.Dense(3), shape=(8, 8, 1)))
     statistics = Normalization.of_statistics((0.1, 0.2, 0.3), (0.5,))
@@ -366,7 +376,7 @@ def test_statistics_must_fit_the_channels(keras: Any, save: Save) -> None:
     assert "--bgr with a network of three channels" in refusal(path, normalization=bgr)
 
 
-def test_a_thousand_layers_load(keras: Any, save: Save, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_model_of_a_thousand_layers_loads(keras: Any, save: Save, monkeypatch: pytest.MonkeyPatch) -> None:
     limit = sys.getrecursionlimit()
     sys.setrecursionlimit(50_000)
     try:

@@ -75,7 +75,7 @@ def test_augmentation_leaks_training_mode_into_no_score_and_no_file(
 
 
 @pytest.mark.parametrize("ends", [(0.0, 1.0), (-1.0, 1.0), (0.0, 255.0)])
-def test_raw_pixels_and_scaled_pixels_give_the_same_scores(
+def test_network_scores_of_raw_pixels_and_scaled_pixels_are_the_same(
     network_of: NetworkOf,
     ends: tuple[float, float],
     build_conv: Any,
@@ -95,7 +95,7 @@ def test_raw_pixels_and_scaled_pixels_give_the_same_scores(
         np.testing.assert_allclose(by_scaled[0], expected[i], atol=1e-5)
 
 
-def test_a_model_that_does_not_fit_the_checkpoint_is_refused(
+def test_network_that_does_not_fit_the_checkpoint_is_refused(
     build_conv: Any, colour: Dataset, make_checkpoint: MakeCheckpoint, tmp_path: Path
 ) -> None:
     folder = make_checkpoint(build_conv(), colour, labels=tuple("abcdefghijk"))
@@ -104,7 +104,7 @@ def test_a_model_that_does_not_fit_the_checkpoint_is_refused(
         export(folder, options)
 
 
-def test_a_model_that_would_run_foreign_code_is_refused_in_one_line(
+def test_network_that_would_run_foreign_code_is_refused_in_one_line(
     network_of: NetworkOf, keras: Any, colour: Dataset, make_checkpoint: MakeCheckpoint
 ) -> None:
     model = keras.Sequential(

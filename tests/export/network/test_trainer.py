@@ -44,7 +44,7 @@ def make_trainer(colour: Dataset) -> MakeTrainer:
     return make
 
 
-def test_the_best_epoch_is_kept_and_the_record_says_which(
+def test_trainer_keeps_the_best_epoch_and_the_record_says_which(
     build_conv: BuildConv, make_trainer: MakeTrainer, colour: Dataset
 ) -> None:
     shares: list[float] = []
@@ -59,7 +59,7 @@ def test_the_best_epoch_is_kept_and_the_record_says_which(
 
 
 @pytest.mark.parametrize(("epochs", "trained"), [(3, 3), (6, 4), (10, 6)])
-def test_epochs_that_bring_nothing_end_it_the_later_the_more_there_are(
+def test_trainer_stops_after_epochs_that_bring_nothing_the_later_the_more_there_are(
     epochs: int,
     trained: int,
     build_conv: BuildConv,
@@ -76,13 +76,17 @@ def test_epochs_that_bring_nothing_end_it_the_later_the_more_there_are(
     assert (trainer.record["epochs"], trainer.record["best_epoch"]) == (trained, 1)
 
 
-def test_epochs_before_a_pass_is_ready_are_not_kept(build_conv: BuildConv, make_trainer: MakeTrainer) -> None:
+def test_trainer_keeps_no_epochs_before_a_pass_is_ready(
+    build_conv: BuildConv, make_trainer: MakeTrainer
+) -> None:
     trainer = make_trainer(build_conv(), epochs=2)
     trainer.fit(trainer.model, ready_at=6)
     assert (trainer.record["epochs"], trainer.record["best_epoch"]) == (2, 2)
 
 
-def test_the_same_seed_gives_the_same_weights(build_conv: BuildConv, make_trainer: MakeTrainer) -> None:
+def test_trainer_with_the_same_seed_gives_the_same_weights(
+    build_conv: BuildConv, make_trainer: MakeTrainer
+) -> None:
     found = []
     for _ in range(2):
         trainer = make_trainer(build_conv(), epochs=1)
@@ -106,7 +110,9 @@ class Broken:
         pass
 
 
-def test_a_loss_that_is_no_number_stops_and_says_at_which_step(keras: Any, make_trainer: MakeTrainer) -> None:
+def test_trainer_stops_at_a_loss_that_is_no_number_and_says_at_which_step(
+    keras: Any, make_trainer: MakeTrainer
+) -> None:
     layers = [keras.Input((14, 14, 3)), keras.layers.Flatten(), keras.layers.Dense(10, "softmax")]
     trainer = make_trainer(keras.Sequential(layers))
     trainer._given = Broken(trainer._given)
@@ -114,7 +120,7 @@ def test_a_loss_that_is_no_number_stops_and_says_at_which_step(keras: Any, make_
         trainer.fit(trainer.model)
 
 
-def test_weights_that_are_no_numbers_stop_it_where_the_loss_shows_nothing(
+def test_trainer_stops_at_weights_that_are_no_numbers_where_the_loss_shows_nothing(
     build_conv: BuildConv, make_trainer: MakeTrainer
 ) -> None:
     trainer = make_trainer(build_conv())
@@ -130,7 +136,7 @@ def test_weights_that_are_no_numbers_stop_it_where_the_loss_shows_nothing(
         trainer.fit(trainer.model, callbacks=[Spoil()])
 
 
-def test_a_frozen_base_is_unfrozen_but_its_statistics_and_its_epochs_are_short(
+def test_trainer_unfreezes_a_frozen_base_but_not_its_statistics_and_its_epochs_are_short(
     keras: Any, build_conv: BuildConv, make_trainer: MakeTrainer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("edgewright.export.network.trainer._FROZEN_STEPS", 3)
@@ -152,7 +158,7 @@ def test_a_frozen_base_is_unfrozen_but_its_statistics_and_its_epochs_are_short(
     ("frozen", "asked", "first"),
     [(False, {}, 1e-3), (False, {"learning_rate": 3e-4}, 3e-4), (True, {}, 1e-4)],
 )
-def test_the_first_step_is_as_large_as_asked_and_smaller_for_a_base_that_was_frozen(
+def test_trainer_learning_rate_is_as_asked_at_first_and_smaller_for_a_base_that_was_frozen(
     frozen: bool, asked: dict[str, float], first: float, build_conv: BuildConv, make_trainer: MakeTrainer
 ) -> None:
     """Adam's first step is of its learning rate for every weight: on an unfrozen base 1e-3 is ruin."""
@@ -172,7 +178,7 @@ def test_the_first_step_is_as_large_as_asked_and_smaller_for_a_base_that_was_fro
     assert found[0] == pytest.approx(first, rel=0.02)
 
 
-def test_augmentation_in_the_model_is_trained_through_where_asked(
+def test_trainer_trains_through_augmentation_in_the_model_where_asked(
     keras: Any, make_trainer: MakeTrainer
 ) -> None:
     flip = keras.layers.RandomFlip(name="flip")
@@ -183,7 +189,9 @@ def test_augmentation_in_the_model_is_trained_through_where_asked(
     assert "RandomFlip" not in [type(layer).__name__ for layer in make_trainer(model).model.layers]
 
 
-def test_what_tf_keras_cannot_be_given_is_refused_by_its_layer(keras: Any, make_trainer: MakeTrainer) -> None:
+def test_trainer_refuses_what_tf_keras_cannot_be_given_by_its_layer(
+    keras: Any, make_trainer: MakeTrainer
+) -> None:
     image = keras.Input((14, 14, 3))
     rows = keras.layers.Reshape((14, 42))(image)
     read = keras.layers.Bidirectional(keras.layers.LSTM(4), name="reader")(rows)

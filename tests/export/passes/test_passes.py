@@ -51,7 +51,7 @@ def test_passes_stand_before_a_variant(name: str) -> None:
         ("qat", "expected a variant behind the passes"),
     ],
 )
-def test_what_makes_no_sense_is_refused_in_one_line(name: str, says: str) -> None:
+def test_passes_that_make_no_sense_are_refused_in_one_line(name: str, says: str) -> None:
     with pytest.raises(InputError, match=says) as refused:
         variants.parse(name)
     assert "\n" not in str(refused.value)
@@ -68,12 +68,12 @@ def test_what_makes_no_sense_is_refused_in_one_line(name: str, says: str) -> Non
         ("prune80+", "unknown variant ''"),
     ],
 )
-def test_an_unknown_name_gets_the_nearest_one(name: str, says: str) -> None:
+def test_passes_of_an_unknown_name_get_the_nearest_one(name: str, says: str) -> None:
     with pytest.raises(UnknownNameError, match=re.escape(says)):
         variants.parse(name)
 
 
-def test_every_example_is_one_of_its_own_family_alone() -> None:
+def test_passes_examples_are_each_of_their_own_family_alone() -> None:
     families = passes._families()
     for family in families:
         for example in family.examples:

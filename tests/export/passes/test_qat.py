@@ -61,7 +61,7 @@ def found() -> dict[str, Any]:
     return dict(json.loads(done.stdout.splitlines()[-1]))
 
 
-def test_channels_of_a_depthwise_kernel_get_one_range_and_the_scores_stay(found: dict[str, Any]) -> None:
+def test_qat_channels_of_a_depthwise_kernel_get_one_range_and_the_scores_stay(found: dict[str, Any]) -> None:
     assert found["difference"] < 1e-4
     alive = [most for most in found["ranges"] if most]
     assert len(alive) == 5  # a channel of zeros stays one
@@ -69,7 +69,7 @@ def test_channels_of_a_depthwise_kernel_get_one_range_and_the_scores_stay(found:
     assert found["rms"][1] == pytest.approx(found["rms"][0], rel=1e-4)
 
 
-def test_the_last_range_is_that_of_scores_nothing_was_rounded_for(found: dict[str, Any]) -> None:
+def test_qat_last_range_is_that_of_scores_nothing_was_rounded_for(found: dict[str, Any]) -> None:
     low, high = found["last"]
     variables = found["variables"]
     (first,) = [value for name, value in variables.items() if name.endswith("dense/post_activation_min")]
@@ -78,11 +78,11 @@ def test_the_last_range_is_that_of_scores_nothing_was_rounded_for(found: dict[st
     assert found["restored"]
 
 
-def test_kernels_have_their_range_before_the_first_step(found: dict[str, Any]) -> None:
+def test_qat_kernels_have_their_range_before_the_first_step(found: dict[str, Any]) -> None:
     (least,) = [value for name, value in found["variables"].items() if name.endswith("depthwise_kernel_min")]
     assert least == pytest.approx([-max(found["ranges"])], rel=0.05)
 
 
-def test_measuring_ranges_leaves_batch_normalization_as_it_was(found: dict[str, Any]) -> None:
+def test_qat_measuring_ranges_leaves_batch_normalization_as_it_was(found: dict[str, Any]) -> None:
     (mean,) = [value for name, value in found["variables"].items() if name.endswith("moving_mean")]
     assert mean == pytest.approx(found["mean"])

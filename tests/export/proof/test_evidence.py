@@ -14,7 +14,7 @@ from edgewright.runtime.bundle.manifest import Bundle
 from edgewright.train.datasets import Dataset
 
 
-def test_the_surest_mistakes_come_first_and_every_class_is_counted() -> None:
+def test_evidence_look_has_the_surest_mistakes_first_and_counts_every_class() -> None:
     reference = np.array([[0.6, 0.4, 0], [0.9, 0.1, 0], [0, 0.2, 0.8], [0, 0.3, 0.7]], np.float32)
     scores = np.array([[0.4, 0.6, 0], [0.1, 0.9, 0], [0.1, 0.9, 0], [0, 0.3, 0.7]], np.float32)
     labels = np.array([0, 1, 2, 2])
@@ -26,14 +26,14 @@ def test_the_surest_mistakes_come_first_and_every_class_is_counted() -> None:
     assert (images, right, lost, won) == ([1, 1, 2], [1, 0, 2], [1, 0, 1], [0, 1, 0])
 
 
-def test_logits_are_kept_as_probabilities() -> None:
+def test_evidence_look_keeps_logits_as_probabilities() -> None:
     reference, scores = np.array([[0.0, 2.0]], np.float32), np.array([[30.0, -30.0]], np.float32)
     found = look(reference, scores, np.array([1]), np.array([0]), "logits")
     expected = 1 / (1 + np.exp(-2))
     np.testing.assert_allclose(found.probabilities[0], [[expected, 1 - expected], [0, 1]], atol=1e-6)
 
 
-def test_few_are_kept_of_many() -> None:
+def test_evidence_look_keeps_few_of_many() -> None:
     random = np.random.default_rng(0)
     reference, scores = random.dirichlet(np.ones(5), (2, 500)).astype(np.float32)
     found = look(reference, scores, random.integers(0, 5, 500), np.arange(500), "softmax")
@@ -43,7 +43,7 @@ def test_few_are_kept_of_many() -> None:
 
 
 @pytest.mark.parametrize(("shape", "small"), [((300, 150, 3), (96, 48, 3)), ((97, 500, 1), (19, 96, 1))])
-def test_large_images_are_scaled_down(
+def test_evidence_write_scales_large_images_down(
     tmp_path: Path, shape: tuple[int, int, int], small: tuple[int, int, int]
 ) -> None:
     test = np.full((3, *shape), 90, np.uint8)
@@ -56,7 +56,7 @@ def test_large_images_are_scaled_down(
         assert (found["images"] == 90).all()
 
 
-def test_a_bundle_holds_what_its_own_parity_says(
+def test_evidence_of_a_bundle_says_what_its_own_parity_says(
     exported: tuple[Path, Result], fashion_mini: Dataset
 ) -> None:
     bundle = Bundle.open(exported[0])

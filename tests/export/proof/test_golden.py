@@ -8,7 +8,7 @@ import pytest
 from edgewright.export.proof import golden
 
 
-def test_golden_images_are_those_the_reference_is_sure_of_and_of_all_classes_in_turn() -> None:
+def test_golden_pick_takes_images_the_reference_is_sure_of_and_all_classes_in_turn() -> None:
     labels = np.repeat(np.arange(4), 25)
     scores = np.full((100, 4), 0.2, np.float32)
     scores[np.arange(100), labels] = 0.4
@@ -21,7 +21,7 @@ def test_golden_images_are_those_the_reference_is_sure_of_and_of_all_classes_in_
     assert np.bincount(labels[picked]).tolist() == [4, 4, 4, 4]
 
 
-def test_where_few_images_are_sure_the_surest_are_picked() -> None:
+def test_golden_pick_takes_the_surest_where_few_images_are_sure() -> None:
     margins = np.linspace(0, 0.2, 50)[::-1]
     scores = np.stack([0.5 + margins / 2, 0.5 - margins / 2], axis=1).astype(np.float32)
     assert golden.pick(scores, np.zeros(50, np.int64)).tolist() == list(range(golden.IMAGES))
@@ -37,7 +37,7 @@ def test_where_few_images_are_sure_the_surest_are_picked() -> None:
         ("kernel", 1 / 16, 2 / 16, 2 / 16),
     ],
 )
-def test_a_tolerance_is_a_float_a_step_or_as_far_as_the_scheme_is_from_the_model(
+def test_golden_tolerance_is_a_float_a_step_or_as_far_as_the_scheme_is_from_the_model(
     repeats: str, step: float, near: float, far: float
 ) -> None:
     tolerance = golden.tolerance(repeats, "xnnpack", step, max_abs_error=0.03)

@@ -67,7 +67,7 @@ def arrays(path: Path, count: int, *, seed: int = 0, **more: Any) -> Path:
     return path
 
 
-def test_class_folders_judge_in_the_order_of_their_names_and_give_the_labels(
+def test_source_test_class_folders_judge_in_the_order_of_their_names_and_give_the_labels(
     opened: Open, tmp_path: Path
 ) -> None:
     source = opened(test=pictures(tmp_path / "test"))
@@ -79,7 +79,7 @@ def test_class_folders_judge_in_the_order_of_their_names_and_give_the_labels(
     assert source.notes == ()
 
 
-def test_labels_of_a_file_settle_which_folder_is_which_score(opened: Open, tmp_path: Path) -> None:
+def test_source_labels_of_a_file_settle_which_folder_is_which_score(opened: Open, tmp_path: Path) -> None:
     file = tmp_path / "labels.txt"
     file.write_text("cow\r\nfly\r\nbee\r\nant\r\n", encoding="utf-8")
     source = opened(test=pictures(tmp_path / "test"), labels=file, classes=4)
@@ -87,14 +87,14 @@ def test_labels_of_a_file_settle_which_folder_is_which_score(opened: Open, tmp_p
     assert source.test_labels.tolist() == [3] * 5 + [2] * 5 + [0] * 5
 
 
-def test_fewer_folders_than_scores_may_be_called_by_number(opened: Open, tmp_path: Path) -> None:
+def test_source_test_folders_fewer_than_scores_may_be_called_by_number(opened: Open, tmp_path: Path) -> None:
     some = {"7": (250, 0, 0), "12": (0, 250, 0)}
     source = opened(test=pictures(tmp_path / "test", some), classes=20)
     assert sorted(set(source.test_labels.tolist())) == [7, 12]
     assert source.notes == ("no --labels were given: classes are called 0 to 19",)
 
 
-def test_an_npz_judges_and_one_without_labels_calibrates(opened: Open, tmp_path: Path) -> None:
+def test_source_test_npz_judges_and_one_without_labels_calibrates(opened: Open, tmp_path: Path) -> None:
     test = arrays(tmp_path / "test.npz", 9, y=np.arange(9).reshape(9, 1) % 3)
     source = opened(INT8, test=test, calibration=arrays(tmp_path / "c.npz", 7, seed=1))
     assert (len(source.test), len(source.calibration)) == (9, 4)
@@ -104,7 +104,7 @@ def test_an_npz_judges_and_one_without_labels_calibrates(opened: Open, tmp_path:
     np.testing.assert_array_equal(source.calibration, again.calibration)
 
 
-def test_a_flat_folder_of_pictures_calibrates(opened: Open, tmp_path: Path) -> None:
+def test_source_calibration_takes_a_flat_folder_of_pictures(opened: Open, tmp_path: Path) -> None:
     flat = tmp_path / "flat"
     flat.mkdir()
     for i in range(6):
@@ -114,14 +114,16 @@ def test_a_flat_folder_of_pictures_calibrates(opened: Open, tmp_path: Path) -> N
     assert source.calibration_split == "flat"
 
 
-def test_labelled_calibration_images_are_drawn_from_all_classes(opened: Open, tmp_path: Path) -> None:
+def test_source_calibration_of_labelled_images_is_drawn_from_all_classes(
+    opened: Open, tmp_path: Path
+) -> None:
     source = opened(INT8, test=pictures(tmp_path / "test"), calibration=pictures(tmp_path / "more", start=5))
     brightest = source.calibration.reshape(4, -1, 3)[:, -1].argmax(axis=1)
     assert set(brightest.tolist()) == {0, 1, 2}
 
 
 @pytest.mark.parametrize("fit", FITS)
-def test_pictures_are_fitted_as_asked_and_the_contract_says_so(
+def test_source_pictures_are_fitted_as_asked_and_the_contract_says_so(
     opened: Open, tmp_path: Path, fit: str
 ) -> None:
     folder = pictures(tmp_path / "test")
@@ -134,12 +136,12 @@ def test_pictures_are_fitted_as_asked_and_the_contract_says_so(
     assert black == (fit == "letterbox")
 
 
-def test_a_named_data_set_gives_both_parts(opened: Open) -> None:
+def test_source_data_of_a_named_data_set_must_be_of_the_models_size(opened: Open) -> None:
     with pytest.raises(DataError, match=r"expected images \(6, 8, 3\).*got \(28, 28, 1\) in fashion-mini"):
         opened(INT8, data="fashion-mini", classes=10)
 
 
-def test_a_data_set_gives_both_parts(opened: Open, tmp_path: Path) -> None:
+def test_source_data_set_gives_both_test_and_calibration(opened: Open, tmp_path: Path) -> None:
     random = np.random.default_rng(0)
     parts = {f"x_{part}": random.integers(0, 256, (9, *SIZE)).astype(np.uint8) for part in ("train", "test")}
     numbers = np.arange(9) % 3
@@ -152,7 +154,7 @@ def test_a_data_set_gives_both_parts(opened: Open, tmp_path: Path) -> None:
     assert {image.tobytes() for image in source.calibration} <= known
 
 
-def test_what_is_missing_is_refused_before_the_model_is_looked_at(tmp_path: Path) -> None:
+def test_open_source_refuses_what_is_missing_before_the_model_is_looked_at(tmp_path: Path) -> None:
     path = tmp_path / "net.h5"
     path.write_bytes(b"")
 
@@ -173,7 +175,7 @@ def test_what_is_missing_is_refused_before_the_model_is_looked_at(tmp_path: Path
     assert "labels.txt" in refusal(FLOAT, normalization=UNIT, test=test, labels=tmp_path / "labels.txt")
 
 
-def test_what_is_no_model_is_refused(tmp_path: Path) -> None:
+def test_open_source_refuses_what_is_no_model(tmp_path: Path) -> None:
     (tmp_path / "net.pt").write_bytes(b"")
     for name in ("net.pt", "nowhere.keras", "."):
         with pytest.raises(InputError, match=r"expected a checkpoint folder .* or a SavedModel folder, got"):
@@ -193,14 +195,18 @@ def test_what_is_no_model_is_refused(tmp_path: Path) -> None:
         ({"unsafe_load": True}, "--unsafe-load"),
     ],
 )
-def test_a_checkpoint_says_itself_what_the_flags_say(tmp_path: Path, said: dict[str, Any], says: str) -> None:
+def test_open_source_of_a_checkpoint_refuses_flags_it_says_itself(
+    tmp_path: Path, said: dict[str, Any], says: str
+) -> None:
     (tmp_path / CHECKPOINT).touch()
     asked = options(given=Given(**said))
     with pytest.raises(InputError, match=f"expected {says}.* got it with .* a checkpoint"):
         open_source(tmp_path, asked, FLOAT, lambda *unused: pytest.fail("loaded"))
 
 
-def test_labels_and_images_that_do_not_fit_the_model_get_one_line(opened: Open, tmp_path: Path) -> None:
+def test_source_labels_and_images_that_do_not_fit_the_model_get_one_line(
+    opened: Open, tmp_path: Path
+) -> None:
     test, labels = pictures(tmp_path / "test"), tmp_path / "labels.txt"
 
     def refusal(kind: type[EdgewrightError], *words: Any, **said: Any) -> str:
@@ -230,13 +236,15 @@ def test_labels_and_images_that_do_not_fit_the_model_get_one_line(opened: Open, 
     assert "0.png" in refusal(DataError, test=test)
 
 
-def test_test_images_that_also_calibrate_are_refused(opened: Open, tmp_path: Path) -> None:
+def test_source_test_images_that_also_calibrate_are_refused(opened: Open, tmp_path: Path) -> None:
     folder = pictures(tmp_path / "test")
     with pytest.raises(DataError, match="expected test images that do not occur in calibration, got 4 of 15"):
         opened(INT8, test=folder, calibration=folder)
 
 
-def test_scores_that_cannot_be_compared_with_get_one_line(opened: Open, tmp_path: Path) -> None:
+def test_source_reference_scores_that_cannot_be_compared_with_get_one_line(
+    opened: Open, tmp_path: Path
+) -> None:
     test = pictures(tmp_path / "test")
     source, by_logits = opened(test=test), opened(test=test, head="logits")
     good = np.random.default_rng(0).dirichlet(np.ones(3), 15).astype(np.float32)

@@ -75,7 +75,7 @@ def scores(raw: bytes, images: Images) -> NDArray[np.float32]:
     return (found.astype(np.float32) - zero_point) * (scale or 1)
 
 
-def test_a_layer_has_as_many_values_as_clusters_and_computes_the_same(
+def test_codebook_layer_has_as_many_values_as_clusters_and_computes_the_same(
     network: Any, converted: Callable[..., Files], colour: Dataset
 ) -> None:
     made = network()
@@ -97,7 +97,7 @@ def test_a_layer_has_as_many_values_as_clusters_and_computes_the_same(
     assert off[1] < 1.3 * off[0] + 1e-3
 
 
-def test_everything_else_in_the_file_stays(
+def test_codebook_leaves_everything_else_in_the_file(
     network: Any, converted: Callable[..., Files], colour: Dataset
 ) -> None:
     made = network()
@@ -126,7 +126,7 @@ def test_everything_else_in_the_file_stays(
             np.testing.assert_array_equal(new.quantization.scale, was.quantization.scale)
 
 
-def test_a_channel_of_small_weights_alone_stays_as_it_is(
+def test_codebook_leaves_a_channel_of_small_weights_alone(
     network: Any, converted: Callable[..., Files], colour: Dataset
 ) -> None:
     def one_huge(model: Any) -> None:
@@ -144,7 +144,7 @@ def test_a_channel_of_small_weights_alone_stays_as_it_is(
     np.testing.assert_array_equal(after[1:], before[1:])
 
 
-def test_a_dead_channel_stays_dead_and_keeps_no_other_from_it(
+def test_codebook_keeps_a_dead_channel_dead_and_it_keeps_no_other_from_it(
     network: Any, converted: Callable[..., Files], colour: Dataset
 ) -> None:
     def one_dead(model: Any) -> None:
@@ -159,7 +159,7 @@ def test_a_dead_channel_stays_dead_and_keeps_no_other_from_it(
     assert [channel.any() for channel in convolution] == [place != 5 for place in range(8)]
 
 
-def test_layers_without_a_bias_have_them_too(
+def test_codebook_of_layers_without_a_bias(
     keras: Any, colour: Dataset, make_checkpoint: MakeCheckpoint, network_of: NetworkOf, tmp_path: Path
 ) -> None:
     layers = [keras.layers.Dense(48, activation="relu", use_bias=False) for _ in range(2)]
@@ -173,7 +173,7 @@ def test_layers_without_a_bias_have_them_too(
         assert chosen["codebooks"] == "2 layers, one for all channels of each"
 
 
-def test_one_value_or_none_is_no_codebook() -> None:
+def test_codebook_of_one_value_or_none_is_none() -> None:
     """A kernel that was never trained, or that is broken."""
     fine = np.resize(np.float32([1, 2]), (8, 8))
     zeros, broken = np.zeros((8, 8), np.float32), np.where(np.eye(8), np.nan, fine)
@@ -181,7 +181,7 @@ def test_one_value_or_none_is_no_codebook() -> None:
     np.testing.assert_array_equal(found, fine.T)
 
 
-def test_weights_that_are_not_clustered_are_left_alone(
+def test_codebook_leaves_weights_that_are_not_clustered_alone(
     build_conv: Any,
     colour: Dataset,
     make_checkpoint: MakeCheckpoint,
@@ -198,7 +198,7 @@ def test_weights_that_are_not_clustered_are_left_alone(
 
 
 @pytest.mark.parametrize("scheme", ["int8", "int8-s8s8"])
-def test_an_onnx_file_has_them_too(
+def test_codebook_of_an_onnx_file(
     scheme: str,
     network: Any,
     colour: Dataset,
@@ -233,7 +233,7 @@ def test_an_onnx_file_has_them_too(
     assert off[1] < 1.3 * off[0] + 1e-3
 
 
-def test_an_export_shares_them_and_says_so(network: Any, colour: Dataset, tmp_path: Path) -> None:
+def test_codebook_is_shared_by_an_export_that_says_so(network: Any, colour: Dataset, tmp_path: Path) -> None:
     path = tmp_path / "int8.tflite"
     chosen = TFLITE.export(network(), "int8", colour.x_train[:100], path).chosen
     assert chosen["codebooks"] == "2 layers, one for all channels of each"

@@ -29,7 +29,7 @@ STORED = {
 }
 
 
-def test_a_summary_counts_zeros_and_values() -> None:
+def test_weights_summary_counts_zeros_and_values() -> None:
     found = weights.summary({"a": np.array([[0, 1, 1], [0, 2, 3]]), "b": np.array([[5.0, 0.0]])})
     assert found["zeros"] == pytest.approx(3 / 8)
     assert found["layers"][0] == {
@@ -41,7 +41,7 @@ def test_a_summary_counts_zeros_and_values() -> None:
     }
 
 
-def test_kernels_are_found_in_every_kind_of_file(
+def test_weights_kernels_are_found_in_every_kind_of_file(
     keras: Any, build_conv: BuildConv, make_checkpoint: MakeCheckpoint, convert: Convert, colour: Dataset
 ) -> None:
     model = build_conv()

@@ -23,18 +23,18 @@ def kept(tmp_path: Path) -> Cache:
     return found
 
 
-def test_what_was_added_is_found(kept: Cache) -> None:
+def test_cache_find_gives_back_what_was_added(kept: Cache) -> None:
     entry = kept.find({"options": {"names": ["a", "b"], "size": 3}, "model": "abc"})
     assert entry is not None
     assert (entry / "file.bin").read_bytes() == b"content"
 
 
 @pytest.mark.parametrize("parts", [{}, {**PARTS, "model": "abd"}, {**PARTS, "more": 1}])
-def test_other_parts_find_nothing(kept: Cache, parts: dict[str, object]) -> None:
+def test_cache_find_of_other_parts_is_none(kept: Cache, parts: dict[str, object]) -> None:
     assert kept.find(parts) is None
 
 
-def test_other_code_finds_nothing(kept: Cache, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_cache_find_of_other_code_is_none(kept: Cache, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cache, "_code", lambda: "other")
     assert kept.find(PARTS) is None
 
@@ -43,7 +43,7 @@ def test_other_code_finds_nothing(kept: Cache, monkeypatch: pytest.MonkeyPatch) 
     "changed",
     ["export/exporter.py", "export/work/cache.py", "runtime/contract.py", "runtime/backends/ort/schema.py"],
 )
-def test_a_change_to_any_source_is_other_code(tmp_path: Path, changed: str) -> None:
+def test_code_digest_changes_with_any_source(tmp_path: Path, changed: str) -> None:
     folders = [Path(str(resources.files(package))) for package in cache._PACKAGES]
     copies = [Path(shutil.copytree(folder, tmp_path / folder.name)) for folder in folders]
     before = cache.code_digest(*copies)
@@ -52,7 +52,7 @@ def test_a_change_to_any_source_is_other_code(tmp_path: Path, changed: str) -> N
     assert cache.code_digest(*copies) != before
 
 
-def test_a_source_that_moves_is_other_code(tmp_path: Path) -> None:
+def test_code_digest_changes_with_a_source_that_moves(tmp_path: Path) -> None:
     (tmp_path / "room").mkdir()
     (tmp_path / "a.py").write_text("x = 1\n")
     before = cache.code_digest(tmp_path)
@@ -61,7 +61,7 @@ def test_a_source_that_moves_is_other_code(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("damage", ["changed", "gone", "list cut", "list gone", "link out"])
-def test_a_damaged_entry_is_not_found(kept: Cache, tmp_path: Path, damage: str) -> None:
+def test_cache_find_of_a_damaged_entry_is_none(kept: Cache, tmp_path: Path, damage: str) -> None:
     entry = kept.find(PARTS)
     assert entry is not None
     if damage == "changed":
@@ -79,7 +79,7 @@ def test_a_damaged_entry_is_not_found(kept: Cache, tmp_path: Path, damage: str) 
     assert kept.find(PARTS) is None
 
 
-def test_a_folder_inside_an_entry_belongs_to_it(tmp_path: Path) -> None:
+def test_cache_entry_holds_a_folder_inside_it(tmp_path: Path) -> None:
     found = Cache(tmp_path / "cache")
     with found.add(PARTS) as folder:
         (folder / "model" / "variables").mkdir(parents=True)
@@ -90,7 +90,7 @@ def test_a_folder_inside_an_entry_belongs_to_it(tmp_path: Path) -> None:
     assert found.find(PARTS) is None
 
 
-def test_what_fails_leaves_no_entry(tmp_path: Path) -> None:
+def test_cache_add_that_fails_leaves_no_entry(tmp_path: Path) -> None:
     found = Cache(tmp_path / "cache")
     with pytest.raises(RuntimeError), found.add(PARTS) as folder:
         (folder / "file.bin").write_bytes(b"half")
@@ -99,7 +99,7 @@ def test_what_fails_leaves_no_entry(tmp_path: Path) -> None:
     assert list((tmp_path / "cache").iterdir()) == []
 
 
-def test_a_cache_that_cannot_be_written_is_done_without(tmp_path: Path) -> None:
+def test_cache_that_cannot_be_written_is_done_without(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("no folder")
     found = Cache(tmp_path / "file")
     with found.add(PARTS) as folder:
@@ -107,7 +107,7 @@ def test_a_cache_that_cannot_be_written_is_done_without(tmp_path: Path) -> None:
     assert found.find(PARTS) is None
 
 
-def test_what_no_longer_fits_is_not_kept_and_the_work_goes_on(tmp_path: Path) -> None:
+def test_cache_add_of_what_no_longer_fits_is_not_kept_and_the_work_goes_on(tmp_path: Path) -> None:
     found = Cache(tmp_path / "cache")
     with found.add(PARTS) as folder:
         (folder / "file.bin").write_bytes(b"cont")
@@ -116,7 +116,7 @@ def test_what_no_longer_fits_is_not_kept_and_the_work_goes_on(tmp_path: Path) ->
     assert list((tmp_path / "cache").iterdir()) == []
 
 
-def test_the_entries_used_longest_ago_go_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_cache_entries_used_longest_ago_go_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cache, "_MOST_BYTES", 2600)
     found = Cache(tmp_path / "cache")
     for number in range(3):
@@ -131,7 +131,7 @@ def test_the_entries_used_longest_ago_go_first(tmp_path: Path, monkeypatch: pyte
     assert found.find({"number": 2}) is not None
 
 
-def test_by_default_it_lies_in_the_cache_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_cache_lies_in_the_cache_folder_by_default(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("EDGEWRIGHT_CACHE", str(tmp_path))
     with Cache().add(PARTS) as folder:
         (folder / "file.bin").write_bytes(b"content")

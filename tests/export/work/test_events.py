@@ -34,7 +34,7 @@ EVENTS: list[Event] = [
 
 
 @pytest.mark.parametrize("event", EVENTS, ids=lambda event: type(event).__name__)
-def test_an_event_survives_the_pipe(event: Event) -> None:
+def test_event_encode_and_decode_survive_the_pipe(event: Event) -> None:
     pipe = io.BytesIO()
     send(pipe, encode(event))
     assert pipe.getvalue().count(b"\n") == 1
@@ -44,5 +44,5 @@ def test_an_event_survives_the_pipe(event: Event) -> None:
     assert decode(message[0]) == event
 
 
-def test_every_kind_of_event_is_tried() -> None:
+def test_event_kinds_are_all_tried() -> None:
     assert {type(event).__name__ for event in EVENTS} == set(events._KINDS)

@@ -61,7 +61,7 @@ def model_of(checkpoint: Path) -> Model:
     return Model.at(checkpoint / MODEL, Normalization.of_range(0.0, 1.0))
 
 
-def test_events_come_in_order_and_the_files_are_there(
+def test_child_convert_events_come_in_order_and_the_files_are_there(
     network_of: NetworkOf, child: Child, start: Start, trained: Path, fashion_mini: Dataset
 ) -> None:
     facts = child.load(model_of(trained))
@@ -78,7 +78,9 @@ def test_events_come_in_order_and_the_files_are_there(
     assert children() == []
 
 
-def test_a_model_that_changed_meanwhile_is_told_in_one_line(child: Child, checkpoint: Path) -> None:
+def test_child_load_of_a_model_that_changed_meanwhile_is_told_in_one_line(
+    child: Child, checkpoint: Path
+) -> None:
     model = model_of(checkpoint)
     model.path.write_bytes(b"no model")
     with pytest.raises(ExportError, match=r"model\.keras is not the model it was"):
@@ -100,7 +102,7 @@ def test_a_child_that_is_killed_is_told_with_its_status(child: Child, trained: P
         child.load(model_of(trained))
 
 
-def test_a_job_that_is_given_up_takes_its_child_with_it(start: Start, trained: Path) -> None:
+def test_child_process_is_ended_with_a_job_that_is_given_up(start: Start, trained: Path) -> None:
     with Child() as child:
         child.load(model_of(trained))
         folder, events = start(child, trained, "tflite-float32,tflite-int8,onnx-float32,onnx-int8")

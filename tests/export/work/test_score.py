@@ -20,7 +20,7 @@ Score = Callable[[Path, Images], NDArray[np.float32]]
 
 
 @pytest.mark.parametrize("count", [1, 2, 101])
-def test_scores_come_in_the_order_of_the_images(
+def test_scorer_scores_come_in_the_order_of_the_images(
     exported: tuple[Path, Result], fashion_mini: Dataset, tmp_path: Path, score: Score, count: int
 ) -> None:
     images = fashion_mini.x_test[:count]
@@ -36,7 +36,7 @@ def test_scores_come_in_the_order_of_the_images(
     assert found[1].output.scale == 0
 
 
-def test_a_damaged_file_is_refused_as_on_a_device(
+def test_scorer_refuses_a_damaged_file_as_a_device_does(
     bundle: Path, fashion_mini: Dataset, tmp_path: Path
 ) -> None:
     np.save(tmp_path / "test.npy", fashion_mini.x_test[:10])
@@ -48,7 +48,7 @@ def test_a_damaged_file_is_refused_as_on_a_device(
         workers.submit(path)()
 
 
-def test_workers_that_die_are_told_as_an_error_of_ours(
+def test_scorer_workers_that_die_are_told_as_an_error_of_ours(
     exported: tuple[Path, Result], fashion_mini: Dataset, tmp_path: Path
 ) -> None:
     np.save(tmp_path / "test.npy", fashion_mini.x_test)

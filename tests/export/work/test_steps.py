@@ -70,7 +70,7 @@ def summary(result: Result) -> list[Any]:
     return [result.reference, *map(dataclasses.asdict, result.outcomes)]
 
 
-def test_a_second_export_does_nothing_anew_and_gives_the_same_bytes(
+def test_export_steps_of_a_second_export_do_nothing_anew_and_give_the_same_bytes(
     trained: Path, tmp_path: Path, seen: Seen
 ) -> None:
     first = exporter.export(trained, options(tmp_path / "first"))
@@ -82,7 +82,7 @@ def test_a_second_export_does_nothing_anew_and_gives_the_same_bytes(
     assert contents(tmp_path / "first") == contents(tmp_path / "second")
 
 
-def test_a_changed_option_makes_only_what_depends_on_it_anew(
+def test_export_steps_of_a_changed_option_make_only_what_depends_on_it_anew(
     trained: Path, checkpoint: Path, tmp_path: Path, seen: Seen
 ) -> None:
     out = tmp_path / "out"
@@ -102,7 +102,7 @@ def test_a_changed_option_makes_only_what_depends_on_it_anew(
     assert seen.scored == 1
 
 
-def test_other_test_images_are_scored_anew_and_nothing_is_converted(
+def test_export_steps_of_other_test_images_score_anew_and_convert_nothing(
     trained: Path, tmp_path: Path, fashion_mini: Dataset, seen: Seen
 ) -> None:
     for count in (600, 500):
@@ -115,7 +115,9 @@ def test_other_test_images_are_scored_anew_and_nothing_is_converted(
     assert (seen.converted, seen.references, seen.scored) == ([], 1, 1)
 
 
-def test_an_export_that_was_cut_off_goes_on_where_it_was(trained: Path, tmp_path: Path, seen: Seen) -> None:
+def test_export_steps_of_an_export_that_was_cut_off_go_on_where_it_was(
+    trained: Path, tmp_path: Path, seen: Seen
+) -> None:
     def killed(*_: Any) -> Any:
         raise RuntimeError("killed")
 

@@ -39,7 +39,7 @@ def weights(model: onnx.ModelProto) -> dict[int, int]:
 
 
 @BOTH
-def test_it_is_valid_opset_17_of_ir_8_with_no_domain_it_does_not_use(load: Any, scheme: str) -> None:
+def test_onnx_file_is_valid_opset_17_of_ir_8_with_no_domain_it_does_not_use(load: Any, scheme: str) -> None:
     model = load(scheme)
     onnx.checker.check_model(model, full_check=True)
     assert model.ir_version == 8
@@ -49,7 +49,7 @@ def test_it_is_valid_opset_17_of_ir_8_with_no_domain_it_does_not_use(load: Any, 
 
 
 @BOTH
-def test_raw_pixels_go_in_and_float_scores_come_out(exported: tuple[Path, Result], scheme: str) -> None:
+def test_onnx_raw_pixels_go_in_and_float_scores_come_out(exported: tuple[Path, Result], scheme: str) -> None:
     file = BACKEND.read(exported[0] / f"onnx-{scheme}.onnx")
     given, scores = file.inputs[0], file.outputs[0]
     assert (given.name, given.dtype, given.shape) == ("image", "uint8", (1, 28, 28, 1))
@@ -57,7 +57,7 @@ def test_raw_pixels_go_in_and_float_scores_come_out(exported: tuple[Path, Result
 
 
 @BOTH
-def test_names_come_from_the_place_in_the_graph_alone(load: Any, scheme: str) -> None:
+def test_onnx_names_come_from_the_place_in_the_graph_alone(load: Any, scheme: str) -> None:
     graph = load(scheme).graph
     produced = [value for node in graph.node for value in node.output]
     assert all(re.fullmatch(r"v\d+|scores", value) for value in produced)
@@ -70,11 +70,11 @@ def test_names_come_from_the_place_in_the_graph_alone(load: Any, scheme: str) ->
 
 
 @BOTH
-def test_the_contract_stands_in_the_metadata_once(load: Any, scheme: str) -> None:
+def test_onnx_contract_stands_in_the_metadata_once(load: Any, scheme: str) -> None:
     assert [entry.key for entry in load(scheme).metadata_props].count("edgewright") == 1
 
 
-def test_int8_is_static_qdq_with_integer_weights_and_a_float_classifier(load: Any) -> None:
+def test_onnx_int8_is_static_qdq_with_integer_weights_and_a_float_classifier(load: Any) -> None:
     model = load("int8")
     kinds = {node.op_type for node in model.graph.node}
     assert {"QuantizeLinear", "DequantizeLinear"} <= kinds
@@ -90,7 +90,7 @@ def activations(model: onnx.ModelProto) -> set[int]:
     return {kinds[node.input[2]] for node in model.graph.node if node.op_type == "QuantizeLinear"}
 
 
-def test_activations_of_int8_are_unsigned_and_both_kinds_have_a_name(
+def test_onnx_int8_activations_are_unsigned_and_u8s8_and_s8s8_have_a_name(
     build_conv: Any, colour: Dataset, make_checkpoint: MakeCheckpoint, convert: Convert
 ) -> None:
     names = ["onnx-int8", "onnx-int8-u8s8", "onnx-int8-s8s8"]
@@ -101,7 +101,7 @@ def test_activations_of_int8_are_unsigned_and_both_kinds_have_a_name(
 
 @pytest.mark.parametrize("ends", [(0.0, 1.0), (-1.0, 1.0), (0.0, 255.0)])
 @pytest.mark.parametrize("darkest", [False, True])
-def test_int8_reads_raw_pixels_without_any_operator_before_the_first_layer(
+def test_onnx_int8_reads_raw_pixels_without_any_operator_before_the_first_layer(
     ends: tuple[float, float],
     darkest: bool,
     build_conv: Any,
@@ -118,7 +118,7 @@ def test_int8_reads_raw_pixels_without_any_operator_before_the_first_layer(
     assert set(kinds[: kinds.index("Conv")]) <= {"DequantizeLinear", "Transpose"}
 
 
-def test_constants_that_a_layer_holds_as_tensors_are_no_inputs(
+def test_onnx_constants_that_a_layer_holds_as_tensors_are_no_inputs(
     keras: Any,
     colour: Dataset,
     make_checkpoint: MakeCheckpoint,
@@ -141,7 +141,7 @@ def test_constants_that_a_layer_holds_as_tensors_are_no_inputs(
         assert np.abs(score(path, colour.x_test[:20]) - reference).max() < (1e-5, 0.1)[name == "onnx-int8"]
 
 
-def test_dynamic_int8_stores_dense_layers_as_integers_and_convolutions_as_floats(
+def test_onnx_dynamic_int8_stores_dense_layers_as_integers_and_convolutions_as_floats(
     build_conv: Any, colour: Dataset, make_checkpoint: MakeCheckpoint, convert: Convert
 ) -> None:
     names = ["onnx-dynamic-int8"]
@@ -153,7 +153,7 @@ def test_dynamic_int8_stores_dense_layers_as_integers_and_convolutions_as_floats
     assert weights(model)[onnx.TensorProto.INT8] >= 6 * 6 * 8 * 64
 
 
-def test_dynamic_int8_of_a_network_without_dense_layers_is_refused(
+def test_onnx_dynamic_int8_of_a_network_without_dense_layers_is_refused(
     keras: Any, colour: Dataset, make_checkpoint: MakeCheckpoint, convert: Convert
 ) -> None:
     layers = [keras.Input(colour.x_train.shape[1:]), keras.layers.Conv2D(10, 3)]
@@ -163,7 +163,7 @@ def test_dynamic_int8_of_a_network_without_dense_layers_is_refused(
 
 
 @pytest.mark.parametrize("batch", [2, None])
-def test_dynamic_int8_of_a_batch_is_refused(
+def test_onnx_dynamic_int8_of_a_batch_is_refused(
     batch: int | None, build_conv: Any, colour: Dataset, make_checkpoint: MakeCheckpoint, convert: Convert
 ) -> None:
     with pytest.raises(ExportError, match="depend on its neighbours"):
@@ -175,7 +175,7 @@ def test_dynamic_int8_of_a_batch_is_refused(
         )
 
 
-def test_float16_halves_the_weights_and_keeps_the_pixels_scaling_in_float32(
+def test_onnx_float16_halves_the_weights_and_keeps_the_pixels_scaling_in_float32(
     build_conv: Any, colour: Dataset, make_checkpoint: MakeCheckpoint, convert: Convert
 ) -> None:
     model = onnx.load(
@@ -187,7 +187,7 @@ def test_float16_halves_the_weights_and_keeps_the_pixels_scaling_in_float32(
     onnx.checker.check_model(model, full_check=True)
 
 
-def test_a_last_layer_that_holds_most_weights_is_quantized_too(
+def test_onnx_int8_quantizes_a_last_layer_that_holds_most_weights_too(
     keras: Any, colour: Dataset, make_checkpoint: MakeCheckpoint, convert: Convert
 ) -> None:
     model = keras.Sequential(
@@ -205,7 +205,7 @@ def test_a_last_layer_that_holds_most_weights_is_quantized_too(
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "float32"])
-def test_int8_of_a_network_that_takes_pixels_as_they_are_has_nothing_to_scale(
+def test_onnx_int8_of_a_network_that_takes_pixels_as_they_are_has_nothing_to_scale(
     dtype: str,
     keras: Any,
     colour: Dataset,

@@ -34,7 +34,7 @@ def tensors(path: Path) -> tuple[Table, Table]:
 
 
 @ALL
-def test_labels_lie_in_a_zip_behind_the_model(
+def test_tflite_metadata_labels_lie_in_a_zip_behind_the_model(
     exported: tuple[Path, Result], scheme: str, fashion_mini: Dataset
 ) -> None:
     path = exported[0] / f"tflite-{scheme}.tflite"
@@ -45,7 +45,7 @@ def test_labels_lie_in_a_zip_behind_the_model(
 
 
 @ALL
-def test_the_record_says_what_goes_in_and_where_the_labels_are(
+def test_tflite_metadata_says_what_goes_in_and_where_the_labels_are(
     exported: tuple[Path, Result], scheme: str
 ) -> None:
     path = exported[0] / f"tflite-{scheme}.tflite"
@@ -68,7 +68,7 @@ def test_the_record_says_what_goes_in_and_where_the_labels_are(
 
 
 @ALL
-def test_a_reader_of_the_standard_ends_with_the_raw_pixels(
+def test_tflite_metadata_normalization_ends_a_standard_reader_with_the_raw_pixels(
     exported: tuple[Path, Result], scheme: str
 ) -> None:
     """It normalizes, (pixel - mean) / std, and then quantizes by the input tensor, if that is quantized."""
@@ -97,7 +97,7 @@ def record(**changes: object) -> ModelContract:
     return ModelContract(**(contract | changes))  # type: ignore[arg-type]
 
 
-def test_colour_and_logits_are_called_so(bundle: Path) -> None:
+def test_tflite_metadata_calls_colour_and_logits_so(bundle: Path) -> None:
     path = bundle / "tflite-float32.tflite"
     colour = InputContract(height=20, width=30, channels=3)
     path.write_bytes(stamp(tflite_metadata.embed(path.read_bytes(), record(input=colour, head="logits"))))
@@ -113,7 +113,7 @@ def test_colour_and_logits_are_called_so(bundle: Path) -> None:
     assert (given.text(0), scores.text(0)) == ("image", "score")
 
 
-def test_a_new_record_leaves_nothing_of_the_old_one(bundle: Path) -> None:
+def test_tflite_metadata_embed_leaves_nothing_of_the_old_record(bundle: Path) -> None:
     path = bundle / "tflite-float32.tflite"
     assert b"Ankle boot" in path.read_bytes()
     path.write_bytes(stamp(tflite_metadata.embed(path.read_bytes(), record())))
@@ -123,7 +123,7 @@ def test_a_new_record_leaves_nothing_of_the_old_one(bundle: Path) -> None:
     assert b"Ankle boot" not in path.read_bytes()
 
 
-def test_labels_in_any_script_survive(bundle: Path) -> None:
+def test_tflite_metadata_labels_in_any_script_survive(bundle: Path) -> None:
     path = bundle / "tflite-int8.tflite"
     labels = ("tē", "猫", "собака", "🐦", "a/b", "c,d", "é", "ü", "ß", "ñ")
     path.write_bytes(stamp(tflite_metadata.embed(path.read_bytes(), record(labels=labels))))
@@ -134,7 +134,7 @@ def test_labels_in_any_script_survive(bundle: Path) -> None:
         assert archive.read("labels.txt").decode().splitlines() == list(labels)
 
 
-def test_the_same_record_gives_the_same_bytes(bundle: Path) -> None:
+def test_tflite_metadata_of_the_same_record_gives_the_same_bytes(bundle: Path) -> None:
     raw = (bundle / "tflite-int8.tflite").read_bytes()
     first, second = (tflite_metadata.embed(raw, record()) for _ in range(2))
     assert first == second

@@ -47,7 +47,7 @@ def operators(path: Path) -> list[str]:
     [((0.0, 1.0), 1 / 255, {0}), ((-1.0, 1.0), 2 / 255, {127, 128}), ((0.0, 255.0), 1.0, {0})],
 )
 @pytest.mark.parametrize("darkest", [False, True])
-def test_the_int8_input_takes_raw_pixels_even_if_all_calibration_images_are_dark(
+def test_tflite_int8_input_takes_raw_pixels_even_if_all_calibration_images_are_dark(
     ends: tuple[float, float],
     scale: float,
     zero_points: set[int],
@@ -68,7 +68,7 @@ def test_the_int8_input_takes_raw_pixels_even_if_all_calibration_images_are_dark
     assert given.zero_point in zero_points
 
 
-def test_int8_is_all_integer_with_one_quantize_at_each_end(
+def test_tflite_int8_is_all_integer_with_one_quantize_at_each_end(
     build_conv: Any, colour: Dataset, make_checkpoint: MakeCheckpoint, convert: Convert
 ) -> None:
     folder = make_checkpoint(build_conv(), colour, input_range=(-1.0, 1.0))
@@ -83,7 +83,7 @@ def test_int8_is_all_integer_with_one_quantize_at_each_end(
 
 
 @pytest.mark.parametrize("scheme", ["float32", "float16", "dynamic-int8"])
-def test_float_files_cast_raw_pixels_and_give_float_scores(
+def test_tflite_float_files_cast_raw_pixels_and_give_float_scores(
     exported: tuple[Path, Result], scheme: str
 ) -> None:
     path = exported[0] / f"tflite-{scheme}.tflite"
@@ -94,7 +94,7 @@ def test_float_files_cast_raw_pixels_and_give_float_scores(
     assert computing[:2] == ["CAST", "MUL"]
 
 
-def test_weights_are_stored_as_the_scheme_says(exported: tuple[Path, Result]) -> None:
+def test_tflite_schemes_store_weights_as_they_say(exported: tuple[Path, Result]) -> None:
     hidden, last = 784 * 256, 2560
     found = {s: dtypes(exported[0] / f"tflite-{s}.tflite") for s in ("float16", "dynamic-int8", "int8")}
     assert found["float16"]["FLOAT16"] >= hidden + last
@@ -104,7 +104,7 @@ def test_weights_are_stored_as_the_scheme_says(exported: tuple[Path, Result]) ->
     assert not found["int8"]["FLOAT32"]
 
 
-def test_a_last_layer_that_holds_most_weights_is_quantized_too(
+def test_tflite_dynamic_int8_quantizes_a_last_layer_that_holds_most_weights_too(
     keras: Any, colour: Dataset, make_checkpoint: MakeCheckpoint, convert: Convert
 ) -> None:
     model = keras.Sequential(
@@ -122,7 +122,7 @@ def test_a_last_layer_that_holds_most_weights_is_quantized_too(
     assert found["FLOAT32"] < 1000
 
 
-def test_the_signature_names_input_and_output(exported: tuple[Path, Result]) -> None:
+def test_tflite_signature_names_input_and_output(exported: tuple[Path, Result]) -> None:
     from ai_edge_litert.interpreter import Interpreter
 
     for path in exported[0].glob("*.tflite"):
@@ -130,7 +130,7 @@ def test_the_signature_names_input_and_output(exported: tuple[Path, Result]) -> 
         assert list(signatures.values()) == [{"inputs": ["image"], "outputs": ["scores"]}]
 
 
-def test_the_manifest_says_what_was_chosen_and_why(exported: tuple[Path, Result]) -> None:
+def test_manifest_conversion_chosen_says_what_was_chosen_and_why(exported: tuple[Path, Result]) -> None:
     from edgewright.runtime import Bundle
 
     chosen = {v.name: v.conversion["chosen"] for v in Bundle.open(exported[0]).manifest.variants}
@@ -139,7 +139,7 @@ def test_the_manifest_says_what_was_chosen_and_why(exported: tuple[Path, Result]
     assert chosen["onnx-int8"]["float32"] == "Gemm and Softmax"
 
 
-def test_pixels_are_not_rounded_on_their_way_into_an_int8_file(exported: tuple[Path, Result]) -> None:
+def test_tflite_int8_pixels_are_not_rounded_on_their_way_into_the_file(exported: tuple[Path, Result]) -> None:
     """All 256 greys stay apart behind the first QUANTIZE."""
     from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
@@ -159,7 +159,7 @@ def test_pixels_are_not_rounded_on_their_way_into_an_int8_file(exported: tuple[P
     np.testing.assert_array_equal(inside, image.astype(int) - 128)
 
 
-def test_weights_of_the_other_schemes_are_stored_as_they_say(
+def test_tflite_int16x8_weight_int8_and_weight_int4_store_weights_as_they_say(
     build_conv: Any, colour: Dataset, make_checkpoint: MakeCheckpoint, convert: Convert
 ) -> None:
     names = ["tflite-int16x8", "tflite-weight-int8", "tflite-weight-int4"]
@@ -178,13 +178,13 @@ def test_weights_of_the_other_schemes_are_stored_as_they_say(
     assert BACKEND.read(paths["tflite-int16x8"]).inputs[0].dtype == "uint8"
 
 
-def test_int16x8_says_what_it_costs_and_is_judged_on_few_images() -> None:
+def test_tflite_int16x8_says_what_it_costs_and_is_judged_on_few_images() -> None:
     scheme = FORMAT.schemes["int16x8"]
     assert "slower" in scheme.summary
     assert scheme.most_samples == 2000
 
 
-def test_int8_of_resnet8_is_small_and_so_is_its_metadata(
+def test_tflite_int8_of_resnet8_is_small_and_so_is_its_metadata(
     keras: Any, colour: Dataset, make_checkpoint: MakeCheckpoint, network_of: NetworkOf, tmp_path: Path
 ) -> None:
     """The size of the published MLPerf Tiny file, and what a phone's tools need beside it."""
@@ -204,7 +204,7 @@ def test_int8_of_resnet8_is_small_and_so_is_its_metadata(
     assert path.stat().st_size - before <= 4096
 
 
-def test_weight_int4_leaves_no_depthwise_convolution_in_floats(
+def test_tflite_weight_int4_leaves_no_depthwise_convolution_in_floats(
     keras: Any, colour: Dataset, make_checkpoint: MakeCheckpoint, convert: Convert
 ) -> None:
     """The quantizer's own 4-bit recipe does."""

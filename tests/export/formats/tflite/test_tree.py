@@ -17,7 +17,7 @@ Score = Callable[[Path, Images], NDArray[np.float32]]
 
 
 @pytest.mark.parametrize("scheme", ["float32", "float16", "dynamic-int8", "int8"])
-def test_writing_what_was_read_changes_no_score(
+def test_tflite_tree_writing_what_was_read_changes_no_score(
     exported: tuple[Path, Result], scheme: str, tmp_path: Path, score: Score, fashion_mini: Dataset
 ) -> None:
     original, copy = exported[0] / f"tflite-{scheme}.tflite", tmp_path / "copy.tflite"
@@ -26,7 +26,7 @@ def test_writing_what_was_read_changes_no_score(
     np.testing.assert_array_equal(score(copy, few), score(original, few))
 
 
-def test_constants_that_lie_behind_the_model_are_taken_in(
+def test_tflite_tree_takes_in_constants_that_lie_behind_the_model(
     exported: tuple[Path, Result], tmp_path: Path, score: Score, fashion_mini: Dataset
 ) -> None:
     """Some quantizers put large constants after the FlatBuffer and refer to them by offset."""
@@ -47,19 +47,21 @@ def test_constants_that_lie_behind_the_model_are_taken_in(
     np.testing.assert_array_equal(score(inside, few), expected)
 
 
-def test_operators_come_in_order_with_their_schema_names(exported: tuple[Path, Result]) -> None:
+def test_tflite_tree_operators_come_in_order_with_their_schema_names(exported: tuple[Path, Result]) -> None:
     tree = tflite_tree.read((exported[0] / "tflite-float32.tflite").read_bytes())
     names = [op.name for op in tflite_tree.operators(tree)]
     assert names == ["CAST", "MUL", "RESHAPE", "FULLY_CONNECTED", "FULLY_CONNECTED", "SOFTMAX"]
 
 
-def test_constants_are_counted_by_their_shape(exported: tuple[Path, Result]) -> None:
+def test_tflite_tree_constant_sizes_are_by_their_shape(exported: tuple[Path, Result]) -> None:
     tree = tflite_tree.read((exported[0] / "tflite-float32.tflite").read_bytes())
     sizes = sorted(tflite_tree.constant_sizes(tree).values(), reverse=True)
     assert sizes[:4] == [784 * 256, 2560, 256, 10]
 
 
-def test_a_scale_that_is_set_is_read_back_from_the_written_file(exported: tuple[Path, Result]) -> None:
+def test_tflite_tree_set_quantization_is_read_back_from_the_written_file(
+    exported: tuple[Path, Result],
+) -> None:
     tree = tflite_tree.read((exported[0] / "tflite-int8.tflite").read_bytes())
     index = tflite_tree.operators(tree)[-1].inputs[0]
     tflite_tree.set_quantization(tree, index, 0.125, -7)
@@ -67,12 +69,14 @@ def test_a_scale_that_is_set_is_read_back_from_the_written_file(exported: tuple[
     assert tflite_tree.quantization(again, index) == (0.125, -7)
 
 
-def test_a_tensor_that_is_not_quantized_has_scale_zero(exported: tuple[Path, Result]) -> None:
+def test_tflite_tree_quantization_of_a_tensor_that_is_not_quantized_has_scale_zero(
+    exported: tuple[Path, Result],
+) -> None:
     tree = tflite_tree.read((exported[0] / "tflite-float32.tflite").read_bytes())
     assert tflite_tree.quantization(tree, tree.subgraphs[0].inputs[0]) == (0.0, 0)
 
 
-def test_metadata_of_other_names_is_kept(exported: tuple[Path, Result]) -> None:
+def test_tflite_tree_set_metadata_keeps_other_names(exported: tuple[Path, Result]) -> None:
     tree = tflite_tree.read((exported[0] / "tflite-float32.tflite").read_bytes())
     tflite_tree.set_metadata(tree, {"mine": b"one"})
     tflite_tree.set_metadata(tree, {"mine": b"two"})
@@ -82,7 +86,7 @@ def test_metadata_of_other_names_is_kept(exported: tuple[Path, Result]) -> None:
     assert {"TFLITE_METADATA", "edgewright"} <= set(found)
 
 
-def test_every_constant_begins_at_a_multiple_of_16_bytes(exported: tuple[Path, Result]) -> None:
+def test_tflite_tree_every_constant_begins_at_a_multiple_of_16_bytes(exported: tuple[Path, Result]) -> None:
     """The schema demands it; kernels for small devices rely on it."""
     from ai_edge_litert import schema_py_generated as schema
 
@@ -94,7 +98,9 @@ def test_every_constant_begins_at_a_multiple_of_16_bytes(exported: tuple[Path, R
         assert {start % 16 for start in starts} == {0}, path.name
 
 
-def test_names_are_cut_to_the_first_fused_operation_and_stay_apart(exported: tuple[Path, Result]) -> None:
+def test_tflite_tree_names_are_cut_to_the_first_fused_operation_and_stay_apart(
+    exported: tuple[Path, Result],
+) -> None:
     tree = tflite_tree.read((exported[0] / "tflite-int8.tflite").read_bytes())
     tensors = tree.subgraphs[0].tensors
     for tensor, name in zip(tensors, ("a;b", "a;c", "a:1", "d"), strict=False):
@@ -106,7 +112,7 @@ def test_names_are_cut_to_the_first_fused_operation_and_stay_apart(exported: tup
     assert not any(";" in name for name in names)
 
 
-def test_every_operator_is_numbered_in_the_older_field_too(exported: tuple[Path, Result]) -> None:
+def test_tflite_tree_numbers_every_operator_in_the_older_field_too(exported: tuple[Path, Result]) -> None:
     tree = tflite_tree.read((exported[0] / "tflite-int8.tflite").read_bytes())
     numbers = [code.builtinCode for code in tree.operatorCodes]
     tree.operatorCodes[0].builtinCode = 150  # too high for the older field

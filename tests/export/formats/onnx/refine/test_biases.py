@@ -92,7 +92,7 @@ def batches_of(context: Context) -> list[Any]:
 
 
 @pytest.mark.parametrize(("batch", "scheme"), [(1, "int8"), (7, "int8"), (1, "int8-s8s8")])
-def test_what_every_image_is_off_by_is_taken_out(
+def test_onnx_bias_correction_takes_out_what_every_image_is_off_by(
     graphs: Callable[..., Graphs], batch: int, scheme: str
 ) -> None:
     made = graphs(batch, scheme)
@@ -107,7 +107,7 @@ def test_what_every_image_is_off_by_is_taken_out(
     assert said == f"corrected on {images} calibration images: mean error {bad:.4f} -> {off(made):.4f}"
 
 
-def test_only_biases_change(graphs: Callable[..., Graphs]) -> None:
+def test_onnx_bias_correction_changes_only_biases(graphs: Callable[..., Graphs]) -> None:
     made = graphs()
     changed = spoil(made[0], 6)
     before = {constant.name: constant.SerializeToString() for constant in made[0].graph.initializer}
@@ -119,7 +119,9 @@ def test_only_biases_change(graphs: Callable[..., Graphs]) -> None:
     assert after != before
 
 
-def test_what_brings_little_is_undone(graphs: Callable[..., Graphs], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_onnx_bias_correction_that_brings_little_is_undone(
+    graphs: Callable[..., Graphs], monkeypatch: pytest.MonkeyPatch
+) -> None:
     made = graphs()
     spoil(made[0], 4)
     before = made[0].SerializeToString(deterministic=True)
@@ -128,14 +130,18 @@ def test_what_brings_little_is_undone(graphs: Callable[..., Graphs], monkeypatch
     assert made[0].SerializeToString(deterministic=True) == before
 
 
-def test_a_network_without_convolutions_is_left_alone(graphs: Callable[..., Graphs]) -> None:
+def test_onnx_bias_correction_leaves_a_network_without_convolutions_alone(
+    graphs: Callable[..., Graphs],
+) -> None:
     made = graphs(dense=True)
     before = made[0].SerializeToString(deterministic=True)
     assert onnx_biases.refine(*made) is None
     assert made[0].SerializeToString(deterministic=True) == before
 
 
-def test_of_two_convolutions_of_one_value_each_is_corrected_for_itself(graphs: Callable[..., Graphs]) -> None:
+def test_onnx_bias_correction_of_two_convolutions_of_one_value_is_for_each_itself(
+    graphs: Callable[..., Graphs],
+) -> None:
     """onnxruntime writes both of them before either is quantized."""
     made = graphs()
     kinds = [node.op_type for node in made[0].graph.node]

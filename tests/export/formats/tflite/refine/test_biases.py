@@ -113,7 +113,9 @@ def spoilt(raw: bytes, by: int) -> bytes:
 
 
 @pytest.mark.parametrize("batch", [1, 5])
-def test_what_every_image_is_off_by_is_taken_out(keras: Any, images: Images, batch: int) -> None:
+def test_tflite_bias_correction_takes_out_what_every_image_is_off_by(
+    keras: Any, images: Images, batch: int
+) -> None:
     quantized, float32 = files(keras, images, batch)
     worse = spoilt(quantized, 4)
     corrected = corrected_by(worse, float32, images)
@@ -124,7 +126,7 @@ def test_what_every_image_is_off_by_is_taken_out(keras: Any, images: Images, bat
     assert corrected[1].startswith(f"corrected on {48 // batch * batch} calibration images: mean error ")
 
 
-def test_only_biases_change(both: Files, images: Images) -> None:
+def test_tflite_bias_correction_changes_only_biases(both: Files, images: Images) -> None:
     worse = tflite_tree.write(tflite_tree.read(spoilt(both[0], 12)))  # as this writer lays it out
     corrected = corrected_by(worse, both[1], images)
     assert corrected is not None
@@ -142,19 +144,21 @@ def test_only_biases_change(both: Files, images: Images) -> None:
         assert (data[0] == data[1]) is (index not in moved)
 
 
-def test_the_same_files_give_the_same_bytes(both: Files, images: Images) -> None:
+def test_tflite_bias_correction_of_the_same_files_gives_the_same_bytes(both: Files, images: Images) -> None:
     worse = spoilt(both[0], 12)
     assert corrected_by(worse, both[1], images) == corrected_by(worse, both[1], images)
 
 
-def test_a_file_that_comes_no_closer_is_left_alone(both: Files, images: Images) -> None:
+def test_tflite_bias_correction_that_comes_no_closer_leaves_the_file_alone(
+    both: Files, images: Images
+) -> None:
     corrected = corrected_by(both[0], both[1], images)
     if corrected is not None:  # as close as it gets in one round
         assert off(corrected[0], both[1], images) < off(both[0], both[1], images)
         assert corrected_by(corrected[0], both[0], images) is None
 
 
-def test_a_correction_that_comes_no_closer_is_taken_back(
+def test_tflite_bias_correction_that_comes_no_closer_is_taken_back(
     both: Files, images: Images, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tree = tflite_tree.read(spoilt(both[0], 12))
@@ -171,10 +175,14 @@ def test_a_correction_that_comes_no_closer_is_taken_back(
     assert tflite_tree.write(tree) == before
 
 
-def test_a_network_without_convolutions_is_left_alone(keras: Any, images: Images) -> None:
+def test_tflite_bias_correction_leaves_a_network_without_convolutions_alone(
+    keras: Any, images: Images
+) -> None:
     assert corrected_by(*files(keras, images, dense=True), images) is None
 
 
-def test_files_of_different_networks_are_left_alone(keras: Any, both: Files, images: Images) -> None:
+def test_tflite_bias_correction_leaves_files_of_different_networks_alone(
+    keras: Any, both: Files, images: Images
+) -> None:
     _, other = files(keras, images, dense=True)
     assert corrected_by(both[0], other, images) is None

@@ -47,7 +47,7 @@ def both(
     return converted(network_of(trained), fashion_mini.x_train[:128])
 
 
-def test_it_ties_fewer_images_and_agrees_no_less(
+def test_narrowed_logits_tie_fewer_images_and_agree_no_less(
     network_of: NetworkOf,
     both: tuple[bytes, bytes],
     trained: Path,
@@ -70,7 +70,9 @@ def test_it_ties_fewer_images_and_agrees_no_less(
     assert agreement["narrow"] >= agreement["wide"]
 
 
-def test_it_adds_no_operator_and_says_what_it_chose(both: tuple[bytes, bytes], fashion_mini: Dataset) -> None:
+def test_narrowed_logits_add_no_operator_and_say_what_was_chosen(
+    both: tuple[bytes, bytes], fashion_mini: Dataset
+) -> None:
     quantized, float32 = both
     narrowed = narrowed_by(quantized, float32, fashion_mini.x_train[:128])
     assert narrowed is not None
@@ -81,7 +83,7 @@ def test_it_adds_no_operator_and_says_what_it_chose(both: tuple[bytes, bytes], f
 
 
 @pytest.mark.parametrize("images", [1, 10, 128])
-def test_it_never_widens_and_leaves_what_is_narrow_already(
+def test_narrowed_logits_are_never_wider_and_what_is_narrow_already_is_left(
     both: tuple[bytes, bytes], fashion_mini: Dataset, images: int
 ) -> None:
     quantized, float32 = both
@@ -92,7 +94,7 @@ def test_it_never_widens_and_leaves_what_is_narrow_already(
     assert twice is None or steps(twice[0]) == pytest.approx(steps(once[0]), rel=0.02)
 
 
-def test_every_8_bit_score_within_reach_is_kept(
+def test_narrowed_logits_keep_every_8_bit_score_within_reach(
     both: tuple[bytes, bytes], fashion_mini: Dataset, tmp_path: Path, score: Score
 ) -> None:
     """Saturation itself may not change a score by more than its own step: quantization noise does."""
@@ -107,7 +109,7 @@ def test_every_8_bit_score_within_reach_is_kept(
     assert np.abs(narrow - exact).max() <= np.abs(wide - exact).max() + 1 / 256
 
 
-def test_a_network_that_gives_logits_is_left_alone(
+def test_narrowed_logits_leave_a_network_that_gives_logits_alone(
     network_of: NetworkOf,
     converted: Converted,
     build_conv: Any,
@@ -119,7 +121,7 @@ def test_a_network_that_gives_logits_is_left_alone(
     assert narrowed_by(quantized, float32, colour.x_train[:60]) is None
 
 
-def test_logits_that_are_all_within_reach_are_left_alone(
+def test_narrowed_logits_that_are_all_within_reach_are_left_alone(
     network_of: NetworkOf,
     converted: Converted,
     keras: Any,
