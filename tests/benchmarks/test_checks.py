@@ -12,7 +12,9 @@ from edgewright.benchmarks.targets.ethos_u import TARGET
 from edgewright.runtime import plugins
 
 
-def test_a_target_that_lacks_something_has_a_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_doctor_lines_of_a_target_that_lacks_something(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.delenv(machine.SYSROOT, raising=False)
     monkeypatch.setattr(plugins, "installed", lambda module: False)
@@ -23,7 +25,7 @@ def test_a_target_that_lacks_something_has_a_line(tmp_path: Path, monkeypatch: p
     assert TARGET.missing() in ethos_u
 
 
-def test_where_all_is_there_nothing_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_doctor_lines_are_none_where_all_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(machine, "missing", lambda: "")
     monkeypatch.setattr(plugins, "installed", lambda module: True)
     assert checks.lines() == []

@@ -15,7 +15,7 @@ from edgewright.benchmarks.measure import cost, environment
 from edgewright.runtime.errors import InputError
 
 
-def test_every_public_name_is_there() -> None:
+def test_benchmarks_all_public_names_are_there() -> None:
     for name in benchmarks.__all__:
         assert getattr(benchmarks, name).__name__ == name
     assert benchmarks.__all__ == sorted(name for names in benchmarks._HOME.values() for name in names)
@@ -23,12 +23,12 @@ def test_every_public_name_is_there() -> None:
         _ = benchmarks.bensh
 
 
-def test_importing_the_benchmarks_imports_no_numpy(fresh: Callable[..., Any]) -> None:
+def test_benchmarks_import_brings_no_numpy(fresh: Callable[..., Any]) -> None:
     done = fresh(code="import edgewright.benchmarks\nassert 'numpy' not in sys.modules")
     assert done.returncode == 0, done.stderr
 
 
-def test_a_bundle_is_measured_kept_and_reported(
+def test_bench_record_and_report_of_a_bundle_from_python(
     bundle: Path, tmp_path: Path, made: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(targets, "get", lambda _: made.Target(10_000))
@@ -49,6 +49,6 @@ def test_a_bundle_is_measured_kept_and_reported(
 @pytest.mark.parametrize(
     "options", [Options(threads=(0,)), Options(mode="slow"), Options(target_options={"images": "test.npz"})]
 )
-def test_options_that_cannot_be_are_refused(bundle: Path, options: Options) -> None:
+def test_bench_options_that_cannot_be_are_refused(bundle: Path, options: Options) -> None:
     with pytest.raises(InputError):
         bench(bundle, options)

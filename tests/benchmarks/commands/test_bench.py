@@ -40,7 +40,7 @@ def made_up(made: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> Callable[
     return say
 
 
-def test_it_prints_a_row_a_variant_and_keeps_every_sample(run: Run, bundle: Path) -> None:
+def test_bench_prints_a_row_a_variant_and_keeps_every_sample(run: Run, bundle: Path) -> None:
     words = ("--variants", "tflite-int8, onnx-int8", "--threads", "2", "--profile", *SHORT)
     status, said, complaints = run("bench", bundle, *words)
     assert (status, complaints) == (0, "")
@@ -74,7 +74,7 @@ def test_it_prints_a_row_a_variant_and_keeps_every_sample(run: Run, bundle: Path
     ("words", "queries", "seconds"),
     [((), 128, 10), (("--mode", "single-stream"), 1024, 60), (("--seconds", 2), 128, 2)],
 )
-def test_a_mode_is_split_over_the_processes(
+def test_bench_mode_queries_and_seconds_are_split_over_the_processes(
     run: Run,
     bundle: Path,
     made_up: Callable[[float], None],
@@ -91,7 +91,7 @@ def test_a_mode_is_split_over_the_processes(
     assert f"{seconds} s and {plan['runs'] * 6} runs at least" in said
 
 
-def test_several_thread_counts_get_a_row_each(
+def test_bench_threads_of_several_counts_get_a_row_each(
     run: Run, bundle: Path, made_up: Callable[[float], None]
 ) -> None:
     made_up(10_000)
@@ -105,7 +105,7 @@ def test_several_thread_counts_get_a_row_each(
     assert {m["threads"] for m in record["measurements"]} == set(range(1, threads.cores() + 1))
 
 
-def test_slower_than_the_baseline_is_an_exit_status_and_a_line(
+def test_bench_against_a_baseline_slower_is_an_exit_status_and_a_line(
     run: Run, bundle: Path, tmp_path: Path, made_up: Callable[[float], None]
 ) -> None:
     words = ("bench", bundle, "--variants", "tflite-int8,onnx-int8", "--against", tmp_path / "before.json")
@@ -123,7 +123,7 @@ def test_slower_than_the_baseline_is_an_exit_status_and_a_line(
     assert run(*words, "--max-slowdown", "20%")[0] == 0
 
 
-def test_a_budget_is_an_exit_status_and_a_line(
+def test_bench_budget_is_an_exit_status_and_a_line(
     run: Run, bundle: Path, made_up: Callable[[float], None]
 ) -> None:
     made_up(10_000)
@@ -137,7 +137,7 @@ def test_a_budget_is_an_exit_status_and_a_line(
     ]
 
 
-def test_a_baseline_that_cannot_be_compared_is_refused_before_anything_is_measured(
+def test_bench_against_a_baseline_that_cannot_be_compared_is_refused_before_measuring(
     run: Run, bundle: Path, tmp_path: Path, made_up: Callable[[float], None], made: SimpleNamespace
 ) -> None:
     made_up(10_000)
@@ -157,7 +157,7 @@ def test_a_baseline_that_cannot_be_compared_is_refused_before_anything_is_measur
     assert not bundle.with_name("bundle-bench.json").exists()
 
 
-def test_a_variant_without_an_interpreter_is_named_and_the_others_are_measured(
+def test_bench_names_a_variant_without_an_interpreter_and_measures_the_others(
     run: Run, bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
@@ -194,7 +194,7 @@ def test_a_variant_without_an_interpreter_is_named_and_the_others_are_measured(
         (["--threads", "-3"], "threads, several with commas, or 'all', got -3"),
     ],
 )
-def test_options_that_cannot_be_used_get_one_line(
+def test_bench_options_that_cannot_be_used_get_one_line(
     run: Run, bundle: Path, words: list[str], says: str
 ) -> None:
     status, said, complaints = run("bench", bundle, *words)
@@ -206,7 +206,7 @@ def test_options_that_cannot_be_used_get_one_line(
 
 
 @pytest.mark.parametrize("file", ["manifest.json", "golden.npz", "tflite-int8.tflite"])
-def test_a_damaged_bundle_gets_one_line_that_names_the_file(run: Run, bundle: Path, file: str) -> None:
+def test_bench_damaged_bundle_gets_one_line_that_names_the_file(run: Run, bundle: Path, file: str) -> None:
     raw = bytearray((bundle / file).read_bytes())
     raw[len(raw) // 2] ^= 1
     (bundle / file).write_bytes(raw)
@@ -218,7 +218,7 @@ def test_a_damaged_bundle_gets_one_line_that_names_the_file(run: Run, bundle: Pa
     assert list(bundle.parent.iterdir()) == [bundle]
 
 
-def test_what_is_no_bundle_gets_one_line(run: Run, tmp_path: Path) -> None:
+def test_bench_what_is_no_bundle_gets_one_line(run: Run, tmp_path: Path) -> None:
     status, _, complaints = run("bench", tmp_path)
     assert status == 1
     assert complaints == (

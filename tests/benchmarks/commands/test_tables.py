@@ -10,7 +10,7 @@ from edgewright.benchmarks.commands import tables
 from edgewright.benchmarks.record.measurement import Plan
 
 
-def test_a_target_without_times_gets_a_row_a_count(
+def test_bench_table_of_a_target_without_times_gets_a_row_a_count(
     made: SimpleNamespace, capsys: pytest.CaptureFixture[str]
 ) -> None:
     tables.show(made.record([*made.counted(), *made.counted("onnx-int8", 789_000)]), [Plan()])
@@ -21,7 +21,7 @@ def test_a_target_without_times_gets_a_row_a_count(
     assert "Latency" not in said and "From picture" not in said
 
 
-def test_a_target_with_times_alone_gets_no_table_of_counts(
+def test_bench_table_of_a_target_with_times_alone_has_no_counts(
     made: SimpleNamespace, capsys: pytest.CaptureFixture[str]
 ) -> None:
     tables.show(made.record(made.timed()), [Plan()])
@@ -31,7 +31,7 @@ def test_a_target_with_times_alone_gets_no_table_of_counts(
     assert "peak of a matrix product, threads 1, in 1e9 MAC/s: float32 100, int8 400" in said
 
 
-def test_warnings_are_by_cause_and_name_the_variants_they_are_about(made: SimpleNamespace) -> None:
+def test_bench_warnings_are_by_cause_and_name_the_variants_they_are_about(made: SimpleNamespace) -> None:
     noisy = made.timed("onnx-int8", notes=["steal: 3.0% of the time"])
     assert tables.warnings(made.record([*made.timed(), *noisy])) == [
         "steal: 3.0% of the time (the most of 6) in onnx-int8"
@@ -40,7 +40,7 @@ def test_warnings_are_by_cause_and_name_the_variants_they_are_about(made: Simple
     assert tables.warnings(made.record(made.timed())) == []
 
 
-def test_load_of_before_is_told(made: SimpleNamespace) -> None:
+def test_bench_warnings_tell_the_load_of_before(made: SimpleNamespace) -> None:
     busy = made.timed()
     busy[2].environment["load_1min"] = 3.2
     try:
@@ -51,7 +51,7 @@ def test_load_of_before_is_told(made: SimpleNamespace) -> None:
         busy[2].environment["load_1min"] = 0.5
 
 
-def test_operators_are_shown_by_their_share(capsys: pytest.CaptureFixture[str]) -> None:
+def test_bench_profile_shows_operators_by_their_share(capsys: pytest.CaptureFixture[str]) -> None:
     tables.show_profiles({"onnx-int8": {"QGemm": 3e5, "Softmax": 1e5}, "tflite-int8": None})
     assert capsys.readouterr().out.splitlines() == [
         "operators of onnx-int8: QGemm 75%, Softmax 25% of 0.4 ms, traced",

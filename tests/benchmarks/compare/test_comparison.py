@@ -20,23 +20,23 @@ TINY = compare.Design(pairs=3, turns=2, block_seconds=0.001, warmup_seconds=0.01
 
 
 @pytest.mark.parametrize("machine", comparisons.MACHINES)
-def test_a_model_is_as_fast_as_itself_95_times_in_100(machine: str) -> None:
+def test_compare_finds_a_model_as_fast_as_itself_95_times_in_100(machine: str) -> None:
     assert comparisons.simulated(machine, 0.0, 1000) < 0.02
 
 
 @pytest.mark.parametrize("machine", comparisons.MACHINES)
-def test_a_slow_down_of_5_percent_is_found_90_times_in_100(machine: str) -> None:
+def test_compare_finds_a_slow_down_of_5_percent_90_times_in_100(machine: str) -> None:
     assert comparisons.simulated(machine, 0.05, 1000) >= 0.9
 
 
-def test_the_interval_holds_the_true_ratio_99_times_in_100() -> None:
+def test_compare_interval_holds_the_true_ratio_99_times_in_100() -> None:
     random, plan = np.random.default_rng(1), compare.Design()
     noise = comparisons.MACHINES["drifting"]
     found = [compare.summarise(comparisons.simulate(noise, 0.05, plan, random)).ratio for _ in range(600)]
     assert np.mean([one.low <= 1.05 <= one.high for one in found]) >= 0.98
 
 
-def test_drift_that_is_the_same_for_both_is_no_difference() -> None:
+def test_summarise_drift_that_is_the_same_for_both_as_no_difference() -> None:
     level = np.linspace(1e5, 3e5, 12 * 12).reshape(12, 12, 1)
     found = compare.summarise(np.concatenate([level, level * 1.05], axis=2))
     assert found.ratio.value == pytest.approx(1.05)
@@ -44,7 +44,7 @@ def test_drift_that_is_the_same_for_both_is_no_difference() -> None:
     assert found.verdict() == "B is 5.0% slower [5.0%, 5.0%]"
 
 
-def test_a_process_that_lies_badly_in_memory_makes_no_verdict() -> None:
+def test_summarise_makes_no_verdict_of_a_process_that_lies_badly_in_memory() -> None:
     """One pair of twelve in which B took twice the time, in all of its blocks."""
     blocks = np.full((12, 12, 2), 1e5) * np.random.default_rng(0).normal(1, 0.01, (12, 12, 2))
     blocks[3, :, 1] *= 2
@@ -55,20 +55,20 @@ def test_a_process_that_lies_badly_in_memory_makes_no_verdict() -> None:
     ("b_ns", "says"),
     [(2e5, "B is 100.0% slower ["), (0.5e5, "B is 50.0% faster ["), (1e5, "no difference: B takes ")],
 )
-def test_the_verdict_in_words(b_ns: float, says: str) -> None:
+def test_comparison_verdict_in_words(b_ns: float, says: str) -> None:
     blocks = np.full((12, 4, 2), [1e5, b_ns])
     blocks[:, :, 1] *= np.linspace(0.9999, 1.0001, 12)[:, None]
     assert compare.summarise(blocks).verdict().startswith(says)
 
 
-def test_the_smaller_end_of_the_interval_stands_first() -> None:
+def test_comparison_verdict_has_the_smaller_end_of_the_interval_first() -> None:
     blocks = np.full((12, 4, 2), [1e5, 0.9e5])
     blocks[:, :, 1] *= np.linspace(0.98, 1.02, 12)[:, None]
     low, high = compare.summarise(blocks).verdict().split("[")[1].rstrip("]").split(", ")
     assert float(low.rstrip("%")) < 10 < float(high.rstrip("%"))
 
 
-def test_a_word_is_a_variant_a_bundle_or_a_file(exported: tuple[Path, Result]) -> None:
+def test_compare_side_is_a_variant_a_bundle_or_a_file(exported: tuple[Path, Result]) -> None:
     folder = exported[0]
     assert compare.side(f"{folder}:onnx-int8").path == folder / "onnx-int8.onnx"
     assert compare.side(str(folder)).name == "fashion-mlp:tflite-int8"
@@ -85,7 +85,7 @@ def test_a_word_is_a_variant_a_bundle_or_a_file(exported: tuple[Path, Result]) -
         ("{0}/..", BundleError, "expected a bundle"),
     ],
 )
-def test_a_word_that_means_nothing(
+def test_compare_side_of_a_word_that_means_nothing_is_refused(
     exported: tuple[Path, Result], word: str, error: type[EdgewrightError], says: str
 ) -> None:
     with pytest.raises(error) as refused:
@@ -93,7 +93,7 @@ def test_a_word_that_means_nothing(
     assert says in str(refused.value)
 
 
-def test_both_are_run_in_turn_in_processes_of_their_own(exported: tuple[Path, Result]) -> None:
+def test_compare_runs_both_in_turn_in_processes_of_their_own(exported: tuple[Path, Result]) -> None:
     a = compare.side(f"{exported[0]}:tflite-int8")
     b = dataclasses.replace(compare.side(str(exported[0] / "onnx-float32.onnx")), slow_down=4.0)
     pairs = []
@@ -104,13 +104,13 @@ def test_both_are_run_in_turn_in_processes_of_their_own(exported: tuple[Path, Re
     assert "a lone file has no images: it ran on noise (the most of 3)" in found.notes
 
 
-def test_the_same_side_twice_is_two_processes(exported: tuple[Path, Result]) -> None:
+def test_compare_with_the_same_side_twice_is_two_processes(exported: tuple[Path, Result]) -> None:
     same = compare.side(f"{exported[0]}:tflite-int8")
     assert np.shape(compare.compare(same, same, dataclasses.replace(TINY, pairs=1)).blocks_ns) == (1, 2, 2)
 
 
 @pytest.mark.parametrize("file", ["tflite-int8.tflite", "onnx-float32.onnx"])
-def test_a_file_without_a_contract_is_timed_too(bundle: Path, file: str) -> None:
+def test_compare_times_a_file_without_a_contract_too(bundle: Path, file: str) -> None:
     ours = bundle / file
     ours.write_bytes(ours.read_bytes().replace(b"edgewright", b"someoneels"))
     found = compare.compare(
@@ -119,7 +119,7 @@ def test_a_file_without_a_contract_is_timed_too(bundle: Path, file: str) -> None
     assert found.a_ns > 0
 
 
-def test_a_file_that_cannot_be_run_is_named(bundle: Path) -> None:
+def test_compare_names_a_file_that_cannot_be_run(bundle: Path) -> None:
     broken = compare.side(str(bundle / "tflite-int8.tflite"))
     broken.path.write_bytes(broken.path.read_bytes()[:2000])
     with pytest.raises(EdgewrightError) as refused:
@@ -128,7 +128,7 @@ def test_a_file_that_cannot_be_run_is_named(bundle: Path) -> None:
     assert not str(refused.value).startswith("edgewright: ")
 
 
-def test_on_the_command_line(
+def test_compare_command_prints_the_verdict_and_writes_the_blocks(
     run: Run, exported: tuple[Path, Result], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(compare, "Design", lambda threads: dataclasses.replace(TINY, threads=threads))
@@ -147,7 +147,7 @@ def test_on_the_command_line(
     ("words", "says"),
     [(["--threads", "0"], "expected 1 to 1024 threads, got 0"), (["--out", "."], "got the folder .")],
 )
-def test_options_that_cannot_be_used_get_one_line(
+def test_compare_options_that_cannot_be_used_get_one_line(
     run: Run, exported: tuple[Path, Result], words: list[str], says: str
 ) -> None:
     status, said, complaints = run("compare", exported[0], exported[0], *words)

@@ -17,7 +17,7 @@ from edgewright.export.exporter import Result
 
 
 @pytest.mark.parametrize("machine", comparisons.MACHINES)
-def test_drawn_blocks_have_the_slow_down_they_are_to_have(machine: str) -> None:
+def test_simulate_draws_blocks_of_the_slow_down_they_are_to_have(machine: str) -> None:
     plan = compare.Design(pairs=400)
     blocks = comparisons.simulate(comparisons.MACHINES[machine], 0.05, plan, np.random.default_rng(0))
     assert blocks.shape == (400, plan.turns, 2)
@@ -25,7 +25,7 @@ def test_drawn_blocks_have_the_slow_down_they_are_to_have(machine: str) -> None:
 
 
 @pytest.mark.parametrize(("share", "least"), [(0.0, 0), (0.05, 500), (1.0, 10_000)])
-def test_a_wait_makes_a_run_longer_by_its_share(
+def test_slow_down_wait_makes_a_run_longer_by_its_share(
     share: float, least: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """On a clock that moves by 10,000 ns in a run and by 10 when it is read."""
@@ -45,7 +45,7 @@ def test_a_wait_makes_a_run_longer_by_its_share(
     assert 10_000 + least + 30 <= now <= 10_000 + least + 60  # the three readings before the wait come on top
 
 
-def test_rows_are_published_and_rendered(
+def test_comparisons_rows_are_published_and_rendered(
     exported: tuple[Path, Result], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def made(a: compare.Side, b: compare.Side, plan: compare.Design, seed: int) -> compare.Comparison:
@@ -75,7 +75,9 @@ def test_rows_are_published_and_rendered(
     assert "| this one, fashion-mlp:tflite-int8 | 5% | 3 | 3 (100.0%) | 1.0" in shown
 
 
-def test_it_stops_when_time_is_up(exported: tuple[Path, Result], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_comparisons_measured_stops_when_time_is_up(
+    exported: tuple[Path, Result], monkeypatch: pytest.MonkeyPatch
+) -> None:
     blocks = np.full((12, 12, 2), 1e5)
     monkeypatch.setattr(compare, "compare", lambda *_, **__: compare.summarise(blocks))
     model = compare.side(f"{exported[0]}:tflite-int8")

@@ -28,7 +28,7 @@ class Clock:
         return take
 
 
-def test_a_ratio_is_that_of_ours_to_the_other_in_whichever_order_they_ran(
+def test_interleaved_ratios_are_of_ours_to_the_other_in_whichever_order_they_ran(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     clock = Clock(monkeypatch)
@@ -37,7 +37,9 @@ def test_a_ratio_is_that_of_ours_to_the_other_in_whichever_order_they_ran(
     assert found == pytest.approx([1.5] * len(found))
 
 
-def test_a_machine_that_slows_down_changes_no_median(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_interleaved_ratios_of_a_machine_that_slows_down_change_no_median(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     clock = Clock(monkeypatch)
     ours, bare = clock.work(0.003), clock.work(0.002)
 
@@ -50,7 +52,9 @@ def test_a_machine_that_slows_down_changes_no_median(monkeypatch: pytest.MonkeyP
     assert estimate.low <= estimate.value <= estimate.high
 
 
-def test_each_opening_is_made_anew_and_counts_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_interleaved_over_openings_makes_each_opening_anew_and_counts_it_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     clock, factors = Clock(monkeypatch), iter([1.0, 1.1, 1.2, 1.3, 1.4, 9.0])
     found = interleaved.over_openings(
         lambda: (clock.work(0.01 * next(factors)), clock.work(0.01)), seconds=0, openings=6
@@ -59,7 +63,7 @@ def test_each_opening_is_made_anew_and_counts_once(monkeypatch: pytest.MonkeyPat
     assert (found.value, found.low, found.high) == pytest.approx((centre, 1.0, 9.0))
 
 
-def test_the_peak_of_a_process_is_its_own_however_much_the_one_that_started_it_holds() -> None:
+def test_interleaved_processes_peak_is_their_own_however_much_the_one_that_started_them_holds() -> None:
     held = np.ones(2**27, np.uint8)  # 128 MiB
     python = [sys.executable, "-c"]
     _, peak = interleaved.processes(
@@ -69,6 +73,6 @@ def test_the_peak_of_a_process_is_its_own_however_much_the_one_that_started_it_h
     assert peak.low > 3  # 64 MiB beside an interpreter's ten
 
 
-def test_a_process_that_fails_is_named() -> None:
+def test_interleaved_processes_name_one_that_fails() -> None:
     with pytest.raises(EdgewrightError, match="ended with status 3"):
         interleaved.processes([sys.executable, "-c", "exit(3)"], ["true"], pairs=1, environment={})

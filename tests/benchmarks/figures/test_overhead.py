@@ -57,7 +57,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
         ("onnx-float32", bare.onnx_bound),
     ],
 )
-def test_what_is_written_by_hand_gives_what_the_runtime_gives(
+def test_bare_runs_by_hand_give_what_the_runtime_gives(
     exported: tuple[Path, Result], variant: str, by_hand: object
 ) -> None:
     bundle = Bundle.open(exported[0])
@@ -73,13 +73,13 @@ def test_what_is_written_by_hand_gives_what_the_runtime_gives(
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-def test_pixels_by_hand_are_those_of_the_runtime(images: np.ndarray, channels: int) -> None:
+def test_bare_pixels_of_by_hand_are_those_of_the_runtime(images: np.ndarray, channels: int) -> None:
     raw = Camera((100, 80)).take(images[0])  # too small to be scaled while it is decoded
     contract = InputContract(height=24, width=32, channels=channels)
     assert np.array_equal(bare.pixels_of(raw, *contract.shape), to_pixels(raw, contract))
 
 
-def test_a_photo_is_noisier_where_it_is_brighter(images: np.ndarray) -> None:
+def test_camera_photo_is_noisier_where_it_is_brighter(images: np.ndarray) -> None:
     flat = np.full((8, 8, 3), 10, np.uint8)
     flat[:, 4:] = 200
     pixels = to_pixels(
@@ -94,12 +94,14 @@ def test_a_photo_is_noisier_where_it_is_brighter(images: np.ndarray) -> None:
 @pytest.mark.parametrize(
     ("right", "count", "low", "high"), [(10, 10, 0.7225, 1.0), (0, 10, 0.0, 0.2775), (8, 10, 0.4902, 0.9433)]
 )
-def test_the_interval_of_a_share_is_wilsons(right: int, count: int, low: float, high: float) -> None:
+def test_wilson_interval_of_a_share_is_that_of_binom_confint(
+    right: int, count: int, low: float, high: float
+) -> None:
     found = overhead.wilson(right, count)  # the figures are those of binom.confint in R
     assert (found.value, found.low, found.high) == pytest.approx((right / count, low, high), abs=1e-4)
 
 
-def test_a_limit_is_kept_in_its_own_sense() -> None:
+def test_overhead_row_keeps_its_limit_in_its_own_sense() -> None:
     found = overhead.wilson(8, 10)
     common = {"name": "n", "against": "a", "ratio": found, "reason": "because"}
     assert overhead.Row(**common, limit=0.8).met
@@ -115,7 +117,7 @@ def test_a_limit_is_kept_in_its_own_sense() -> None:
     ("sense", "ends", "why"),
     [("at most", (1.0, 1.1), "not told apart"), ("at most", (1.05, 1.1), ""), ("at least", (1.0, 1.1), "")],
 )
-def test_a_missed_limit_within_the_interval_is_said_to_be_so(
+def test_overhead_row_says_that_a_missed_limit_lies_within_the_interval(
     sense: str, ends: tuple[float, float], why: str
 ) -> None:
     estimate = Estimate(value=1.06, low=ends[0], high=ends[1])
@@ -129,7 +131,7 @@ def test_a_missed_limit_within_the_interval_is_said_to_be_so(
 
 
 @pytest.mark.usefixtures("quick")
-def test_each_ratio_of_calls_is_taken(folder: Path, images: np.ndarray) -> None:
+def test_overhead_ratios_of_calls_are_each_taken(folder: Path, images: np.ndarray) -> None:
     models = overhead.Models(folder, images)
     rows = [*overhead.pictures(models), *overhead.many(models), *overhead.agreement(models, 4)]
     assert [row.sense for row in rows] == ["at most"] * 5 + ["at least"] * 3
@@ -137,7 +139,7 @@ def test_each_ratio_of_calls_is_taken(folder: Path, images: np.ndarray) -> None:
     assert rows[6].ratio.value == 1
 
 
-def test_where_a_variant_was_refused_another_stands_in(
+def test_overhead_models_let_another_variant_stand_in_for_one_that_was_refused(
     folder: Path, images: np.ndarray, tmp_path: Path
 ) -> None:
     shutil.copytree(folder, tmp_path / "bundles")
@@ -154,7 +156,7 @@ def test_where_a_variant_was_refused_another_stands_in(
             models.file(overhead.LARGE, *words)
 
 
-def test_memory_is_watched_from_within(
+def test_soak_watches_memory_from_within(
     folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(soak, "PICTURES", 4)
@@ -165,7 +167,7 @@ def test_memory_is_watched_from_within(
     assert min(told["resident_bytes"]) > 2**24
 
 
-def test_a_missing_bundle_or_data_set_is_named(folder: Path, tmp_path: Path) -> None:
+def test_overhead_names_a_missing_bundle_or_data_set(folder: Path, tmp_path: Path) -> None:
     data = tmp_path / "cifar10.npz"
     words = [str(tmp_path), "--cifar10", str(data), "--out", str(tmp_path)]
     with pytest.raises(InputError, match=r"cifar10\.npz"):
@@ -176,7 +178,7 @@ def test_a_missing_bundle_or_data_set_is_named(folder: Path, tmp_path: Path) -> 
 
 
 @pytest.mark.slow
-def test_memory_stays_flat(folder: Path, images: np.ndarray) -> None:
+def test_soak_memory_stays_flat(folder: Path, images: np.ndarray) -> None:
     """Twenty seconds of what was watched for ten minutes."""
     (row,) = overhead.soak(overhead.Models(folder, images), 1 / 3)
     assert row.met, row
@@ -184,7 +186,9 @@ def test_memory_stays_flat(folder: Path, images: np.ndarray) -> None:
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("quick")
-def test_every_ratio_is_written_and_rendered(folder: Path, images: np.ndarray, tmp_path: Path) -> None:
+def test_overhead_ratios_are_all_written_and_rendered(
+    folder: Path, images: np.ndarray, tmp_path: Path
+) -> None:
     np.savez(tmp_path / "cifar10.npz", x_test=images)
     words = [str(folder), "--cifar10", str(tmp_path / "cifar10.npz"), "--photos", "4"]
     assert overhead.main([*words, "--soak-minutes", "0.02", "--out", str(tmp_path)]) == 0

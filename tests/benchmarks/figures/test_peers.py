@@ -63,7 +63,7 @@ def job(path: Path, pictures: list[Path]) -> dict[str, object]:
     return {"model": model, "pictures": [str(picture) for picture in pictures]}
 
 
-def test_a_file_that_a_peer_refuses_has_its_reason(tmp_path: Path) -> None:
+def test_peers_refusal_of_a_file_has_its_reason(tmp_path: Path) -> None:
     (tmp_path / "broken.tflite").write_bytes(b"no model")
     running = Running("bare-litert", "tflite-int8", sys.executable, job(tmp_path / "broken.tflite", []))
     running.close()
@@ -74,9 +74,7 @@ def test_a_file_that_a_peer_refuses_has_its_reason(tmp_path: Path) -> None:
     assert "ratio" not in row
 
 
-def test_a_peer_that_takes_its_process_down_has_its_reason(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_peers_crash_of_the_process_has_its_reason(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shutil.copy(Path(side_by_side.__file__).with_name("_runner.py"), tmp_path)
     (tmp_path / "fatal.py").write_text(
         "import os\n"
@@ -99,7 +97,7 @@ def test_a_peer_that_takes_its_process_down_has_its_reason(
     assert running.failed == "the process ended with SIGABRT"
 
 
-def test_a_peer_that_hangs_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_peers_that_hang_are_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shutil.copy(Path(side_by_side.__file__).with_name("_runner.py"), tmp_path)
     (tmp_path / "slow.py").write_text("import time\ntime.sleep(60)\n")
     monkeypatch.setattr(side_by_side, "_HERE", tmp_path)
@@ -109,7 +107,7 @@ def test_a_peer_that_hangs_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert running.failed == "the process ended with SIGKILL"
 
 
-def test_pictures_that_are_cropped_are_refused(bundle: Path) -> None:
+def test_peers_refuse_a_fit_that_crops_pictures(bundle: Path) -> None:
     opened = Bundle.open(bundle)
     contract = dataclasses.replace(opened.manifest.input, fit="crop")
     cropped = dataclasses.replace(opened, manifest=dataclasses.replace(opened.manifest, input=contract))
@@ -117,7 +115,7 @@ def test_pictures_that_are_cropped_are_refused(bundle: Path) -> None:
         side_by_side.measure(cropped, [], 6)
 
 
-def test_wrong_words_are_refused(bundle: Path, tmp_path: Path) -> None:
+def test_peers_refuse_wrong_words(bundle: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="at least 6 rounds"):
         main([str(bundle), "--rounds", "5", "--out", str(tmp_path)])
     with pytest.raises(InputError, match=r"model\.keras, got"):

@@ -26,19 +26,21 @@ ROW_KEYS = {
 }
 
 
-def test_readme_and_docs_show_the_published_results() -> None:
+def test_render_check_readme_and_docs_show_the_published_results() -> None:
     papers = [ROOT / "README.md", ROOT / "docs"]
     assert {"README.md", "accuracy.md", "speed.md"} <= {page.name for page in render.pages(papers)}
     assert render.main(["--check", *map(str, papers)]) == 0
 
 
-def test_every_table_that_can_be_rendered_is_shown() -> None:
+def test_render_tables_are_all_shown_in_readme_or_docs() -> None:
     pages = render.pages([ROOT / "README.md", ROOT / "docs"])
     shown = {name for page in pages for name in re.findall(r"<!-- table: (\w+) -->", page.read_text("utf-8"))}
     assert shown == set(render._RENDERERS)
 
 
-def test_check_names_a_stale_table_and_leaves_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_render_check_names_a_stale_table_and_leaves_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     page = tmp_path / "docs" / "figures" / "train.md"
     page.parent.mkdir(parents=True)
     page.write_text("<!-- table: train -->\nold\n<!-- end -->\n")
@@ -51,7 +53,7 @@ def test_check_names_a_stale_table_and_leaves_it(tmp_path: Path, capsys: pytest.
     assert render.main(["--check", str(tmp_path / "docs")]) == 0
 
 
-def test_results_come_from_what_the_commands_wrote(
+def test_publish_takes_results_from_what_the_commands_wrote(
     trained: Path, bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(measurement, "PROCESSES", 1)
@@ -74,14 +76,16 @@ def test_results_come_from_what_the_commands_wrote(
     assert f"{manifest['variants'][3]['bytes']:,}" in rendered
 
 
-def test_unknown_table_and_missing_results_are_named(tmp_path: Path) -> None:
+def test_render_names_an_unknown_table_and_missing_results(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="got 'sizes'"):
         render.render("<!-- table: sizes -->\n<!-- end -->", tmp_path)
     with pytest.raises(InputError, match=r"export\.json"):
         render.render("<!-- table: export -->\n<!-- end -->", tmp_path)
 
 
-def test_results_of_different_versions_are_not_put_into_one_table(trained: Path, checkpoint: Path) -> None:
+def test_publish_does_not_put_results_of_different_versions_into_one_table(
+    trained: Path, checkpoint: Path
+) -> None:
     found = json.loads((checkpoint / "checkpoint.json").read_text())
     found["versions"]["keras"] = "3.0.0"
     (checkpoint / "checkpoint.json").write_text(json.dumps(found))
@@ -108,7 +112,7 @@ def shown(table: str, rows: list[dict[str, object]], folder: Path) -> str:
     return render.render(f"<!-- table: {table} -->\n<!-- end -->", folder)
 
 
-def test_passes_are_shown_beside_the_plain_variant_of_their_scheme(tmp_path: Path) -> None:
+def test_render_passes_beside_the_plain_variant_of_their_scheme(tmp_path: Path) -> None:
     rows = [row("a", "keras-float32"), row("a", "tflite-int8"), row("a", "tflite-float16")]
     text = shown("passes", [*rows, row("a", "prune80+tflite-int8", gzip_bytes=300)], tmp_path)
     assert "| `prune80+tflite-int8` | 0.9000 | +0.0100 [+0.0000, +0.0200] | 1,000 | 300 | 3.00x |" in text
@@ -116,7 +120,7 @@ def test_passes_are_shown_beside_the_plain_variant_of_their_scheme(tmp_path: Pat
     assert "float16" not in text
 
 
-def test_a_refused_variant_is_shown_as_such(tmp_path: Path) -> None:
+def test_render_refused_variant_as_such(tmp_path: Path) -> None:
     refused = row("a", "tflite-int8", verdict="refused", reason="too far")
     failed = {**row("a", "keras-float32"), "variant": "onnx-int8", "verdict": "failed", "reason": "no op"}
     demo = [row("b", name, data="fashion-mini") for name in ("tflite-float32", "tflite-int8", "onnx-int8")]
@@ -125,13 +129,15 @@ def test_a_refused_variant_is_shown_as_such(tmp_path: Path) -> None:
     assert "| no op |" in shown("export", rows, tmp_path)
 
 
-def test_the_demo_is_a_table_of_its_own(tmp_path: Path) -> None:
+def test_render_demo_as_a_table_of_its_own(tmp_path: Path) -> None:
     rows = [row("a", "keras-float32"), row("b", "keras-float32", data="fashion-mini", bytes=77)]
     assert "| 77 |" in shown("demo", rows, tmp_path)
     assert "77" not in shown("export", rows, tmp_path) + shown("drops", rows, tmp_path)
 
 
-def test_rows_of_other_recipes_stay_unless_versions_have_changed(bundle: Path, tmp_path: Path) -> None:
+def test_publish_keeps_rows_of_other_recipes_unless_versions_have_changed(
+    bundle: Path, tmp_path: Path
+) -> None:
     versions = Bundle.open(bundle).manifest.versions
     out = tmp_path / "export.json"
     for held, stay in ((dict(versions), True), ({**versions, "numpy": "0"}, False)):
@@ -143,7 +149,7 @@ def test_rows_of_other_recipes_stay_unless_versions_have_changed(bundle: Path, t
         assert len(recipes) == len(Bundle.open(bundle).manifest.variants) + 1 + stay
 
 
-def test_one_target_leaves_the_others_rows_and_the_machine_they_are_of(
+def test_publish_of_one_target_keeps_the_others_rows_and_the_machine_they_are_of(
     made: SimpleNamespace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Counts are the same under any load: times keep the circumstances they were taken in."""
@@ -160,7 +166,7 @@ def test_one_target_leaves_the_others_rows_and_the_machine_they_are_of(
         assert len([row for row in found["rows"] if row["target"] == "arm64"]) == len(counted)
 
 
-def test_two_bundles_that_disagree_are_refused(bundle: Path, tmp_path: Path) -> None:
+def test_publish_refuses_two_bundles_that_disagree(bundle: Path, tmp_path: Path) -> None:
     assert publish.main(["export", str(bundle), str(bundle), "--out", str(tmp_path)]) == 0
     manifest = Bundle.open(bundle).manifest
     rows = publish.export_rows(manifest)
@@ -168,7 +174,7 @@ def test_two_bundles_that_disagree_are_refused(bundle: Path, tmp_path: Path) -> 
         publish.each_once([*rows, {**rows[1], "accuracy": 0.1}])
 
 
-def test_times_and_counts_get_a_table_each(made: SimpleNamespace, tmp_path: Path) -> None:
+def test_render_bench_gives_times_and_counts_a_table_each(made: SimpleNamespace, tmp_path: Path) -> None:
     record = made.record([*made.timed(), *made.timed("onnx-int8"), *made.counted()])
     rows = publish.bench_rows(record)
     assert {tuple(row) for row in rows} == {tuple(ROW_KEYS["bench"].split())}
@@ -183,7 +189,7 @@ def test_times_and_counts_get_a_table_each(made: SimpleNamespace, tmp_path: Path
     assert shown.count("### `") == 1
 
 
-def test_counts_alone_are_a_table(made: SimpleNamespace, tmp_path: Path) -> None:
+def test_render_bench_makes_a_table_of_counts_alone(made: SimpleNamespace, tmp_path: Path) -> None:
     record = made.record(made.counted())
     publish.write(tmp_path / "bench.json", record.environment, publish.bench_rows(record))
     shown = render.render("<!-- table: bench -->\n<!-- end -->", tmp_path)

@@ -22,7 +22,9 @@ def few(tmp_path: Path, fashion_mini: Dataset) -> Path:
     return tmp_path / "few.npz"
 
 
-def test_a_cut_holds_the_first_images(few: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_transfer_cut_holds_the_first_images(
+    few: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(transfer, "_CUT", {"train": 7, "test": 3})
     transfer.cut(few, tmp_path / "cut.npz")
     with np.load(few) as whole, np.load(tmp_path / "cut.npz") as found:
@@ -31,7 +33,7 @@ def test_a_cut_holds_the_first_images(few: Path, tmp_path: Path, monkeypatch: py
 
 
 @pytest.mark.slow
-def test_both_ways_are_trained_and_counted_to_ten_epochs(
+def test_transfer_trains_with_and_without_features_and_counts_to_ten_epochs(
     few: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(transfer, "EPOCHS", 2)
@@ -49,7 +51,7 @@ def test_both_ways_are_trained_and_counted_to_ten_epochs(
 
 
 @pytest.mark.slow
-def test_a_training_that_fails_is_told(few: Path, tmp_path: Path) -> None:
+def test_transfer_tells_a_training_that_fails(few: Path, tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match="expected a Keras weights file"):
         transfer.measure(few, str(tmp_path / "absent.h5"), tmp_path, epochs=1, features=True)
     assert [path.name for path in tmp_path.iterdir()] == ["few.npz"]

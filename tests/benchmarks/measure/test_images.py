@@ -25,7 +25,7 @@ def saved(folder: Path, **arrays: Any) -> Path:
     return folder / "test.npz"
 
 
-def test_a_thousand_are_taken_evenly_over_the_file(tmp_path: Path, manifest: Manifest) -> None:
+def test_images_read_takes_a_thousand_evenly_over_the_npz(tmp_path: Path, manifest: Manifest) -> None:
     x = np.zeros((2500, 28, 28), np.uint8)
     x[:, 0, 0] = np.arange(2500) // 250
     y = np.arange(2500) // 250
@@ -36,7 +36,9 @@ def test_a_thousand_are_taken_evenly_over_the_file(tmp_path: Path, manifest: Man
     assert np.bincount(classes).min() >= 99
 
 
-def test_fewer_are_all_taken_and_classes_may_stand_in_a_column(tmp_path: Path, manifest: Manifest) -> None:
+def test_images_read_takes_all_of_fewer_and_classes_may_stand_in_a_column(
+    tmp_path: Path, manifest: Manifest
+) -> None:
     x, y = np.zeros((3, 28, 28, 1), np.uint8), np.array([[1], [2], [3]], np.uint8)
     pixels, classes = images.read(saved(tmp_path, x=x, y=y), manifest)
     assert (len(pixels), classes.tolist()) == (3, [1, 2, 3])
@@ -58,7 +60,7 @@ X, Y = np.zeros((2, 28, 28), np.uint8), np.array([0, 1])
         ({"x": X, "y": Y - 1}, "expected classes from 0 to 9"),
     ],
 )
-def test_other_arrays_are_refused(
+def test_images_read_refuses_other_arrays(
     tmp_path: Path, manifest: Manifest, arrays: dict[str, Any], says: str
 ) -> None:
     with pytest.raises(DataError, match=says):
@@ -66,7 +68,7 @@ def test_other_arrays_are_refused(
 
 
 @pytest.mark.parametrize("raw", [b"", b"no archive", b"PK\x03\x04 cut off"])
-def test_what_is_no_archive_is_refused_in_a_line(tmp_path: Path, manifest: Manifest, raw: bytes) -> None:
+def test_images_read_refuses_what_is_no_npz_in_a_line(tmp_path: Path, manifest: Manifest, raw: bytes) -> None:
     (tmp_path / "x.npz").write_bytes(raw)
     with pytest.raises(DataError, match=r"x\.npz") as refused:
         images.read(tmp_path / "x.npz", manifest)

@@ -17,7 +17,7 @@ from edgewright.export.exporter import Result
 Fresh = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
-def test_it_imports_neither_tensorflow_nor_the_other_interpreter(
+def test_probe_imports_neither_tensorflow_nor_the_other_interpreter(
     exported: tuple[Path, Result], fresh: Fresh
 ) -> None:
     code = f"""
@@ -35,7 +35,7 @@ print(*sorted({{name.partition(".")[0] for name in sys.modules}}))
     assert "ai_edge_litert" in done.stdout.split()
 
 
-def test_throughput_counts_the_runs_of_all_interpreters() -> None:
+def test_probe_throughput_counts_the_runs_of_all_interpreters() -> None:
     ran: list[int] = []
 
     def waiting(place: int) -> object:
@@ -53,7 +53,7 @@ def test_throughput_counts_the_runs_of_all_interpreters() -> None:
     assert probe._throughput([waiting(0)], [1], Plan(throughput_seconds=0)) == []  # type: ignore[list-item]
 
 
-def test_too_few_runs_and_a_coarse_clock_are_told() -> None:
+def test_probe_tells_too_few_runs_and_a_coarse_clock() -> None:
     few = sampling.Runs(samples_ns=[1] * 99, calls=1, queries=99)
     assert probe._few(few, 50) == ["too few runs for p99, add --seconds: 99 in a process"]
     coarse = sampling.Runs(samples_ns=[1] * 100, calls=5, queries=500)
@@ -63,7 +63,7 @@ def test_too_few_runs_and_a_coarse_clock_are_told() -> None:
     ]
 
 
-def test_peak_memory_is_this_processs_high_water_mark() -> None:
+def test_probe_peak_rss_is_this_processs_high_water_mark() -> None:
     slack = 4 * 2**20  # the kernel's counters lag behind a little
     before, resident = probe._peak_rss_bytes(), psutil.Process().memory_info().rss
     assert before >= resident - slack

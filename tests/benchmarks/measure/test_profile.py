@@ -15,7 +15,7 @@ def node(name: str, operator: str, microseconds: int) -> dict[str, Any]:
     return {"cat": "Node", "name": f"{name}_kernel_time", "dur": microseconds, "args": {"op_name": operator}}
 
 
-def test_nodes_of_an_operator_are_added_each_with_its_median() -> None:
+def test_profile_by_operator_adds_nodes_each_with_its_median() -> None:
     trace = [
         {"cat": "Session", "name": "model_run", "dur": 99},
         *(node("first", "Gemm", us) for us in (900, 10, 12)),
@@ -27,7 +27,7 @@ def test_nodes_of_an_operator_are_added_each_with_its_median() -> None:
     assert list(profile.by_operator(trace)) == ["Softmax", "Gemm"]
 
 
-def test_a_files_operators_are_those_onnxruntime_runs(exported: tuple[Path, Result]) -> None:
+def test_profile_operators_of_a_file_are_those_onnxruntime_runs(exported: tuple[Path, Result]) -> None:
     images = np.zeros((2, 28, 28, 1), np.uint8)
     found = profile.operators(exported[0] / "onnx-int8.onnx", images, 1)
     assert found and any("Gemm" in operator or "MatMul" in operator for operator in found)

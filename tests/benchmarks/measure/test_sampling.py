@@ -33,7 +33,7 @@ class Clock:
         return run
 
 
-def test_the_clock_runs_during_the_call_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_time_each_runs_the_clock_during_the_call_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = Clock(monkeypatch)
 
     def slow_inputs() -> itertools.chain[int]:
@@ -48,7 +48,7 @@ def test_the_clock_runs_during_the_call_alone(monkeypatch: pytest.MonkeyPatch) -
     ("least", "seconds", "most", "expected"),
     [(5, 0, 100, 5), (0, 0, 100, 0), (5, 60, 8, 8), (7, 0, 3, 3)],
 )
-def test_inputs_come_in_turn_until_there_were_enough(
+def test_sampling_until_gives_inputs_in_turn_until_there_were_enough(
     least: int, seconds: float, most: int, expected: int
 ) -> None:
     found = list(sampling.until(["a", "b", "c"], least, seconds, most))
@@ -79,7 +79,7 @@ def test_warm_up_that_ends_by_the_clock_says_so(monkeypatch: pytest.MonkeyPatch)
     assert few.note().startswith("too few runs to see whether warm-up is over: 4 in 1.2 s")
 
 
-def test_the_clocks_step_is_the_smallest_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_clock_step_is_the_smallest_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = Clock(monkeypatch)
     steps = itertools.cycle([0, 0, 100, 0, 300])
     monkeypatch.setattr(time, "perf_counter_ns", lambda: clock.work(lambda _: next(steps))(0) or clock.now)
@@ -91,14 +91,16 @@ def test_the_clocks_step_is_the_smallest_seen(monkeypatch: pytest.MonkeyPatch) -
 @pytest.mark.parametrize(
     ("run", "step", "calls"), [(10**6, 50, 1), (2500, 50, 1), (2499, 50, 2), (10, 100, 500)]
 )
-def test_short_runs_are_timed_together_so_that_the_step_is_two_percent(
+def test_calls_per_sample_time_short_runs_together_so_that_the_clock_step_is_two_percent(
     run: int, step: int, calls: int
 ) -> None:
     assert sampling.calls_per_sample(run, step) == calls
     assert step <= 0.02 * run * calls
 
 
-def test_a_run_shorter_than_the_clock_is_the_mean_of_its_block(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_warm_runs_shorter_than_the_clock_are_the_mean_of_their_block(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     clock = Clock(monkeypatch)
     runs = sampling.warm_runs(
         clock.work(lambda call: 100 if call % 2 else 300),
@@ -114,7 +116,7 @@ def test_a_run_shorter_than_the_clock_is_the_mean_of_its_block(monkeypatch: pyte
     assert set(runs.samples_ns) == {round((7 * 300 + 6 * 100) / 13), round((6 * 300 + 7 * 100) / 13)}
 
 
-def test_more_runs_than_are_kept_are_sampled_evenly_over_the_whole_time(
+def test_warm_runs_more_than_are_kept_are_sampled_evenly_over_the_whole_time(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     clock = Clock(monkeypatch)
@@ -128,7 +130,7 @@ def test_more_runs_than_are_kept_are_sampled_evenly_over_the_whole_time(
     assert 10 < runs.samples_ns.count(400_000) < 20  # a tenth of the time, a thirtieth of the runs
 
 
-def test_notes_of_many_processes_become_a_line_a_cause_with_the_worst_figure() -> None:
+def test_notes_gather_of_many_processes_is_a_line_a_cause_with_the_worst_figure() -> None:
     notes = [
         "steal: 3.5% of the time",
         "busy: 1.2 of 2",
@@ -152,18 +154,20 @@ COUNTERS = sampling.Counters(wall=100.0, own=5.0, waited=1.0, busy=50.0, stolen=
         ({"frequency": 2e6}, "the CPU's frequency moved: from 3000 to 2000 MHz"),
     ],
 )
-def test_what_disturbs_is_named(after: dict[str, float], says: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_counters_name_what_disturbs(
+    after: dict[str, float], says: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("os.cpu_count", lambda: 2)
     calm = {"wall": 101.0, "own": 6.0, "waited": 1.0, "busy": 51.0, "stolen": 2.0, "frequency": 3e6}
     assert COUNTERS.until(sampling.Counters(**calm)) == []
     assert COUNTERS.until(sampling.Counters(**(calm | after))) == [says]
 
 
-def test_what_the_system_does_not_count_is_not_told() -> None:
+def test_counters_tell_nothing_of_what_the_system_does_not_count() -> None:
     assert sampling.Counters(wall=9, own=1).until(sampling.Counters(wall=99, own=80)) == []
 
 
-def test_the_watch_reads_this_systems_counters() -> None:
+def test_counters_read_this_systems_own() -> None:
     read = sampling.Counters.read()
     assert read.until(sampling.Counters.read()) == []  # too short to tell
     assert read.busy > 0

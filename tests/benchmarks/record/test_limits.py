@@ -27,7 +27,7 @@ from edgewright.runtime.errors import InputError, UnknownNameError
         ("macs=3M", "macs", 3e6),
     ],
 )
-def test_a_budget_is_read_with_its_units(text: str, metric: str, most: float) -> None:
+def test_parse_budget_reads_a_limit_with_its_units(text: str, metric: str, most: float) -> None:
     (limit,) = gates.parse_budget(text)
     assert (limit.metric, limit.text) == (metric, text)
     assert limit.most == pytest.approx(most)
@@ -44,30 +44,30 @@ def test_a_budget_is_read_with_its_units(text: str, metric: str, most: float) ->
         ("bytes=100k,rss=", "expected rss in --budget"),
     ],
 )
-def test_a_budget_that_says_nothing_is_refused(text: str, says: str) -> None:
+def test_parse_budget_refuses_what_says_nothing(text: str, says: str) -> None:
     with pytest.raises(InputError) as refused:
         gates.parse_budget(text)
     assert says in str(refused.value)
 
 
 @pytest.mark.parametrize("text", ["p95=5ms", "", "latency=5ms", "p90=5ms,,bytes=1"])
-def test_an_unknown_metric_is_named_with_those_that_exist(text: str) -> None:
+def test_parse_budget_names_an_unknown_metric_with_those_that_exist(text: str) -> None:
     with pytest.raises(UnknownNameError, match=r"unknown metric of --budget .*known: .*p90"):
         gates.parse_budget(text)
 
 
 @pytest.mark.parametrize(("text", "share"), [("5%", 0.05), ("0.05", 0.05), ("12.5 %", 0.125), ("0%", 0)])
-def test_a_share_is_read(text: str, share: float) -> None:
+def test_parse_share_of_max_slowdown_is_read(text: str, share: float) -> None:
     assert gates.parse_share(text) == pytest.approx(share)
 
 
 @pytest.mark.parametrize("text", ["-5%", "five", "5%%", ""])
-def test_a_share_that_is_none_is_refused(text: str) -> None:
+def test_parse_share_that_is_none_is_refused(text: str) -> None:
     with pytest.raises(InputError, match="expected --max-slowdown to be a share such as 5%"):
         gates.parse_share(text)
 
 
-def test_each_limit_that_is_broken_gets_a_line(made: SimpleNamespace) -> None:
+def test_over_budget_has_a_line_for_each_limit_that_is_broken(made: SimpleNamespace) -> None:
     found = made.record([*made.timed(), *made.timed("onnx-int8", 30_000)])
     lines = gates.over_budget(found, gates.parse_budget("p50=20us,bytes=1M,rss=40M"))
     assert [line.partition(": ")[0] for line in lines] == [
@@ -79,7 +79,7 @@ def test_each_limit_that_is_broken_gets_a_line(made: SimpleNamespace) -> None:
     assert gates.over_budget(found, gates.parse_budget("p90=1ms,bytes=1M,rss=60M,macs=1M")) == []
 
 
-def test_a_budget_of_what_the_target_does_not_measure_is_refused(made: SimpleNamespace) -> None:
+def test_over_budget_refuses_what_the_target_does_not_measure(made: SimpleNamespace) -> None:
     with pytest.raises(InputError, match=r"what target arm64 measures of tflite-int8 \(a76_instructions"):
         gates.over_budget(made.record(made.counted()), gates.parse_budget("p90=5ms"))
     assert gates.over_budget(made.record(made.counted()), gates.parse_budget("a76_instructions=450k")) != []
@@ -88,7 +88,9 @@ def test_a_budget_of_what_the_target_does_not_measure_is_refused(made: SimpleNam
 @pytest.mark.parametrize(
     ("now_ns", "broken"), [(10_000, 0), (10_300, 0), (10_900, 1), (20_000, 1), (8_000, 0)]
 )
-def test_slower_than_allowed_and_no_accident(made: SimpleNamespace, now_ns: float, broken: int) -> None:
+def test_slower_than_allowed_by_max_slowdown_and_no_accident(
+    made: SimpleNamespace, now_ns: float, broken: int
+) -> None:
     now = made.record([*made.timed(middle_ns=now_ns, seed=1), *made.timed("onnx-int8", seed=2)])
     before = made.record([*made.timed(), *made.timed("onnx-int8", seed=3)])
     lines = gates.slower(now, before, 0.05)
@@ -98,7 +100,7 @@ def test_slower_than_allowed_and_no_accident(made: SimpleNamespace, now_ns: floa
         assert "slower than the baseline, 5.0% is allowed: ratio of p50 " in line
 
 
-def test_a_spread_that_hides_the_change_breaks_no_gate(made: SimpleNamespace) -> None:
+def test_slower_breaks_no_gate_by_a_spread_that_hides_the_change(made: SimpleNamespace) -> None:
     """Half of the processes 6 % slower, half twice as fast: the interval holds 1."""
     now, before = (
         made.timed(middle_ns=10_600, processes=3, seed=1),
@@ -108,7 +110,7 @@ def test_a_spread_that_hides_the_change_breaks_no_gate(made: SimpleNamespace) ->
     assert gates.slower(made.record(wild), made.record(before), 0.0) == []
 
 
-def test_instructions_are_compared_where_there_is_no_time_on_any_machine(made: SimpleNamespace) -> None:
+def test_slower_compares_instructions_where_there_is_no_time_on_any_machine(made: SimpleNamespace) -> None:
     before = made.record(made.counted(), cpu="another")
     gates.check_baseline(before, "fashion-mlp", before.by_key(), made.MACHINE)
     assert gates.slower(made.record(made.counted()), before, 0.0) == []
@@ -119,7 +121,9 @@ def test_instructions_are_compared_where_there_is_no_time_on_any_machine(made: S
 @pytest.mark.parametrize(
     ("name", "value"), [("cpu", "B CPU"), ("machine", "aarch64"), ("isa", []), ("cores_allowed", 64)]
 )
-def test_times_of_another_machine_are_refused(made: SimpleNamespace, name: str, value: object) -> None:
+def test_check_baseline_refuses_times_of_another_machine(
+    made: SimpleNamespace, name: str, value: object
+) -> None:
     before = made.record(made.timed(), **{name: value})
     with pytest.raises(
         InputError, match=f"expected a baseline of this machine \\({name} .*make it anew here"
@@ -127,7 +131,7 @@ def test_times_of_another_machine_are_refused(made: SimpleNamespace, name: str, 
         gates.check_baseline(before, "fashion-mlp", before.by_key(), made.MACHINE)
 
 
-def test_a_baseline_from_before_f16c_was_told_is_of_this_machine(made: SimpleNamespace) -> None:
+def test_check_baseline_from_before_f16c_was_told_is_of_this_machine(made: SimpleNamespace) -> None:
     before = made.record(made.timed())
     gates.check_baseline(before, "fashion-mlp", before.by_key(), made.MACHINE | {"isa": ["avx2", "f16c"]})
 
@@ -135,14 +139,16 @@ def test_a_baseline_from_before_f16c_was_told_is_of_this_machine(made: SimpleNam
 @pytest.mark.parametrize(
     "key", [("tflite-float32", "local", 1), ("tflite-int8", "arm64", 1), ("tflite-int8", "local", 2)]
 )
-def test_what_the_baseline_has_not_is_named(made: SimpleNamespace, key: tuple[str, str, int]) -> None:
+def test_check_baseline_names_what_the_baseline_has_not(
+    made: SimpleNamespace, key: tuple[str, str, int]
+) -> None:
     with pytest.raises(
         InputError, match=r"expected the baseline to hold .*, got tflite-int8 \(local, 1 thread\)"
     ):
         gates.check_baseline(made.record(made.timed()), "fashion-mlp", [key], made.MACHINE)
 
 
-def test_an_empty_baseline_holds_nothing(made: SimpleNamespace) -> None:
+def test_check_baseline_of_nothing_is_refused(made: SimpleNamespace) -> None:
     empty = Record(bundle="b", environment=made.MACHINE, measurements=[], models={}, peaks={})
     with pytest.raises(InputError, match="got nothing"):
         gates.check_baseline(empty, "b", [("tflite-int8", "local", 1)], made.MACHINE)
@@ -150,7 +156,7 @@ def test_an_empty_baseline_holds_nothing(made: SimpleNamespace) -> None:
         gates.slower(made.record(made.timed()), empty, 0.05)
 
 
-def test_a_baseline_of_another_model_is_refused(made: SimpleNamespace) -> None:
+def test_check_baseline_of_another_model_is_refused(made: SimpleNamespace) -> None:
     before = made.record(made.timed())
     with pytest.raises(InputError, match="expected a baseline of 'mnist-cnn', got one of 'fashion-mlp'"):
         gates.check_baseline(before, "mnist-cnn", before.by_key(), made.MACHINE)

@@ -21,7 +21,7 @@ def test_an_unknown_target_gets_the_nearest_one() -> None:
 
 
 @pytest.mark.parametrize("given", ["bundle", "./bundle/", "deep/../bundle", "."])
-def test_figures_go_beside_the_bundle_and_never_into_it(
+def test_default_out_of_a_measurement_is_beside_the_bundle_and_never_in_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: str
 ) -> None:
     for folder in ("bundle", "deep"):

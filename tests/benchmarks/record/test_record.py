@@ -15,7 +15,7 @@ from edgewright.runtime.errors import BundleError
 KEY = ("tflite-int8", "local", 1)
 
 
-def test_every_stage_becomes_a_figure_in_milliseconds(made: SimpleNamespace) -> None:
+def test_record_figures_of_every_stage_are_in_milliseconds(made: SimpleNamespace) -> None:
     found = made.record(made.timed()).figures(KEY)
     assert found["p50"].unit == "ms"
     assert found["p50"].estimate.value == pytest.approx(0.01, rel=0.02)
@@ -25,7 +25,7 @@ def test_every_stage_becomes_a_figure_in_milliseconds(made: SimpleNamespace) -> 
         assert figure.estimate.low <= figure.estimate.value <= figure.estimate.high
 
 
-def test_the_distance_to_the_peak_is_by_what_the_variant_computes_with(made: SimpleNamespace) -> None:
+def test_record_peak_share_is_by_what_the_variant_computes_with(made: SimpleNamespace) -> None:
     """203,264 of 400e9 a second are 0.508 us, which is 5.08 % of 10 us; of 100e9 20.3 %."""
     assert made.record(made.timed()).figures(KEY)["peak_share"].estimate.value == pytest.approx(
         5.08, rel=0.02
@@ -36,14 +36,14 @@ def test_the_distance_to_the_peak_is_by_what_the_variant_computes_with(made: Sim
     assert "peak_share" not in other  # the peak of two threads was not measured
 
 
-def test_a_target_that_takes_no_time_has_counts(made: SimpleNamespace) -> None:
+def test_record_figures_of_a_target_that_takes_no_time_are_counts(made: SimpleNamespace) -> None:
     found = made.record(made.counted()).figures(("tflite-int8", "arm64", 1))
     assert set(found) == {"a76_instructions", "a76_golden_max_abs_error", "bytes", "macs"}
     assert found["a76_instructions"].estimate.value == 458_292
     assert found["a76_instructions"].unit == "instructions"
 
 
-def test_speed_is_time_and_without_it_instructions(made: SimpleNamespace) -> None:
+def test_record_speeds_are_times_and_without_them_instructions(made: SimpleNamespace) -> None:
     assert list(record.speeds(made.timed())) == ["p50"]
     assert len(record.speeds(made.timed())["p50"]) == 6
     assert record.speeds(made.counted()) == {"a76_instructions": [458_292.0] * 16}
@@ -60,7 +60,7 @@ def written(made: SimpleNamespace, path: Path, **changes: object) -> Path:
     return path
 
 
-def test_what_was_written_is_read_again(made: SimpleNamespace, tmp_path: Path) -> None:
+def test_read_record_gives_back_what_was_written(made: SimpleNamespace, tmp_path: Path) -> None:
     found = record.read_record(written(made, tmp_path / "bench.json"))
     assert found == made.record([*made.timed(), *made.counted()])
 
@@ -77,14 +77,14 @@ def test_what_was_written_is_read_again(made: SimpleNamespace, tmp_path: Path) -
         ({"peaks": {"1": {"int8": "fast"}}}, "expected 'int8' to be"),
     ],
 )
-def test_a_broken_file_is_named(
+def test_read_record_names_a_broken_file(
     made: SimpleNamespace, tmp_path: Path, changes: dict[str, object], says: str
 ) -> None:
     with pytest.raises(BundleError, match=says):
         record.read_record(written(made, tmp_path / "bench.json", **changes))
 
 
-def test_a_file_of_an_older_version_has_figures_too(made: SimpleNamespace, tmp_path: Path) -> None:
+def test_read_record_of_an_older_version_has_figures_too(made: SimpleNamespace, tmp_path: Path) -> None:
     old = [dataclasses.asdict(m) for m in made.timed()]
     models = {"tflite-int8": {"bytes": 214_306, "macs": 203_264}}  # before they said the arithmetic
     for measured in old:

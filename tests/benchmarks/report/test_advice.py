@@ -52,7 +52,7 @@ def made(
     )
 
 
-def test_the_fastest_is_chosen_whatever_its_size(some_row: Row) -> None:
+def test_advise_the_fastest_whatever_its_size(some_row: Row) -> None:
     rows = [made(some_row, "tflite-float32", 1000, ms=3.0), made(some_row, "tflite-int8", 400, ms=1.0)]
     rows.append(made(some_row, "tflite-weight-int4", 200, ms=3.0))
     found = advice.advise(rows)
@@ -62,7 +62,7 @@ def test_the_fastest_is_chosen_whatever_its_size(some_row: Row) -> None:
     assert "2.5 times smaller than the Keras model (400 B)" in found.reason
 
 
-def test_of_those_as_fast_the_smallest_and_of_those_the_most_accurate(some_row: Row) -> None:
+def test_advise_of_those_as_fast_the_smallest_and_of_those_the_most_accurate(some_row: Row) -> None:
     rows = [
         made(some_row, "tflite-a", 400, ms=1.00),
         made(some_row, "tflite-b", 210, ms=1.03, drop=0.004),
@@ -74,7 +74,7 @@ def test_of_those_as_fast_the_smallest_and_of_those_the_most_accurate(some_row: 
     assert "among the fastest" in found.reason
 
 
-def test_without_measurements_of_every_model_speed_is_left_out(some_row: Row) -> None:
+def test_advise_without_measurements_of_every_model_leaves_speed_out(some_row: Row) -> None:
     rows = [made(some_row, "tflite-a", 400, ms=1.0), made(some_row, "tflite-b", 200, model="other")]
     found = advice.advise(rows)
     assert found.best is rows[1]
@@ -82,7 +82,7 @@ def test_without_measurements_of_every_model_speed_is_left_out(some_row: Row) ->
     assert "fast" not in found.reason
 
 
-def test_a_worse_model_is_not_chosen_for_its_speed(some_row: Row) -> None:
+def test_advise_does_not_choose_a_worse_model_for_its_speed(some_row: Row) -> None:
     rows = [
         made(some_row, "tflite-a", 400, ms=5.0, model="good", keras=0.95),
         made(some_row, "tflite-a", 100, ms=1.0, model="poor", keras=0.90),
@@ -90,12 +90,12 @@ def test_a_worse_model_is_not_chosen_for_its_speed(some_row: Row) -> None:
     assert advice.advise(rows).best is rows[0]
 
 
-def test_the_best_of_each_other_format_is_named(some_row: Row) -> None:
+def test_advise_names_the_best_of_each_other_format(some_row: Row) -> None:
     rows = [made(some_row, "tflite-a", 100), made(some_row, "onnx-a", 900), made(some_row, "onnx-b", 300)]
     assert advice.advise(rows).others == (rows[2],)
 
 
-def test_what_took_no_time_and_no_bytes_is_no_reason_to_fail(some_row: Row) -> None:
+def test_advise_does_not_fail_over_what_took_no_time_and_no_bytes(some_row: Row) -> None:
     rows = [made(some_row, "tflite-float32", 1000, ms=1.0), made(some_row, "tflite-int8", 0, ms=1e-300)]
     zero = (
         dataclasses.replace(rows[1].figures, times={"p50": Estimate(value=0, low=0, high=0)})
@@ -106,7 +106,7 @@ def test_what_took_no_time_and_no_bytes_is_no_reason_to_fail(some_row: Row) -> N
     assert "is the fastest (0.00 ms a picture)" in advice.advise(rows).reason
 
 
-def test_the_front_is_what_nothing_beats(some_row: Row) -> None:
+def test_pareto_front_is_what_nothing_beats(some_row: Row) -> None:
     sizes_and_drops = [(100, 0.02), (200, 0.01), (200, 0.015), (300, 0.01), (400, 0.0), (500, 0.005)]
     rows = [made(some_row, f"tflite-{i}", size, drop=drop) for i, (size, drop) in enumerate(sizes_and_drops)]
     kept = advice.front(rows, lambda row: row.bytes)
@@ -117,7 +117,7 @@ def test_the_front_is_what_nothing_beats(some_row: Row) -> None:
     ("value", "text"),
     [(0.012, "0.0120"), (1.2, "1.20"), (12.0, "12.0"), (123.4, "123"), (999.7, "1,000"), (1203.4, "1,203")],
 )
-def test_three_digits_count(value: float, text: str) -> None:
+def test_advice_digits_are_three(value: float, text: str) -> None:
     assert advice.digits(value) == text
 
 
@@ -125,5 +125,5 @@ def test_three_digits_count(value: float, text: str) -> None:
     ("count", "text"),
     [(0, "0 B"), (999, "999 B"), (91_698, "91.7 kB"), (999_700, "1.00 MB"), (3 * 10**6, "3.00 MB")],
 )
-def test_sizes_are_in_thousands_and_millions(count: int, text: str) -> None:
+def test_advice_size_is_in_thousands_and_millions(count: int, text: str) -> None:
     assert advice.size(count) == text

@@ -17,7 +17,7 @@ from edgewright.runtime.errors import BundleError, EdgewrightError
 WriteBench = Callable[..., Path]
 
 
-def test_percentiles_are_those_over_processes_in_milliseconds(
+def test_measured_figures_percentiles_are_those_over_processes_in_milliseconds(
     write_bench: WriteBench, tmp_path: Path
 ) -> None:
     bench = record.read_record(write_bench(tmp_path / "bench.json", {"tflite-int8": 2.0}))
@@ -34,7 +34,7 @@ def test_percentiles_are_those_over_processes_in_milliseconds(
     assert list(measured.warnings(bench, [figures])) == []
 
 
-def test_counts_without_times_are_figures_too(write_bench: WriteBench, tmp_path: Path) -> None:
+def test_measured_figures_of_counts_without_times(write_bench: WriteBench, tmp_path: Path) -> None:
     path = write_bench(
         tmp_path / "bench.json",
         {"tflite-int8": 1.0},
@@ -47,7 +47,7 @@ def test_counts_without_times_are_figures_too(write_bench: WriteBench, tmp_path:
     assert figures.counts["instructions"].value == pytest.approx(1001)
 
 
-def test_every_cause_of_doubt_is_a_warning(write_bench: WriteBench, tmp_path: Path) -> None:
+def test_measured_warnings_tell_every_cause_of_doubt(write_bench: WriteBench, tmp_path: Path) -> None:
     path = write_bench(
         tmp_path / "bench.json",
         {"a": 1.0, "bb": 2.0},
@@ -79,7 +79,7 @@ def test_every_cause_of_doubt_is_a_warning(write_bench: WriteBench, tmp_path: Pa
         (lambda d: d["measurements"][0].update(counts={"cycles": [True]}), "'cycles' to be"),
     ],
 )
-def test_what_is_broken_is_named(
+def test_measured_names_a_broken_record(
     write_bench: WriteBench, tmp_path: Path, change: Callable[[dict[str, Any]], object], says: str
 ) -> None:
     path = write_bench(tmp_path / "bench.json", {"tflite-int8": 1.0})
@@ -91,6 +91,6 @@ def test_what_is_broken_is_named(
     assert says in str(refused.value)
 
 
-def test_a_missing_file_is_named(tmp_path: Path) -> None:
+def test_read_record_names_a_missing_file(tmp_path: Path) -> None:
     with pytest.raises(BundleError, match="cannot read"):
         record.read_record(tmp_path / "none.json")

@@ -40,7 +40,7 @@ def press(browser: Any, key: str, code: int) -> None:
         browser.do("Input.dispatchKeyEvent", type=kind, key=key, code=key, windowsVirtualKeyCode=code, **text)
 
 
-def test_the_table_sorts_by_mouse_and_by_keyboard(
+def test_report_page_table_sorts_by_mouse_and_by_keyboard(
     browser: Any, page: Path, exported: tuple[Path, Result]
 ) -> None:
     browser.open(page)
@@ -66,7 +66,7 @@ def test_the_table_sorts_by_mouse_and_by_keyboard(
     assert browser.run(COLUMN) == by_size
 
 
-def test_what_was_not_measured_comes_last_either_way(browser: Any, page: Path) -> None:
+def test_report_page_table_has_what_was_not_measured_last_either_way(browser: Any, page: Path) -> None:
     browser.open(page)
     head = f"{HEADS}.find(head => head.innerText.startsWith('time, p50')).querySelector('button').click()"
     for first in ("onnx-float32", "tflite-float32"):
@@ -77,7 +77,7 @@ def test_what_was_not_measured_comes_last_either_way(browser: Any, page: Path) -
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [1400, 390])
-def test_pictures_are_there_and_nothing_is_wider_than_the_screen(
+def test_report_page_pictures_are_there_and_nothing_is_wider_than_the_screen(
     browser: Any, page: Path, width: int, scheme: str
 ) -> None:
     browser.do("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
@@ -110,7 +110,7 @@ def test_pictures_are_there_and_nothing_is_wider_than_the_screen(
     assert (sum(int(c) for c in label[4:-1].split(",")) > 3 * 128) == (scheme == "dark")
 
 
-def test_the_console_is_silent_and_no_request_leaves(browser: Any, page: Path) -> None:
+def test_report_page_leaves_the_console_silent_and_sends_no_request(browser: Any, page: Path) -> None:
     browser.open(page)
     browser.run(f"{HEADS}.forEach(head => head.querySelector('button').click())")
     assert browser.reported("Log.entryAdded", "Runtime.exceptionThrown", "Runtime.consoleAPICalled") == []
@@ -118,7 +118,7 @@ def test_the_console_is_silent_and_no_request_leaves(browser: Any, page: Path) -
     assert {url for url in asked if not url.startswith("data:image/png;base64,")} == {page.resolve().as_uri()}
 
 
-def test_a_script_that_is_not_the_pages_own_does_not_run(browser: Any, page: Path) -> None:
+def test_report_page_policy_runs_no_script_that_is_not_the_pages_own(browser: Any, page: Path) -> None:
     raw = page.read_text(encoding="utf-8")
     forged = page.with_name("forged.html")
     forged.write_text(raw.replace("</main>", "<script>document.title = 'taken'</script></main>"))

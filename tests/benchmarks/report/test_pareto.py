@@ -30,7 +30,7 @@ def titles(svg: str) -> list[str]:
     return [title.text or "" for title in ElementTree.fromstring(svg).iter("title")]
 
 
-def test_every_file_is_a_point_and_the_front_is_named(report: Report) -> None:
+def test_pareto_by_size_has_every_file_as_a_point_and_names_the_front(report: Report) -> None:
     (task,) = report.tasks
     svg = pareto.by_size(task.rows, task.advice.best)
     assert [title.partition(": ")[2].partition(",")[0] for title in titles(svg)] == [
@@ -42,7 +42,7 @@ def test_every_file_is_a_point_and_the_front_is_named(report: Report) -> None:
     assert "file size, kB" in written
 
 
-def test_only_what_was_measured_is_in_the_picture_of_time(report: Report) -> None:
+def test_pareto_by_latency_has_only_what_was_measured(report: Report) -> None:
     (task,) = report.tasks
     svg = pareto.by_latency(task.rows, task.advice.best)
     assert len(titles(svg)) == 3
@@ -53,7 +53,7 @@ def test_only_what_was_measured_is_in_the_picture_of_time(report: Report) -> Non
     assert pareto.by_latency(unmeasured, unmeasured[0]) == ""
 
 
-def test_all_colours_are_the_pages(report: Report) -> None:
+def test_pareto_colours_are_all_the_pages(report: Report) -> None:
     (task,) = report.tasks
     for svg in (
         pareto.by_size(task.rows, task.advice.best),
@@ -66,7 +66,7 @@ def test_all_colours_are_the_pages(report: Report) -> None:
         }
 
 
-def test_the_pictures_of_a_page_share_no_id(report: Report) -> None:
+def test_pareto_pictures_of_a_page_share_no_id(report: Report) -> None:
     (task,) = report.tasks
     found = [
         set(re.findall(r'\bid="([^"]+)"', draw(task.rows, task.advice.best)))
@@ -82,14 +82,14 @@ def test_the_pictures_of_a_page_share_no_id(report: Report) -> None:
 @pytest.mark.parametrize(
     "name", ["<b onclick='x'>&amp;", "$\\frac{1", "\u6a21\u578b " * 9, "a" * 500, "", "x\ny"]
 )
-def test_any_name_can_be_drawn(report: Report, name: str) -> None:
+def test_pareto_draws_any_name(report: Report, name: str) -> None:
     (task,) = report.tasks
     rows = [dataclasses.replace(r, entry=dataclasses.replace(r.entry, name=name)) for r in task.rows]
     for draw in (pareto.by_size, pareto.by_latency):
         assert all(f": {name}," in title for title in titles(draw(rows, rows[0])))
 
 
-def test_one_file_and_several_models_can_be_drawn(report: Report) -> None:
+def test_pareto_draws_one_file_and_several_models(report: Report) -> None:
     (task,) = report.tasks
     alone = task.rows[:1]
     assert len(titles(pareto.by_size(alone, alone[0]))) == 1

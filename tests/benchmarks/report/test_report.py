@@ -67,7 +67,9 @@ def measured_bundle(bundle: Path, write_bench: WriteBench) -> Path:
     return bundle
 
 
-def test_the_page_is_whole_and_says_what_was_found(run: Run, measured_bundle: Path, tmp_path: Path) -> None:
+def test_report_page_is_whole_and_says_what_was_found(
+    run: Run, measured_bundle: Path, tmp_path: Path
+) -> None:
     out = tmp_path / "deep/report.html"
     status, said, complaints = run("report", measured_bundle, "--out", out)
     assert (status, complaints) == (0, "")
@@ -93,7 +95,7 @@ def test_the_page_is_whole_and_says_what_was_found(run: Run, measured_bundle: Pa
     assert list(out.parent.iterdir()) == [out]
 
 
-def test_the_pictures_are_the_disagreements_of_the_bundle(run: Run, bundle: Path, tmp_path: Path) -> None:
+def test_report_pictures_are_the_disagreements_of_the_bundle(run: Run, bundle: Path, tmp_path: Path) -> None:
     assert run("report", bundle, "--out", tmp_path / "r.html")[0] == 0
     uris = re.findall(
         r'src="data:image/png;base64,([^"]+)"', (tmp_path / "r.html").read_text(encoding="utf-8")
@@ -107,7 +109,7 @@ def test_the_pictures_are_the_disagreements_of_the_bundle(run: Run, bundle: Path
         np.testing.assert_array_equal(one, other)
 
 
-def test_without_measurements_the_page_says_how_to_get_them(run: Run, bundle: Path, tmp_path: Path) -> None:
+def test_report_without_measurements_says_how_to_get_them(run: Run, bundle: Path, tmp_path: Path) -> None:
     status, said, complaints = run("report", bundle, "--out", tmp_path / "r.html")
     assert (status, complaints) == (0, "")
     assert f"edgewright bench {bundle}" in said
@@ -117,7 +119,9 @@ def test_without_measurements_the_page_says_how_to_get_them(run: Run, bundle: Pa
     assert "p50" not in raw.partition("</thead>")[0]
 
 
-def test_an_old_bundle_without_evidence_still_gives_a_page(run: Run, bundle: Path, tmp_path: Path) -> None:
+def test_report_of_an_old_bundle_without_evidence_still_gives_a_page(
+    run: Run, bundle: Path, tmp_path: Path
+) -> None:
     (bundle / "evidence.npz").unlink()
     change(bundle, evidence=None)
     assert run("report", bundle, "--out", tmp_path / "r.html")[0] == 0
@@ -126,7 +130,7 @@ def test_an_old_bundle_without_evidence_still_gives_a_page(run: Run, bundle: Pat
     assert "img" not in page.tags
 
 
-def test_names_from_hostile_files_are_only_text(
+def test_report_shows_names_from_hostile_files_as_text_only(
     run: Run, bundle: Path, write_bench: WriteBench, tmp_path: Path
 ) -> None:
     manifest = Bundle.open(bundle).manifest
@@ -167,7 +171,7 @@ def test_names_from_hostile_files_are_only_text(
     assert json.loads((tmp_path / "r.json").read_bytes())["tasks"][0]["bundles"][0]["model"] == HOSTILE
 
 
-def test_several_bundles_stand_on_one_page(run: Run, measured_bundle: Path, tmp_path: Path) -> None:
+def test_report_puts_several_bundles_on_one_page(run: Run, measured_bundle: Path, tmp_path: Path) -> None:
     other = Path(shutil.copytree(measured_bundle, tmp_path / "other"))
     change(other, name="another")
     third = Path(shutil.copytree(measured_bundle, tmp_path / "third"))
@@ -185,7 +189,7 @@ def test_several_bundles_stand_on_one_page(run: Run, measured_bundle: Path, tmp_
     assert not tasks[0]["recommended"]["by_speed"]  # the second was not measured
 
 
-def test_of_many_classes_those_that_changed_most_are_shown(
+def test_report_shows_of_many_classes_those_that_changed_most(
     run: Run, bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(facts, "MAX_CLASSES", 3)
@@ -211,11 +215,11 @@ def test_of_many_classes_those_that_changed_most_are_shown(
         (10**9, 10**9, 1.0),
     ],
 )
-def test_what_is_more_than_chance_is_told_by_mcnemars_exact_test(lost: int, won: int, chance: float) -> None:
+def test_report_chance_is_told_by_mcnemars_exact_test(lost: int, won: int, chance: float) -> None:
     assert facts.chance(lost, won) == pytest.approx(chance, rel=0.01)
 
 
-def test_measurements_of_other_files_and_machines_are_warned_of(
+def test_report_warns_of_measurements_of_other_files_and_machines(
     bundle: Path, write_bench: WriteBench, tmp_path: Path
 ) -> None:
     other = Path(shutil.copytree(bundle, tmp_path / "other"))
@@ -236,7 +240,7 @@ def test_measurements_of_other_files_and_machines_are_warned_of(
     assert "times do not compare: bundles were measured on Else and Test CPU" in warnings
 
 
-def test_markdown_and_json_say_the_same(run: Run, measured_bundle: Path, tmp_path: Path) -> None:
+def test_report_in_markdown_and_json_says_the_same(run: Run, measured_bundle: Path, tmp_path: Path) -> None:
     assert run("report", measured_bundle, "--out", tmp_path / "r.md")[0] == 0
     assert run("report", measured_bundle, "--out", tmp_path / "r.json")[0] == 0
     data = json.loads((tmp_path / "r.json").read_bytes())
@@ -253,7 +257,9 @@ def test_markdown_and_json_say_the_same(run: Run, measured_bundle: Path, tmp_pat
     assert "<" not in markdown
 
 
-def test_the_same_bundle_gives_the_same_bytes(run: Run, measured_bundle: Path, tmp_path: Path) -> None:
+def test_report_of_the_same_bundle_gives_the_same_bytes(
+    run: Run, measured_bundle: Path, tmp_path: Path
+) -> None:
     pages = []
     for name in ("a.html", "b.html"):
         assert run("report", measured_bundle, "--out", tmp_path / name)[0] == 0
@@ -270,7 +276,7 @@ def test_the_same_bundle_gives_the_same_bytes(run: Run, measured_bundle: Path, t
         (("none", "--out", "r.html"), "expected a bundle, got none without manifest.json"),
     ],
 )
-def test_what_cannot_be_used_gets_one_line(
+def test_report_options_that_cannot_be_used_get_one_line(
     run: Run, bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...], says: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -294,7 +300,7 @@ def test_what_cannot_be_used_gets_one_line(
         ),
     ],
 )
-def test_what_is_broken_gets_one_line_and_leaves_the_old_page(
+def test_report_of_what_is_broken_gets_one_line_and_leaves_the_old_page(
     run: Run, bundle: Path, tmp_path: Path, break_it: Callable[[Path], object], says: str
 ) -> None:
     out = tmp_path / "r.html"
@@ -307,7 +313,7 @@ def test_what_is_broken_gets_one_line_and_leaves_the_old_page(
     assert out.read_text() == "old"
 
 
-def test_measurements_of_another_bundle_and_one_bundle_twice_are_refused(
+def test_report_refuses_measurements_of_another_bundle_and_one_bundle_twice(
     run: Run, bundle: Path, write_bench: WriteBench, tmp_path: Path
 ) -> None:
     bench = write_bench(tmp_path / "bench.json", {"tflite-int8": 1.0}, bundle="other")
@@ -317,7 +323,7 @@ def test_measurements_of_another_bundle_and_one_bundle_twice_are_refused(
     assert "expected different bundles" in complaints
 
 
-def test_a_missing_package_is_named_with_its_extra(
+def test_report_without_a_package_names_its_extra(
     run: Run, bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "jinja2", None)

@@ -28,7 +28,7 @@ NPU operators = 21 (87.5%)
 """
 
 
-def test_a_summary_is_read_in_bytes_cycles_and_hertz() -> None:
+def test_vela_summary_is_read_in_bytes_cycles_and_hertz() -> None:
     found = parse(SUMMARY, SAID)
     assert (found.cycles, found.clock_hz) == (240792, 500e6)
     assert found.memory_bytes == {"sram": 31600, "dram": 0, "flash": 211136, "on_chip_flash": 0}
@@ -44,13 +44,15 @@ def test_a_summary_is_read_in_bytes_cycles_and_hertz() -> None:
         (SUMMARY, SAID.replace("NPU operators", "operators")),
     ],
 )
-def test_another_summary_than_the_known_one_is_refused(summary: str, said: str) -> None:
+def test_vela_summary_of_another_version_than_the_known_one_is_refused(summary: str, said: str) -> None:
     with pytest.raises(TargetError, match="expected vela's summary as of version 5") as refused:
         parse(summary, said)
     assert "\n" not in str(refused.value)
 
 
-def test_an_integer_file_is_estimated_for_each_npu_at_a_stated_clock(exported: tuple[Path, Result]) -> None:
+def test_ethos_u_estimates_an_integer_file_for_each_npu_at_a_stated_clock(
+    exported: tuple[Path, Result],
+) -> None:
     opened = Bundle.open(exported[0])
     TARGET.check(opened, "tflite-int8", Plan())
     found = TARGET.run(opened, "tflite-int8", Plan())
@@ -71,7 +73,7 @@ def test_an_integer_file_is_estimated_for_each_npu_at_a_stated_clock(exported: t
         assert 0.5 * weights < found.counts[f"{npu.name}_{outside}_bytes"][0] < 1.5 * weights
 
 
-def test_operators_left_to_the_cpu_are_noted(
+def test_ethos_u_notes_operators_left_to_the_cpu(
     exported: tuple[Path, Result], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(ethos_u, "estimate", lambda path, sha256, npu: parse(SUMMARY, SAID))
@@ -84,14 +86,14 @@ def test_operators_left_to_the_cpu_are_noted(
 
 
 @pytest.mark.parametrize("variant", ["tflite-float32", "tflite-dynamic-int8"])
-def test_float_files_which_vela_would_leave_to_the_cpu_without_a_word_are_refused(
+def test_ethos_u_refuses_float_files_which_vela_would_leave_to_the_cpu_without_a_word(
     exported: tuple[Path, Result], variant: str
 ) -> None:
     with pytest.raises(InputError, match=r"computes in integers and takes none .*; take tflite-int8"):
         TARGET.check(Bundle.open(exported[0]), variant, Plan())
 
 
-def test_onnx_files_are_refused_whether_vela_is_here_or_not(
+def test_ethos_u_refuses_onnx_files_whether_vela_is_here_or_not(
     exported: tuple[Path, Result], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(plugins, "installed", lambda module: False)
@@ -102,7 +104,7 @@ def test_onnx_files_are_refused_whether_vela_is_here_or_not(
     assert "ethos-u-vela" in TARGET.missing()
 
 
-def test_what_an_estimate_knows_nothing_of_is_refused(exported: tuple[Path, Result]) -> None:
+def test_ethos_u_refuses_options_an_estimate_knows_nothing_of(exported: tuple[Path, Result]) -> None:
     with pytest.raises(InputError, match="ethos-u"):
         TARGET.check(Bundle.open(exported[0]), "tflite-int8", Plan(threads=2))
     with pytest.raises(InputError, match=r"expected --images with .*\(arm64\), got ethos-u"):
@@ -110,7 +112,7 @@ def test_what_an_estimate_knows_nothing_of_is_refused(exported: tuple[Path, Resu
 
 
 @pytest.mark.parametrize("ending", ["import os; os.abort()", "raise SystemExit('Error: Invalid TFLite')"])
-def test_a_file_that_ends_vela_is_refused_in_a_line(
+def test_vela_ended_by_a_file_is_a_refusal_in_a_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ending: str
 ) -> None:
     (tmp_path / "ethosu").mkdir()
@@ -121,7 +123,7 @@ def test_a_file_that_ends_vela_is_refused_in_a_line(
     assert str(refused.value).endswith("it crashed" if "abort" in ending else "Error: Invalid TFLite")
 
 
-def test_bench_measures_what_it_can_and_names_the_rest(run: Run, bundle: Path) -> None:
+def test_ethos_u_bench_measures_what_it_can_and_names_the_rest(run: Run, bundle: Path) -> None:
     words = ("--target", "ethos-u", "--variants", "tflite-int8,tflite-float32,onnx-int8")
     status, said, complaints = run("bench", bundle, *words)
     assert status == 0

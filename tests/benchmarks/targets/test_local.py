@@ -24,7 +24,7 @@ def found(request: pytest.FixtureRequest, exported: tuple[Path, Result]) -> Meas
     return TARGET.run(Bundle.open(exported[0]), request.param, SHORT)
 
 
-def test_every_stage_has_as_many_samples_as_planned(found: Measurement) -> None:
+def test_local_target_has_as_many_samples_of_every_stage_as_planned(found: Measurement) -> None:
     counts = {stage: len(samples) for stage, samples in found.samples_ns.items()}
     assert set(counts) == STAGES
     assert counts["import"] == counts["load"] == counts["first_run"] == 1
@@ -34,23 +34,23 @@ def test_every_stage_has_as_many_samples_as_planned(found: Measurement) -> None:
     assert counts["jpeg_to_label"] == counts["png_to_label"] == SHORT.end_to_end_runs
 
 
-def test_samples_are_whole_nanoseconds_of_some_plausible_length(found: Measurement) -> None:
+def test_local_target_samples_are_whole_nanoseconds_of_some_plausible_length(found: Measurement) -> None:
     for samples in found.samples_ns.values():
         assert all(type(sample) is int and 0 < sample < 60 * 10**9 for sample in samples)
     warm = sorted(found.samples_ns["warm_run"])
     assert warm[len(warm) // 2] < found.samples_ns["load"][0]
 
 
-def test_from_picture_to_label_takes_longer_than_the_inference_alone(found: Measurement) -> None:
+def test_local_target_png_to_label_takes_longer_than_the_inference_alone(found: Measurement) -> None:
     warm, whole = (sorted(found.samples_ns[stage]) for stage in ("warm_run", "png_to_label"))
     assert whole[len(whole) // 2] > warm[len(warm) // 2]
 
 
-def test_memory_is_that_of_the_measuring_process_alone(found: Measurement) -> None:
+def test_local_target_rss_is_that_of_the_measuring_process_alone(found: Measurement) -> None:
     assert 10 * 2**20 < found.base_rss_bytes < found.peak_rss_bytes < 500 * 2**20
 
 
-def test_it_says_what_was_measured_where(found: Measurement) -> None:
+def test_local_target_says_what_was_measured_where(found: Measurement) -> None:
     assert found.target == "local"
     assert found.threads == 1
     assert found.kernels == {"tflite-int8": "xnnpack", "onnx-float32": "onnxruntime-cpu"}[found.variant]
@@ -58,16 +58,16 @@ def test_it_says_what_was_measured_where(found: Measurement) -> None:
     assert json.loads(json.dumps(dataclasses.asdict(found))) == dataclasses.asdict(found)
 
 
-def test_the_parts_of_the_way_make_up_the_whole(found: Measurement) -> None:
+def test_local_target_stages_of_jpeg_to_label_make_up_the_whole(found: Measurement) -> None:
     middle = {stage: sorted(samples)[len(samples) // 2] for stage, samples in found.samples_ns.items()}
     assert 0.3 < sum(middle[part] for part in PARTS) / middle["jpeg_to_label"] < 3
 
 
-def test_throughput_is_of_all_cores(found: Measurement) -> None:
+def test_local_target_throughput_is_of_all_cores(found: Measurement) -> None:
     assert found.counts["inferences_per_second"][0] > 100
 
 
-def test_time_limits_are_kept_and_what_is_kept_is_spread_over_the_time(
+def test_local_target_time_limits_are_kept_and_what_is_kept_is_spread_over_the_time(
     exported: tuple[Path, Result],
 ) -> None:
     plan = dataclasses.replace(SHORT, runs=10, seconds=0.3, most_runs=300, end_to_end_seconds=0.0)
@@ -77,13 +77,13 @@ def test_time_limits_are_kept_and_what_is_kept_is_spread_over_the_time(
     assert len(found.samples_ns["jpeg_to_label"]) == 16
 
 
-def test_an_unknown_variant_gets_the_nearest_one(exported: tuple[Path, Result]) -> None:
+def test_local_target_unknown_variant_gets_the_nearest_one(exported: tuple[Path, Result]) -> None:
     with pytest.raises(UnknownNameError, match="did you mean 'tflite-int8'"):
         TARGET.run(Bundle.open(exported[0]), "tflite-int88", SHORT)
 
 
 @pytest.mark.parametrize("file", ["tflite-int8.tflite", "golden.npz"])
-def test_a_damaged_file_is_named_once_and_not_measured(bundle: Path, file: str) -> None:
+def test_local_target_names_a_damaged_file_once_and_does_not_measure_it(bundle: Path, file: str) -> None:
     opened = Bundle.open(bundle)
     raw = bytearray((bundle / file).read_bytes())
     raw[len(raw) // 2] ^= 1

@@ -62,7 +62,7 @@ def _one_more_target(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterato
     sys.modules.pop("edgewright.benchmarks.targets.made_up", None)
 
 
-def test_its_options_are_given_to_it(run: Run, bundle: Path) -> None:
+def test_target_options_are_given_to_it(run: Run, bundle: Path) -> None:
     words = ("--target", "made-up", "--board-name", "nano", "--variants", "tflite-int8")
     status, said, complaints = run("bench", bundle, *words)
     assert (status, complaints) == (0, "")
@@ -71,7 +71,9 @@ def test_its_options_are_given_to_it(run: Run, bundle: Path) -> None:
     assert record["plans"][0]["options"] == {"board-name": "nano"}
 
 
-def test_help_shows_options_under_the_targets_that_take_them(capsys: pytest.CaptureFixture[str]) -> None:
+def test_bench_help_shows_options_under_the_targets_that_take_them(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     from edgewright.runtime.cli import main
 
     with pytest.raises(SystemExit):
@@ -90,13 +92,13 @@ def test_help_shows_options_under_the_targets_that_take_them(capsys: pytest.Capt
         ("local", "host", "none does"),
     ],
 )
-def test_an_option_of_another_target_is_refused(target: str, option: str, takers: str) -> None:
+def test_target_option_of_another_target_is_refused(target: str, option: str, takers: str) -> None:
     with pytest.raises(InputError) as refused:
         targets.check_options(target, [option])
     assert str(refused.value) == (f"expected --{option} with a target that takes it ({takers}), got {target}")
 
 
-def test_targets_are_listed_without_numpy(fresh: Callable[..., Any]) -> None:
+def test_target_options_are_listed_without_numpy(fresh: Callable[..., Any]) -> None:
     code = """
 from edgewright.benchmarks import targets
 assert len(targets.options()) == 1

@@ -52,14 +52,14 @@ def count(emulated: Machine, folder: Path, rounds: int) -> int:
 
 
 @pytest.mark.slow
-def test_a_loop_of_known_length_is_counted_exactly(emulated: Machine, tmp_path: Path) -> None:
+def test_qemu_plugin_counts_a_loop_of_known_length_exactly(emulated: Machine, tmp_path: Path) -> None:
     for rounds in (1, 2, 1000, 65535):
         assert count(emulated, tmp_path, rounds) == 2 * rounds + 2  # the loop, and setting the second mark
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("processor", PROCESSORS, ids=lambda p: p.name)
-def test_a_loop_of_python_costs_the_same_for_every_round(
+def test_qemu_plugin_counts_the_same_for_every_round_of_a_python_loop(
     emulated: Machine, tmp_path: Path, processor: Processor
 ) -> None:
     code = """
@@ -86,7 +86,7 @@ for rounds in (1000, 1000, 2000, 3000, 13000):
 
 
 @pytest.mark.slow
-def test_what_another_thread_does_is_not_counted(emulated: Machine, tmp_path: Path) -> None:
+def test_qemu_plugin_does_not_count_what_another_thread_does(emulated: Machine, tmp_path: Path) -> None:
     code = """
 import threading
 from os import sched_yield

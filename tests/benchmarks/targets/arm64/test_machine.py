@@ -28,7 +28,7 @@ def refusal() -> str:
     return str(refused.value)
 
 
-def test_a_system_without_apt_and_compiler_is_told_what_to_do(tools: Tools) -> None:
+def test_arm64_machine_on_a_system_without_apt_and_compiler_says_what_to_do(tools: Tools) -> None:
     said = refusal()
     assert said.startswith(
         "target arm64 needs apt-get (Debian, Ubuntu), or the folder of an arm64 Linux in $"
@@ -37,7 +37,7 @@ def test_a_system_without_apt_and_compiler_is_told_what_to_do(tools: Tools) -> N
     assert "install gcc" in said
 
 
-def test_with_a_sysroot_qemu_is_what_another_system_lacks(
+def test_arm64_machine_with_a_sysroot_needs_qemu_of_another_system(
     tools: Tools, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tools(cc="exit 0")
@@ -45,12 +45,12 @@ def test_with_a_sysroot_qemu_is_what_another_system_lacks(
     assert refusal().startswith("target arm64 needs qemu-aarch64 (install qemu-user")
 
 
-def test_other_systems_than_linux_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_arm64_machine_refuses_other_systems_than_linux(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "platform", "darwin")
     assert "on Linux only" in refusal()
 
 
-def test_without_network_the_line_is_what_apt_said(tools: Tools) -> None:
+def test_arm64_machine_without_network_says_what_apt_said(tools: Tools) -> None:
     tools(
         apt_get="""case "$*" in
 *update*) echo "W: Failed to fetch the list  Temporary failure resolving 'mirror'" >&2; exit 0;;
@@ -66,7 +66,7 @@ esac""",
     assert "apt-get update" in said
 
 
-def test_apt_works_in_folders_of_its_own(tools: Tools, tmp_path: Path) -> None:
+def test_arm64_machine_apt_works_in_folders_of_its_own(tools: Tools, tmp_path: Path) -> None:
     seen = tmp_path / "seen"
     seen.mkdir()
     tools(
@@ -87,7 +87,7 @@ exit 100""",
 
 
 @pytest.mark.parametrize("held", ["nothing", "a Python of this machine", "a text"])
-def test_a_sysroot_without_an_arm64_python_is_refused(
+def test_arm64_machine_refuses_a_sysroot_without_an_arm64_python(
     tools: Tools, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, held: str
 ) -> None:
     tools(apt_get="exit 9", dpkg="exit 9", dpkg_deb="exit 9", cc="exit 9")
@@ -103,7 +103,9 @@ def test_a_sysroot_without_an_arm64_python_is_refused(
     assert str(tmp_path / "sysroot") in said
 
 
-def test_wheels_that_cannot_be_got_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_arm64_machine_names_wheels_that_cannot_be_got(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     with pytest.raises(
         TargetError, match=r"cannot get pillow==1\.0\.77 for aarch64 and Python 3\.11: "
@@ -112,7 +114,9 @@ def test_wheels_that_cannot_be_got_are_named(tmp_path: Path, monkeypatch: pytest
     assert "\n" not in str(refused.value)
 
 
-def test_an_interpreter_that_is_not_installed_here_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_arm64_machine_names_an_interpreter_that_is_not_installed_here(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     def version(name: str) -> str:
         raise machine.metadata.PackageNotFoundError(name)
 
@@ -121,7 +125,7 @@ def test_an_interpreter_that_is_not_installed_here_is_named(monkeypatch: pytest.
         machine.ready()
 
 
-def test_the_folder_has_another_name_for_other_versions_and_another_sysroot(
+def test_arm64_machine_folder_has_another_name_for_other_versions_and_another_sysroot(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     wheels = {"ai-edge-litert": "2.3.0", "onnxruntime": "1.31.1", "numpy": "2.4.6", "pillow": "13.0.0"}
@@ -133,7 +137,7 @@ def test_the_folder_has_another_name_for_other_versions_and_another_sysroot(
     assert machine._name(wheels) != name
 
 
-def test_it_needs_no_set_up_a_second_time(tools: Tools, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_arm64_machine_needs_no_set_up_a_second_time(tools: Tools, monkeypatch: pytest.MonkeyPatch) -> None:
     wheels = {name: machine.metadata.version(name) for name in machine._WHEELS}
     folder = files.cache_folder() / "targets" / machine._name(wheels)
     folder.mkdir(parents=True)
@@ -141,7 +145,7 @@ def test_it_needs_no_set_up_a_second_time(tools: Tools, monkeypatch: pytest.Monk
     assert machine.ready() == Machine(folder=folder.resolve(), about={"qemu": "7.2"})
 
 
-def test_a_plugin_that_qemu_takes_in_no_version_means_no_counts(
+def test_arm64_machine_plugin_that_qemu_takes_in_no_version_means_no_counts(
     tools: Tools, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(machine, "_compiler", lambda: ("cc",))
@@ -156,7 +160,7 @@ def test_a_plugin_that_qemu_takes_in_no_version_means_no_counts(
 
 
 @pytest.mark.slow
-def test_it_is_made_of_the_versions_installed_here(emulated: Machine) -> None:
+def test_arm64_machine_is_made_of_the_versions_installed_here(emulated: Machine) -> None:
     assert emulated.about["wheels"] == {name: machine.metadata.version(name) for name in machine._WHEELS}
     assert emulated.about["machine"] == "aarch64"
     assert any(package.startswith("qemu-user_") for package in emulated.about["packages"])
@@ -169,7 +173,7 @@ def test_it_is_made_of_the_versions_installed_here(emulated: Machine) -> None:
 
 
 @pytest.mark.slow
-def test_a_given_sysroot_stands_in_for_debians_packages(
+def test_arm64_machine_takes_a_given_sysroot_instead_of_debians_packages(
     emulated: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sysroot = tmp_path / "a sysroot"

@@ -34,12 +34,12 @@ def thousand(fashion_mini: Dataset, tmp_path_factory: pytest.TempPathFactory) ->
     return file
 
 
-def test_one_thread_is_counted_so_more_are_refused(exported: tuple[Path, Result]) -> None:
+def test_arm64_target_counts_one_thread_so_more_are_refused(exported: tuple[Path, Result]) -> None:
     with pytest.raises(InputError, match="expected 1 thread for target arm64, got 2"):
         TARGET.check(Bundle.open(exported[0]), "tflite-int8", Plan(threads=2))
 
 
-def test_images_that_cannot_be_used_are_refused_before_anything_is_set_up(
+def test_arm64_target_refuses_images_that_cannot_be_used_before_anything_is_set_up(
     exported: tuple[Path, Result], tmp_path: Path
 ) -> None:
     with pytest.raises(DataError, match="cannot read"):
@@ -48,7 +48,7 @@ def test_images_that_cannot_be_used_are_refused_before_anything_is_set_up(
         )
 
 
-def test_a_wrong_name_and_a_damaged_file_are_told_before_anything_is_set_up(bundle: Path) -> None:
+def test_arm64_target_tells_a_wrong_name_and_a_damaged_file_before_anything_is_set_up(bundle: Path) -> None:
     opened = Bundle.open(bundle)
     with pytest.raises(UnknownNameError, match="did you mean 'tflite-int8'"):
         TARGET.run(opened, "tflite-int88", Plan())
@@ -60,7 +60,7 @@ def test_a_wrong_name_and_a_damaged_file_are_told_before_anything_is_set_up(bund
 
 
 @pytest.mark.slow
-def test_two_processors_three_files_and_a_thousand_images(
+def test_arm64_target_runs_three_files_and_a_thousand_images_on_two_processors(
     run: Run, exported: tuple[Path, Result], thousand: Path, emulated: Machine, tmp_path: Path
 ) -> None:
     start = time.monotonic()
@@ -97,7 +97,7 @@ _NAMES = ("instructions", "golden_max_abs_error", "accuracy", "same_class_as_hos
 
 @pytest.mark.slow
 @pytest.mark.parametrize("variant", FILES)
-def test_another_run_counts_the_same_within_half_a_per_cent(
+def test_arm64_target_counts_the_same_in_another_run_within_half_a_per_cent(
     exported: tuple[Path, Result], emulated: Machine, variant: str
 ) -> None:
     first, second = (TARGET.run(Bundle.open(exported[0]), variant, Plan()) for _ in range(2))
@@ -108,7 +108,7 @@ def test_another_run_counts_the_same_within_half_a_per_cent(
 
 
 @pytest.mark.slow
-def test_scores_that_differ_are_noted(bundle: Path, emulated: Machine) -> None:
+def test_arm64_target_notes_scores_that_differ(bundle: Path, emulated: Machine) -> None:
     """The manifest of this copy allows nothing."""
     opened = Bundle.open(bundle)
     entry = opened.variant("tflite-float32")
@@ -124,7 +124,7 @@ def test_scores_that_differ_are_noted(bundle: Path, emulated: Machine) -> None:
 
 
 @pytest.mark.slow
-def test_a_qemu_without_plugins_leaves_the_instructions_out(
+def test_arm64_target_leaves_the_instructions_out_with_a_qemu_without_plugins(
     exported: tuple[Path, Result], emulated: Machine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plain = dataclasses.replace(emulated, about={**emulated.about, "counts": False})
