@@ -51,13 +51,13 @@ def test_readme_is_read_in_one_sitting() -> None:
 
 
 @pytest.mark.parametrize("page", [README, ROOT / "docs" / "commands.md"], ids=lambda page: page.name)
-def test_every_command_has_its_line(page: Path) -> None:
+def test_docs_have_a_line_for_every_command(page: Path) -> None:
     (lines,) = [block for block in snippets(page, "") if "edgewright train" in block]
     assert sorted(re.findall(r"^edgewright ([a-z-]+) ", lines, re.MULTILINE)) == sorted(commands())
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
-def test_python_in_the_page_compiles_its_names_are_there_and_links_lead_to_files(page: Path) -> None:
+def test_docs_python_compiles_its_names_are_there_and_links_lead_to_files(page: Path) -> None:
     for code in snippets(page, "python"):
         compile(code, str(page), "exec")
         exec("\n".join(re.findall(r"^from edgewright.*$", code, re.MULTILINE)), {})
@@ -65,7 +65,7 @@ def test_python_in_the_page_compiles_its_names_are_there_and_links_lead_to_files
         assert "://" in link or (page.parent / link).exists(), link
 
 
-def test_six_lines_of_the_readme_name_a_boot(
+def test_readme_example_of_six_lines_names_a_boot(
     bundle: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (code,) = snippets(README, "python")
@@ -74,7 +74,7 @@ def test_six_lines_of_the_readme_name_a_boot(
     assert capsys.readouterr().out.startswith("Ankle boot ")
 
 
-def test_each_file_that_contributing_shows_is_what_its_folder_takes() -> None:
+def test_contributing_shows_plugin_files_that_are_what_their_folder_takes() -> None:
     shown = {}
     for code in snippets(CONTRIBUTING, "python"):
         folder = re.fullmatch(r"# (.+/)\w+\.py", code.splitlines()[0])
@@ -88,7 +88,7 @@ def test_each_file_that_contributing_shows_is_what_its_folder_takes() -> None:
     assert shown == {folder: set() for folder in SEAMS}
 
 
-def test_every_public_name_of_the_runtime_is_on_its_page() -> None:
+def test_api_page_of_the_runtime_has_every_public_name() -> None:
     page = (ROOT / "docs" / "api" / "runtime.md").read_text(encoding="utf-8")
     assert set(edgewright.runtime.__all__) <= set(re.findall(r":: edgewright\.runtime\.(\w+)$", page, re.M))
 
@@ -101,7 +101,7 @@ def test_every_public_name_of_the_runtime_is_on_its_page() -> None:
         ("edgewright.benchmarks.targets", "targets.md"),
     ],
 )
-def test_every_plugin_has_its_row(package: str, page: str) -> None:
+def test_docs_have_a_row_for_every_plugin(package: str, page: str) -> None:
     rows = re.findall(r"^\| `([a-z0-9-]+)", (ROOT / "docs" / page).read_text(encoding="utf-8"), re.MULTILINE)
     assert set(plugins.names(package)) <= set(rows)
 
@@ -117,7 +117,7 @@ def test_architecture_names_every_room() -> None:
             assert rooms <= set(re.findall(r"`(\w+)/?`", table)), folder
 
 
-def test_every_variant_has_its_row() -> None:
+def test_variants_and_proof_page_has_a_row_for_every_variant() -> None:
     from edgewright.export import variants
 
     page = (ROOT / "docs" / "variants-and-proof.md").read_text(encoding="utf-8")

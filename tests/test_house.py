@@ -29,7 +29,7 @@ def pyproject() -> dict[str, Any]:
     return tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 
 
-def test_packages_are_the_folders_that_hold_code(pyproject: dict[str, Any]) -> None:
+def test_pyproject_packages_are_the_folders_that_hold_code(pyproject: dict[str, Any]) -> None:
     found = {
         ".".join(("edgewright", *file.parent.relative_to(ROOT).parts))
         for folder in FOLDERS
@@ -41,7 +41,7 @@ def test_packages_are_the_folders_that_hold_code(pyproject: dict[str, Any]) -> N
     assert settings["package-dir"] == {f"edgewright.{folder}": folder for folder in FOLDERS}
 
 
-def test_an_install_brings_the_files_that_are_no_code(pyproject: dict[str, Any]) -> None:
+def test_package_data_brings_the_files_that_are_no_code(pyproject: dict[str, Any]) -> None:
     data = pyproject["tool"]["setuptools"]["package-data"]
     for name in pyproject["tool"]["setuptools"]["packages"]:
         folder = ROOT.joinpath(*name.split(".")[1:])
@@ -55,7 +55,7 @@ def test_no_room_has_more_than_13_files() -> None:
     assert {str(room): count for room, count in counted.items() if count > 13} == {}
 
 
-def test_only_commands_and_figures_print() -> None:
+def test_print_and_console_are_used_by_commands_and_figures_only() -> None:
     allowed = {"Progress", "silent"}  # how the library tells who called it
     for folder in FOLDERS:
         for file in (ROOT / folder).rglob("*.py"):
@@ -75,7 +75,7 @@ def test_only_commands_and_figures_print() -> None:
             assert used <= allowed, f"{file} prints"
 
 
-def test_base_install_is_numpy_and_pillow(pyproject: dict[str, Any]) -> None:
+def test_base_install_dependencies_are_numpy_and_pillow(pyproject: dict[str, Any]) -> None:
     names = [re.split(r"[<>=!~;\[ ]", entry)[0] for entry in pyproject["project"]["dependencies"]]
     assert sorted(names) == ["numpy", "pillow"]
 
@@ -93,7 +93,7 @@ def test_base_install_is_numpy_and_pillow(pyproject: dict[str, Any]) -> None:
         ("benchmarks.figures.peers", "PEER", {"edgewright-runtime", "keras-predict", "opencv-dnn"}),
     ],
 )
-def test_every_plugin_imports_without_the_heavy_packages(
+def test_plugins_import_without_the_heavy_packages(
     package: str, constant: str, least: set[str], fresh: Callable[..., Any]
 ) -> None:
     code = """
@@ -126,7 +126,7 @@ except SystemExit as end:
         assert any(line.startswith(f"    {command} ") for line in text)
 
 
-def test_the_runtime_imports_its_names_when_they_are_asked_for(fresh: Callable[..., Any]) -> None:
+def test_runtime_lazy_imports_bring_names_when_they_are_asked_for(fresh: Callable[..., Any]) -> None:
     code = """
 import edgewright.runtime
 assert "numpy" not in sys.modules
@@ -137,7 +137,7 @@ assert "numpy" in sys.modules and callable(load)
     assert done.returncode == 0, done.stderr
 
 
-def test_every_public_name_of_the_runtime_is_there() -> None:
+def test_runtime_all_public_names_are_there() -> None:
     for name in edgewright.runtime.__all__:
         assert getattr(edgewright.runtime, name).__name__ == name
     with pytest.raises(AttributeError, match="no attribute 'lode'"):

@@ -10,7 +10,7 @@ import pytest
 Run = Callable[..., tuple[int, str, str]]
 
 
-def test_a_users_own_modules_are_not_imported(
+def test_child_processes_do_not_import_a_users_own_modules(
     trained: Path, bundle: Path, tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("queue", "grp", "signal"):

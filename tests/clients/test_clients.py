@@ -53,7 +53,7 @@ def test_openvino_gives_the_recorded_scores(kind: str, ask: Ask, request: pytest
     check_scores(bundle, ask(*OPENVINO, bundle, TFLITE + ONNX), same_kernels=kind != "colour_cnn")
 
 
-def test_openvino_opens_files_that_take_floats_and_weights_of_8_bits(ask: Ask, floats: Bundle) -> None:
+def test_openvino_opens_float_interface_and_weight_int8_files(ask: Ask, floats: Bundle) -> None:
     check_scores(floats, ask(*OPENVINO, floats, ["tflite-float32", "tflite-weight-int8", "onnx-float32"]))
 
 
@@ -67,7 +67,7 @@ def test_onnxruntime_node_gives_the_recorded_scores(
 
 @pytest.mark.parametrize("client", [OPENVINO, NODE], ids=["openvino", "node"])
 @pytest.mark.parametrize("together", [1, 5, 16])
-def test_files_for_any_batch_take_any_batch(
+def test_client_programs_take_any_batch_of_a_file_with_free_batch(
     client: tuple[str, str], together: int, ask: Ask, dynamic: Bundle
 ) -> None:
     check_scores(dynamic, ask(*client, dynamic, ONNX, together=together))
@@ -77,7 +77,7 @@ def test_files_for_any_batch_take_any_batch(
     ("kind", "names"),
     [("colour_cnn", TFLITE), ("floats", ["tflite-float32", "tflite-int8", "tflite-weight-int8"])],
 )
-def test_mediapipe_gives_the_same_labels_from_the_metadata(
+def test_mediapipe_gives_the_same_labels_from_the_tflite_metadata(
     kind: str, names: list[str], ask: Ask, request: pytest.FixtureRequest
 ) -> None:
     bundle: Bundle = request.getfixturevalue(kind)
@@ -96,7 +96,7 @@ def test_mediapipe_gives_the_same_labels_from_the_metadata(
             )
 
 
-def test_every_peer_is_timed_and_sees_what_we_see(
+def test_side_by_side_times_every_peer_and_sees_what_we_see(
     program: Callable[[str], list[str]], colour_cnn: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     place = {Path(program(client)[0]).parent.parent.parent for client in ("openvino", "mediapipe", "opencv")}
