@@ -99,7 +99,7 @@ def export(path: Path | str, options: Options, progress: Progress = silent) -> R
         progress: is told how far the work is.
 
     Returns:
-        What became of each variant. Look at it: a refused one is no error.
+        What became of each variant; a refused one is no error, so look at it.
 
     Raises:
         UnknownNameError, CheckpointError, DataError, OutputError, InputError, MissingExtraError: before any

@@ -23,7 +23,7 @@ def describe() -> dict[str, Any]:
         "cores": os.cpu_count(),
         "cores_allowed": threads.cores(),
         "governor": _read("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"),
-        "virtual_machine": " hypervisor" in (_read("/proc/cpuinfo") or ""),
+        "virtual_machine": processor.is_virtual(),
         "load_1min": os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
         "system": platform.platform(),
         "python": platform.python_version(),
