@@ -2,7 +2,7 @@
 
     from edgewright.benchmarks import Options, bench, compare_models, write_report
 
-    record = bench(Path("bundle"), Options(variants=("tflite-int8",), threads=(1, 2)))
+    record = bench("bundle", Options(variants=("tflite-int8",), threads=(1, 2)))
     for key in record.by_key():
         print(key, record.figures(key)["p50"].estimate)  # milliseconds, with its 95 % interval
     print(compare_models("bundle:tflite-int8", "bundle:onnx-int8").verdict())

@@ -69,7 +69,7 @@ class Job:
 
 
 def bench(
-    bundle: Path,
+    bundle: Path | str,
     options: Options = DEFAULTS,
     *,
     done: Callable[[str], None] = lambda variant: None,
@@ -93,14 +93,14 @@ def bench(
     return measure(prepare(bundle, options), done=done, say=say)
 
 
-def prepare(bundle: Path, options: Options) -> Job:
+def prepare(bundle: Path | str, options: Options) -> Job:
     """See what can be measured, before anything is. Raises as `bench` does."""
     plans = tuple(_plan(count, options) for count in options.threads)
     target = targets.get(options.target)
     targets.check_options(options.target, tuple(options.target_options))
     if not target.repeats:
         plans = tuple(dataclasses.replace(plan, processes=1) for plan in plans)
-    opened = Bundle.open(bundle)
+    opened = Bundle.open(Path(bundle))
     names = [opened.variant(name).name for name in options.variants]
     names = names or [variant.name for variant in opened.manifest.variants]
     refused = {name: why for name in names if (why := _refusal(target, opened, name, plans))}

@@ -6,7 +6,6 @@ pictures are split, stratified and seeded.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from numpy.typing import NDArray
 from edgewright.runtime.console import Progress
 from edgewright.runtime.contract import InputContract
 from edgewright.runtime.errors import DataError, ImageError, MissingExtraError
+from edgewright.runtime.machine.threads import cores
 from edgewright.runtime.preprocess import to_pixels
 
 TEST_SHARE = 0.2
@@ -131,7 +131,7 @@ def decode(
     pixels: list[NDArray[np.uint8]] = []
     labels: list[str] = []
     left_out: list[str] = []
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(cores()) as pool:
         read = zip(files, pool.map(read_one, (path for path, _ in files)), strict=True)
         for done, ((_, label), found) in enumerate(read, 1):
             progress("reading pictures", done, len(files))
