@@ -144,6 +144,7 @@ def test_export_golden_scores_are_what_keras_and_the_runtime_give(
         np.testing.assert_array_equal(scores, golden[name])
 
 
+@pytest.mark.slow
 def test_export_of_the_same_checkpoint_gives_the_same_bytes_in_a_fresh_process(
     exported: tuple[Path, Result], trained: Path, fresh: Fresh, tmp_path: Path
 ) -> None:

@@ -38,7 +38,7 @@ sys.addaudithook(watch)
 
 # What Python is about to do when the process kills itself: event, part of its arguments, which time
 MOMENTS = {
-    "job written": ("open", "job.json", 1),
+    "calibration written": ("open", "calibration.npy", 1),
     "reference read": ("open", "reference.npy", 1),
     "file copied": ("shutil.copyfile", "tflite-float32", 1),
     "golden written": ("open", "golden.npz", 1),

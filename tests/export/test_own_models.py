@@ -39,6 +39,7 @@ def noise(tmp_path: Path) -> Callable[..., tuple[Path, Path, Images]]:
     return call
 
 
+@pytest.mark.slow
 def test_export_nested_model_with_augmentation_from_class_folders(
     keras: Any, colour: Dataset, run: Run, score: Score, tmp_path: Path
 ) -> None:

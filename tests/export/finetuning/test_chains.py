@@ -81,6 +81,7 @@ def figures(bundle: Path, name: str) -> list[dict[str, Any]]:
     return [layer for layer in layers if layer["weights"] != 640]
 
 
+@pytest.mark.slow
 def test_passes_of_every_variant_are_written_and_stand_in_the_manifest(passed: tuple[Path, Result]) -> None:
     out, result = passed
     assert [outcome.name for outcome in result.outcomes if outcome.passed] == list(NAMES)
@@ -92,18 +93,21 @@ def test_passes_of_every_variant_are_written_and_stand_in_the_manifest(passed: t
     assert [found.status for found in verify(out)] == ["ok"] * len(NAMES)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_prune50_makes_half_of_the_weights_zero_in_the_file(passed: tuple[Path, Result], name: str) -> None:
     for layer in figures(passed[0], name):
         assert 0.49 <= layer["zeros"] <= 0.7, layer
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES[2:])
 def test_cluster8_clusters_are_clusters_in_the_file(passed: tuple[Path, Result], name: str) -> None:
     for layer in figures(passed[0], name):
         assert 2 <= layer["values_per_channel"] <= 8, layer
 
 
+@pytest.mark.slow
 def test_parity_of_passes_is_with_the_checkpoints_model_and_not_with_what_a_pass_has_made(
     passed: tuple[Path, Result], small: Path, network_of: Callable[[Path], Network], colour: Dataset
 ) -> None:
@@ -113,6 +117,7 @@ def test_parity_of_passes_is_with_the_checkpoints_model_and_not_with_what_a_pass
     assert clustered.max_abs_error > 1e-3
 
 
+@pytest.mark.slow
 def test_qat_gives_an_all_integer_file_that_takes_pixels(passed: tuple[Path, Result]) -> None:
     entry = Bundle.open(passed[0]).variant(NAMES[3])
     assert (entry.input.dtype, entry.input.scale) == ("uint8", pytest.approx(2 / 255))
@@ -122,6 +127,7 @@ def test_qat_gives_an_all_integer_file_that_takes_pixels(passed: tuple[Path, Res
     assert entry.parity.agreement > 0.6
 
 
+@pytest.mark.slow
 def test_passes_of_a_second_export_train_nothing_and_give_the_same_bytes(
     passed: tuple[Path, Result], small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -136,6 +142,7 @@ def test_passes_of_a_second_export_train_nothing_and_give_the_same_bytes(
         assert second.variant(name).file == first.variant(name).file
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("change", "begins"),
     [({}, ["prune50+cluster9"]), ({"seed": 1}, ["prune50"]), ({"finetune_epochs": 1}, ["prune50"])],
@@ -169,6 +176,7 @@ def test_prune_and_cluster_refuse_a_network_with_nothing_to_prune(keras: Any) ->
             passes.get(name).check(model)
 
 
+@pytest.mark.slow
 def test_passes_refuse_networks_that_any_is_not_for_before_the_first_trains(
     cache: Path, keras: Any, make_checkpoint: MakeCheckpoint, colour: Dataset, tmp_path: Path
 ) -> None:

@@ -140,6 +140,7 @@ def test_schemes_all_give_the_keras_models_scores(
         assert error.mean() < (0.06 if "int4" in name else 0.015), name
 
 
+@pytest.mark.slow
 def test_schemes_give_the_same_bytes_in_this_and_in_a_fresh_process(
     made: Any, convert: Convert, fresh: Fresh, tmp_path: Path
 ) -> None:

@@ -82,6 +82,7 @@ def test_export_steps_of_a_second_export_do_nothing_anew_and_give_the_same_bytes
     assert contents(tmp_path / "first") == contents(tmp_path / "second")
 
 
+@pytest.mark.slow
 def test_export_steps_of_a_changed_option_make_only_what_depends_on_it_anew(
     trained: Path, checkpoint: Path, tmp_path: Path, seen: Seen
 ) -> None:
@@ -102,6 +103,7 @@ def test_export_steps_of_a_changed_option_make_only_what_depends_on_it_anew(
     assert seen.scored == 1
 
 
+@pytest.mark.slow
 def test_export_steps_of_other_test_images_score_anew_and_convert_nothing(
     trained: Path, tmp_path: Path, fashion_mini: Dataset, seen: Seen
 ) -> None:

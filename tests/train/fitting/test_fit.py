@@ -126,6 +126,7 @@ def weights_of(folder: Path) -> list[NDArray[np.float32]]:
     return found
 
 
+@pytest.mark.slow
 def test_train_with_the_same_seed_gives_the_same_weights_in_fresh_processes(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "edgewright.runtime", "train", "fashion-mlp"]
     command += ["--epochs", "1", "--seed", "5", "--out"]

@@ -85,6 +85,7 @@ def weights(folder: Path) -> list[Any]:
     return found
 
 
+@pytest.mark.slow
 def test_resume_of_a_cut_off_run_ends_where_a_whole_one_does(tmp_path: Path, few: Dataset) -> None:
     whole, cut = Options(out=tmp_path / "whole"), Options(out=tmp_path / "cut")
     train("stateful", STATEFUL, few, whole)
@@ -113,6 +114,7 @@ def test_resume_takes_only_the_same_run(tmp_path: Path, few: Dataset) -> None:
         train("stateful", STATEFUL, dataclasses.replace(few, y_train=few.y_train[::-1].copy()), out)
 
 
+@pytest.mark.slow
 def test_train_ctrl_c_writes_what_there_is_and_can_be_resumed(tmp_path: Path, few: Dataset) -> None:
     out = tmp_path / "out"
 
