@@ -128,7 +128,7 @@ def test_arm64_target_leaves_the_instructions_out_with_a_qemu_without_plugins(
     exported: tuple[Path, Result], emulated: Machine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plain = dataclasses.replace(emulated, about={**emulated.about, "counts": False})
-    monkeypatch.setattr(machine, "ready", lambda: plain)
+    monkeypatch.setattr(machine, "ready", lambda say: plain)
     measured = TARGET.run(Bundle.open(exported[0]), "tflite-int8", Plan())
     assert not any("instructions" in name for name in measured.counts)
     assert measured.counts["a53_golden_max_abs_error"][0] <= LSB * 1.001
