@@ -73,7 +73,7 @@ plain = recipe.Recipe(
 )
 strategy, data, out = sys.argv[1:]
 options = Options(out=Path(out), seed=3, epochs=4, strategy=strategy if strategy != "none" else None)
-train("plain", plain, datasets.load(data), options)
+train("plain", plain, datasets.load(data), options, say=print)
 """
 
 
