@@ -101,3 +101,27 @@ def test_ort_session_scores_are_the_callers_to_keep_and_pixels_may_lie_in_memory
     turned = first[:, ::-1, ::-1]
     assert not turned.flags.c_contiguous
     assert np.array_equal(session.run(turned), session.run(turned.copy()))
+
+
+def test_onnx_session_run_gives_exact_sums_of_8_bit_products(tmp_path: Path) -> None:
+    """Without being asked for, they saturate on x86 processors that have no VNNI."""
+    weights = np.random.default_rng(0).integers(-128, 128, (256, 64)).astype(np.int8)
+    nodes = [
+        helper.make_node("Flatten", ["image"], ["row"]),
+        helper.make_node("MatMulInteger", ["row", "weights"], ["sums"]),
+        helper.make_node("Cast", ["sums"], ["scores"], to=TensorProto.FLOAT),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "products",
+        [helper.make_tensor_value_info("image", TensorProto.UINT8, (1, 16, 16, 1))],
+        [helper.make_tensor_value_info("scores", TensorProto.FLOAT, (1, 64))],
+        [numpy_helper.from_array(weights, "weights")],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    path = tmp_path / "products.onnx"
+    onnx.save(model, path)
+    backend = backends.get("ort")
+    pixels = np.full((1, 16, 16, 1), 255, np.uint8)
+    scores = backend.open(backend.read(path), threads=1).run(pixels)
+    np.testing.assert_array_equal(scores[0], 255.0 * weights.astype(np.int64).sum(axis=0))
