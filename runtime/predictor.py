@@ -15,6 +15,7 @@ import numpy as np
 from edgewright.runtime import backends, trust
 from edgewright.runtime.backends import Backend, ModelFile, Pixels, Scores, Session
 from edgewright.runtime.contract import ModelContract
+from edgewright.runtime.contract.heads import Head
 from edgewright.runtime.disk.files import mend
 from edgewright.runtime.errors import BundleError, ImageError, InputError, MissingExtraError, ModelFileError
 from edgewright.runtime.preprocess import ImageSource, to_pixels
@@ -27,7 +28,7 @@ Threads: TypeAlias = int | Literal["auto"]
 
 @dataclass(frozen=True, kw_only=True)
 class Prediction:
-    """One class: its label, its index among the model's scores, its probability (0-1)."""
+    """One class or label: its name, its index among the labels, its probability (0-1)."""
 
     label: str
     index: int
@@ -49,7 +50,8 @@ class Predictor:
     a session a thread would cost each thread the opening (1.5 to 35 ms) and the memory of the model.
     Pictures are decoded outside of the lock. `predict_many` is for running on all cores.
 
-    `contract` says what goes in and what the scores are called; `session` is the open interpreter;
+    `contract` says what goes in and what the scores are called, `head` what they mean; `session` is the open
+    interpreter;
     `assumptions` say what was assumed of a file that carries no contract.
     """
 
@@ -62,10 +64,12 @@ class Predictor:
     ) -> None:
         """`reopen` opens the model once more, for a further worker; without it workers share `session`."""
         self.contract, self.session, self.assumptions = contract, session, tuple(assumptions)
+        self.head = Head(kind=contract.head, count=session.output.shape[-1], threshold=contract.threshold)
         self._reopen, self._workers = reopen, [_Worker(session)]
 
     def predict(self, image: ImageSource, k: int = 5) -> list[Prediction]:
-        """The `k` most probable classes, most probable first.
+        """The `k` most probable classes, most probable first; of a model that gives several labels to an
+        image, those of the `k` that are above its threshold.
 
         Args:
             image: a path, the bytes of an image file, a Pillow image, or a uint8 array `(H, W)` or
@@ -74,6 +78,7 @@ class Predictor:
 
         Raises:
             ImageError: a picture that cannot be decoded.
+            InputError: the model gives an embedding and no classes; ask for its `scores`.
         """
         return self.top(self.scores(to_pixels(image, self.contract.input))[0], k)
 
@@ -137,12 +142,20 @@ class Predictor:
         return self._workers[0].run(pixels)
 
     def top(self, scores: Scores, k: int) -> list[Prediction]:
-        """The `k` best of one image's scores `(classes,)`; of equal scores the lower index first."""
+        """What `predict` gives for one image's scores `(classes,)`; of equal scores the lower index first."""
         if k < 1:
             raise InputError(f"expected k of at least 1, got {k}")
-        if self.contract.head == "logits":
-            powers = np.exp(scores - scores.max())
-            scores = powers / powers.sum()
+        head = self.head
+        if head.is_embedding:
+            raise InputError(
+                f"expected a model that names classes, got {self.contract.name}, which gives an "
+                "embedding; take its scores"
+            )
+        if head.kind != "softmax":
+            yes = head.decisions(scores[np.newaxis])[0] if head.is_multi_label else None
+            scores = head.probabilities(scores[np.newaxis])[0]
+            if yes is not None:
+                k = min(k, int(yes.sum()))  # the most probable ones are those above the threshold
         best = (-scores).argsort(kind="stable")[:k]
         labels = self.contract.labels
         return [

@@ -67,7 +67,7 @@ def read_golden(bundle: Bundle) -> Mapping[str, NDArray[Any]]:
     count = len(np.atleast_1d(golden.get(GOLDEN_INPUTS, ())))
     expected: dict[str, tuple[int, ...]] = {GOLDEN_INPUTS: (count, *bundle.manifest.input.shape)}
     for name in (GOLDEN_REFERENCE, *(v.name for v in bundle.manifest.variants)):
-        expected[name] = (count, len(bundle.manifest.labels))
+        expected[name] = (count, bundle.manifest.scores)
     if count == 0:
         raise BundleError(f"expected images in {path}, got none")
     for name, shape in expected.items():

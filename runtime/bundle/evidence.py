@@ -4,8 +4,8 @@
 
     images         uint8 (n, height, width, channels), no longer side above `MAX_SIDE`
     truth          int32 (n,), their true classes
-    classes        int32 (v, 4, classes): test images of each class, those that Keras has right, and of these
-                   and the others those that the variant has lost and won
+    classes        int32 (v, 4, classes): test images of each class (of several labels: all), those that Keras
+                   has right, and of these and the others those that the variant has lost and won
     worst          int32 (w, 4): variant, image, Keras' class, the variant's class; a variant's worst first
     probabilities  float32 (w, 2, 2): what Keras and the variant give to Keras' class and the variant's
 """
@@ -78,11 +78,13 @@ def read_evidence(bundle: Bundle) -> dict[str, Evidence] | None:
     ends = np.array([variants, count, labels, labels])
     total, right, lost, won = classes.transpose(1, 0, 2)
     samples = np.array([variant.parity.samples for variant in manifest.variants])
+    # of several labels each one is judged on every image
+    judged = total.T if manifest.is_multi_label else total.sum(axis=1)
     sound = (
         rows <= _MOST_ROWS * variants
         and 0 < min(sides) <= max(sides) <= MAX_SIDE
         and bool(((truth >= 0) & (truth < labels)).all())
-        and bool((total.sum(axis=1) == samples).all())
+        and bool((judged == samples).all())
         and bool(((worst >= 0) & (worst < ends)).all())
         and bool(((probabilities >= 0) & (probabilities <= 1)).all())
         and bool(((lost >= 0) & (lost <= right) & (won >= 0) & (won <= total - right)).all())

@@ -15,13 +15,14 @@ from pathlib import Path
 from typing import Any
 
 from edgewright.runtime.contract import (
-    HEADS,
     SCHEMA_VERSION,
+    THRESHOLD,
     ZERO_HASH,
     InputContract,
     ModelContract,
     TensorSpec,
     check_schema,
+    read_head,
     stamp,
     stamp_is_right,
 )
@@ -35,6 +36,8 @@ EVIDENCE = "evidence.npz"
 LABELS = "labels.txt"  # a label a line, for apps that read no manifest
 VERDICTS = ("passed", "refused", "not proven")
 ARITHMETICS = ("int8", "float32")
+MEASURES = ("accuracy", "label-accuracy", "agreement", "cosine")
+IMAGES = ("labelled", "unlabelled", "noise")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,13 +87,34 @@ class FileEntry:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Judging:
+    """What the variants were judged by, and on which images.
+
+    `by` is what `accuracy` means in the reports: `accuracy`, the share of images put into the right class;
+    `label-accuracy`, of a model of several labels the mean over the images of the share of labels that are
+    right; `agreement`, the share of images decided as the Keras model decides, where the truth is not known:
+    a file loses at most as much accuracy as it disagrees; `cosine`, the mean cosine between the embeddings of
+    file and model. `images` are `labelled`, `unlabelled`, or `noise` of the model's size.
+    """
+
+    by: str = "accuracy"
+    images: str = "labelled"
+
+    @staticmethod
+    def from_json(obj: JsonObject) -> Judging:
+        return Judging(by=obj.choice("by", MEASURES), images=obj.choice("images", IMAGES))
+
+
+@dataclass(frozen=True, kw_only=True)
 class ParityReport:
     """How far a variant is from its float Keras model, over `samples` test images.
 
-    `drop` is reference accuracy minus `accuracy`, `drop_low`..`drop_high` its 95 % interval;
-    `agreement` the share of images with the reference's top class, `tie_agreement` the same where a
-    tie that holds that class counts; `max_abs_error` the largest difference of any score. `verdict`
-    is one of `VERDICTS`, with `reason` when it is not "passed".
+    What `accuracy` is, `Judging` says. `drop` is the reference's less the variant's, `drop_low`..`drop_high`
+    its 95 % interval; `agreement` the share of images that are decided as the reference does (of embeddings:
+    whose nearest other image stays the same), `tie_agreement` the same where a tie that holds its class
+    counts; `max_abs_error` the largest difference of any score; `beside` are figures that nothing is held
+    against, `macro_f1` and `auc` of sigmoids. `verdict` is one of `VERDICTS`, with `reason` when it is not
+    "passed".
     """
 
     samples: int
@@ -103,6 +127,16 @@ class ParityReport:
     max_abs_error: float
     verdict: str
     reason: str = ""
+    beside: Mapping[str, float] = field(default_factory=dict)
+
+    @staticmethod
+    def from_json(obj: JsonObject) -> ParityReport:
+        beside = obj.object("beside") if obj.has("beside") else None
+        others = {
+            "verdict": obj.choice("verdict", VERDICTS),
+            "beside": {key: beside.number(key) for key in beside.data} if beside else {},
+        }
+        return obj.make(ParityReport, others)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -154,14 +188,13 @@ class VariantEntry:
     def from_json(obj: JsonObject) -> VariantEntry:
         peak = obj.integer("peak_activation_bytes") if obj.has("peak_activation_bytes") else None
         declared = {"arithmetic": obj.choice("arithmetic", ARITHMETICS)} if obj.has("scheme") else {}
-        parity = obj.object("parity")
         others = {
             **(declared or _implied(obj.text("name"))),
             "file": FileEntry.from_json(obj),
             "input": TensorSpec.from_json(obj.object("input")),
             "output": TensorSpec.from_json(obj.object("output")),
             "tolerance": obj.object("tolerance").make(Tolerance, {}),
-            "parity": parity.make(ParityReport, {"verdict": parity.choice("verdict", VERDICTS)}),
+            "parity": ParityReport.from_json(obj.object("parity")),
             "peak_activation_bytes": peak,
         }
         return obj.make(VariantEntry, others)
@@ -181,14 +214,17 @@ def _implied(name: str) -> dict[str, Any]:
 
 @dataclass(frozen=True, kw_only=True)
 class Manifest:
-    """Everything a bundle says of itself. `reference` holds the float Keras model's own figures;
-    `refused` the variants that were left out; `evidence` is what a report shows of the judging;
-    `calibration`, `provenance` and `versions` are for people."""
+    """Everything a bundle says of itself. `head`, `threshold` and `labels` are as in `ModelContract`;
+    `reference` holds the float Keras model's own figures; `refused` the variants that were left out;
+    `evidence` is what a report shows of the judging; `calibration`, `provenance` and `versions` are for
+    people."""
 
     name: str
     input: InputContract
     labels: tuple[str, ...]
     head: str
+    threshold: float = THRESHOLD
+    judging: Judging = Judging()
     reference: Mapping[str, Any]
     variants: tuple[VariantEntry, ...]
     refused: tuple[Mapping[str, Any], ...] = ()
@@ -223,9 +259,13 @@ class Manifest:
         for key in ("samples", "bytes", "gzip_bytes"):
             reference.integer(key)
         reference.number("accuracy")
+        head, threshold, labels = read_head(obj)
         others = {
             "input": InputContract.from_json(obj.object("input")),
-            "head": obj.choice("head", HEADS),
+            "head": head,
+            "threshold": threshold,
+            "labels": labels,
+            "judging": Judging.from_json(obj.object("judging")) if obj.has("judging") else Judging(),
             "golden": FileEntry.from_json(obj.object("golden")),
             "variants": variants,
             "reference": reference.data,
@@ -240,9 +280,23 @@ class Manifest:
             )
         return manifest
 
+    @property
+    def scores(self) -> int:
+        """How many scores every file gives for an image; 0 if the manifest does not say so."""
+        return next((variant.output.shape[-1] for variant in self.variants if variant.output.shape), 0)
+
+    @property
+    def is_multi_label(self) -> bool:
+        return self.head.startswith("sigmoid") and self.scores > 1
+
     def contract(self, variant: str) -> ModelContract:
         return ModelContract(
-            name=self.name, variant=variant, input=self.input, labels=self.labels, head=self.head
+            name=self.name,
+            variant=variant,
+            input=self.input,
+            labels=self.labels,
+            head=self.head,
+            threshold=self.threshold,
         )
 
 

@@ -69,7 +69,7 @@ def test_contract_of_a_newer_schema_is_refused_and_says_how_to_cure_it() -> None
         ("variant", 3),
         ("labels", []),
         ("labels", ["a", 1]),
-        ("head", "sigmoid"),
+        ("head", "tanh"),
         ("input", [28, 28, 1]),
         ("input.height", 0),
         ("input.width", 2**14 + 1),

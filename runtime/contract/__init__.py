@@ -19,7 +19,14 @@ CONTRACT_KEY = "edgewright"  # the name of the metadata entry in .tflite and .on
 SCHEMA_VERSION = 1
 FITS = ("stretch", "crop", "letterbox")
 RESAMPLES = ("nearest", "box", "bilinear", "bicubic", "lanczos")
-HEADS = ("softmax", "logits")
+HEADS = (
+    "softmax",
+    "logits",
+    "sigmoid",
+    "sigmoid-logits",
+    "embedding",
+)  # see edgewright.runtime.contract.heads
+THRESHOLD = 0.5
 ZERO_HASH = "0" * 64
 
 
@@ -83,7 +90,8 @@ class InputContract:
 class ModelContract:
     """What a model file says of itself: `name` of the model, `variant`, input, labels, kind of score.
 
-    `head` is `softmax` (scores are probabilities) or `logits`.
+    `head` is one of `HEADS`; above `threshold` the probability of a sigmoid is a yes. One sigmoid score has
+    two labels, that of a no first; an embedding has none.
     """
 
     name: str
@@ -91,9 +99,13 @@ class ModelContract:
     input: InputContract
     labels: tuple[str, ...]
     head: str = "softmax"
+    threshold: float = THRESHOLD
 
     def to_json(self) -> dict[str, Any]:
-        return {"schema_version": SCHEMA_VERSION, **dataclasses.asdict(self), "labels": list(self.labels)}
+        data = {"schema_version": SCHEMA_VERSION, **dataclasses.asdict(self), "labels": list(self.labels)}
+        if not self.head.startswith("sigmoid"):
+            del data["threshold"]
+        return data
 
     def to_bytes(self) -> bytes:
         """The contract as it is put inside a model file, with an unset `sha256` (see `stamp`)."""
@@ -103,16 +115,26 @@ class ModelContract:
     @staticmethod
     def from_json(obj: JsonObject, error: type[EdgewrightError] = ModelFileError) -> ModelContract:
         check_schema(obj, error)
-        labels = obj.texts("labels")
-        if not labels:
-            raise obj.fail("labels", "a list of at least one label")
+        head, threshold, labels = read_head(obj)
         return ModelContract(
             name=obj.text("name"),
             variant=obj.text("variant"),
             input=InputContract.from_json(obj.object("input")),
             labels=labels,
-            head=obj.choice("head", HEADS),
+            head=head,
+            threshold=threshold,
         )
+
+
+def read_head(obj: JsonObject) -> tuple[str, float, tuple[str, ...]]:
+    """`head`, `threshold` and `labels`, as contract and manifest have them."""
+    head, labels = obj.choice("head", HEADS), obj.texts("labels")
+    if bool(labels) == (head == "embedding"):
+        raise obj.fail("labels", "no labels" if labels else "a list of at least one label")
+    threshold = obj.number("threshold") if obj.has("threshold") else THRESHOLD
+    if not 0 < threshold < 1:
+        raise obj.fail("threshold", "a share between 0 and 1")
+    return head, threshold, labels
 
 
 def check_schema(obj: JsonObject, error: type[EdgewrightError]) -> None:
