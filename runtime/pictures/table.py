@@ -4,10 +4,10 @@
     a/1.jpg,cat            a/1.jpg,cat|outdoors   a/1.jpg,1,0,train
     a/2.jpg,dog            a/2.jpg,               a/2.jpg,1,1,test
 
-With `label` (or `class`) a picture has one class. With `labels`, names with `|` or `;` between them, or with a
-column a label of 0 and 1, it has any number of them; one such column alone makes two classes of it, those
-without and those with the label. Pictures are looked for from the table's folder. A column `split` says `train`
-or `test` (`validation` and `val` count as `train`).
+With `label` (or `class`) a picture has one class. With `labels`, names with `|` or `;` between them, or with
+a column a label of 0 and 1, it has any number of them; one such column alone makes two classes of it, those
+without and those with the label. Pictures are looked for from the table's folder. A column `split` says
+`train` or `test` (`validation` and `val` count as `train`).
 """
 
 from __future__ import annotations
