@@ -19,7 +19,7 @@ from edgewright.export import formats
 from edgewright.export import variants as known_variants
 from edgewright.export.finetuning.chains import FineTuned, fine_tune
 from edgewright.export.proof import evidence, gate, golden
-from edgewright.export.source.open import open_source
+from edgewright.export.source.open import open_source, usual
 from edgewright.export.source.options import Options
 from edgewright.export.source.source import Source
 from edgewright.export.variants import Variant
@@ -35,6 +35,7 @@ from edgewright.runtime.bundle.manifest import (
     LABELS,
     MANIFEST,
     FileEntry,
+    Judging,
     Manifest,
     ParityReport,
     VariantEntry,
@@ -85,6 +86,7 @@ class Result:
     that were left out."""
 
     reference: Mapping[str, Any]
+    judging: Judging
     outcomes: Sequence[Outcome]
     notes: Sequence[str] = ()
     left_out: Sequence[str] = ()
@@ -106,7 +108,7 @@ def export(path: Path | str, options: Options, progress: Progress = silent) -> R
             work is done.
         ExportError: the model cannot be loaded, run or written in the formats asked for.
     """
-    variants = known_variants.parse(options.variants) if options.variants else known_variants.defaults()
+    variants = known_variants.parse(options.variants) if options.variants else usual(Path(path), options)
     _check(options, variants)
     out = Path(options.out)
     ours = (MANIFEST, GOLDEN, EVIDENCE, LABELS, *(f"*{formats.get(f).suffix}" for f in formats.names()))
@@ -140,7 +142,8 @@ def export(path: Path | str, options: Options, progress: Progress = silent) -> R
     return Result(
         reference=conversions.figures,
         outcomes=[judgement.outcome for judgement in judgements],
-        notes=(*source.notes, *([FAR_BELOW] if source.foreign else [])),
+        judging=source.judging,
+        notes=(*source.notes, *([FAR_BELOW] if source.foreign and source.truth is not None else [])),
         left_out=source.left_out,
     )
 
@@ -179,6 +182,10 @@ class Job:
         most = min(variant.settings.most_samples or count for variant in variants)
         return np.sort(np.random.default_rng(self.options.seed).permutation(count)[:most])
 
+    def truth(self, places: NDArray[np.intp]) -> gate.Truth | None:
+        """That of the test images at `places`, None where it is not known."""
+        return None if self.source.truth is None else self.source.truth[places]
+
 
 @dataclass(frozen=True, kw_only=True)
 class Conversions:
@@ -195,11 +202,12 @@ class Conversions:
 
 @dataclass(frozen=True, kw_only=True)
 class Passed:
-    """What a bundle holds of a variant: its entry, its scores of the golden images, its evidence."""
+    """What a bundle holds of a variant: its entry, its scores of the golden images, its evidence, which
+    embeddings have none of."""
 
     entry: VariantEntry
     golden: Scores
-    evidence: evidence.Judged
+    evidence: evidence.Judged | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -242,11 +250,11 @@ def convert(job: Job, steps: Steps, workers: Scorer, advance: Callable[[str], No
     reference = np.load(job.scratch / REFERENCE)
     source.check(reference)
     common = job.places(*job.variants)
-    picked = common[golden.pick(reference[common], source.test_labels[common])]
+    picked = common[golden.pick(source.head, reference[common], job.truth(common))]
     size, gzip_size = source.model.sizes()
     figures = {
         "samples": len(reference),
-        "accuracy": float(np.mean(reference.argmax(1) == source.test_labels)),
+        **gate.own_figures(source.head, reference, source.truth),
         "bytes": size,
         "gzip_bytes": gzip_size,
         "model_sha256": source.model.sha256,
@@ -268,8 +276,8 @@ def judge(job: Job, conversions: Conversions, variant: Variant) -> Judgement:
     if not np.isfinite(scored.scores).all():
         return Judgement(outcome=Outcome(name=name, reason="gives scores that are NaN or infinite"))
     path, places, settings = job.scratch / variant.file, job.places(variant), variant.settings
-    reference, labels = conversions.reference[places], source.test_labels[places]
-    parity = gate.judge(reference, scored.scores, labels, job.options.max_drop)
+    reference, truth = conversions.reference[places], job.truth(places)
+    parity = gate.judge(source.head, reference, scored.scores, truth, job.options.max_drop, source.judging.by)
     outcome = Outcome(
         name=name,
         reason=parity.reason,
@@ -304,7 +312,7 @@ def judge(job: Job, conversions: Conversions, variant: Variant) -> Judgement:
         passed=Passed(
             entry=entry,
             golden=scored.scores[np.searchsorted(places, conversions.picked)],
-            evidence=evidence.look(reference, scored.scores, labels, places, source.head),
+            evidence=evidence.look(source.head, reference, scored.scores, truth, places),
         ),
     )
 
@@ -326,15 +334,20 @@ def assemble(
     }
     scores |= {kept.entry.name: kept.golden for kept in passed}
     np.savez_compressed(folder / GOLDEN, allow_pickle=False, **scores)
-    evidence.write(folder / EVIDENCE, [kept.evidence for kept in passed], source.test, source.test_labels)
+    judged = [kept.evidence for kept in passed if kept.evidence]
+    if judged:
+        truth = source.head.decisions(conversions.reference) if source.truth is None else source.truth
+        evidence.write(folder / EVIDENCE, judged, source.test, truth)
     (folder / LABELS).write_bytes(labels_file(source.labels))
     manifest = Manifest(
         name=source.name,
         input=source.input,
         labels=source.labels,
-        head=source.head,
+        head=source.head.kind,
+        threshold=source.head.threshold,
+        judging=source.judging,
         golden=FileEntry.of(folder / GOLDEN),
-        evidence=FileEntry.of(folder / EVIDENCE),
+        evidence=FileEntry.of(folder / EVIDENCE) if judged else None,
         variants=tuple(kept.entry for kept in passed),
         reference=conversions.figures,
         refused=tuple(j.outcome.refusal() for j in judgements if not j.outcome.passed),

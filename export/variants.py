@@ -29,6 +29,11 @@ class Variant:
         return formats.get(self.format).schemes[self.scheme]
 
     @property
+    def is_float(self) -> bool:
+        """Whether weights stay floats: then any picture, even noise, shows whether the file is right."""
+        return self.scheme.startswith("float") and not self.passes
+
+    @property
     def file(self) -> str:
         """The file's name in a bundle."""
         return self.name + formats.get(self.format).suffix
@@ -43,8 +48,13 @@ def known() -> dict[str, Variant]:
     }
 
 
-def defaults() -> list[Variant]:
-    return [variant for variant in known().values() if variant.settings.default]
+def defaults(*, float_only: bool = False) -> list[Variant]:
+    """The usual ones; `float_only`: of these, those that can be judged without pictures."""
+    return [
+        variant
+        for variant in known().values()
+        if variant.settings.default and (variant.is_float or not float_only)
+    ]
 
 
 def parse(asked: str | Sequence[str | Variant]) -> list[Variant]:

@@ -73,6 +73,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--data-dir", type=Path, metavar="DIR", help="where named data sets lie as .npz")
     parser.add_argument("--overwrite", action="store_true", help="replace a bundle that is there")
+    parser.add_argument(
+        "--strict", action="store_true", help="exit with 1 if any variant was left out, asked for or not"
+    )
     model_options.add(parser)
 
 
@@ -101,7 +104,7 @@ def run(arguments: argparse.Namespace) -> int:
         console.complain(f"left out: {line}")
     rows = [(o.name, o.bytes, o.gzip_bytes, o.parity) for o in result.outcomes if o.parity is not None]
     title = f"Parity with the float Keras model of {arguments.model}"
-    console.table(*parity_table(title, result.reference, rows))
+    console.table(*parity_table(title, result.reference, rows, result.judging))
     for note in result.notes:
         console.say(note)
     written = [outcome.name for outcome in result.outcomes if outcome.passed]
@@ -114,7 +117,9 @@ def run(arguments: argparse.Namespace) -> int:
         console.complain(f"{outcome.name} left out, {verdict}: {outcome.reason}")
     if not written:
         console.complain(f"no variant passed; {arguments.out} was not written")
-    return 1 if left_out else 0
+    if not written or (left_out and (arguments.strict or arguments.variants)):
+        return 1
+    return 0
 
 
 def _batch(text: str) -> int | None:

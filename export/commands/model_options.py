@@ -50,16 +50,30 @@ def add(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument("--head", choices=HEADS, help="what the scores are (default: as the last layer says)")
     group.add_argument(
+        "--threshold",
+        type=float,
+        metavar="SHARE",
+        help="above which probability a sigmoid is a yes (default: 0.5)",
+    )
+    group.add_argument(
         "--calibration",
         type=Path,
-        metavar="FOLDER|NPZ",
+        metavar="FOLDER|NPZ|CSV",
         help="images that set the ranges of int8 files: class folders, any pictures, or an .npz with x",
     )
     group.add_argument(
         "--test",
         type=Path,
+        metavar="FOLDER|NPZ|CSV",
+        help="labelled images that the files are judged on: class folders, an .npz with x and y, or a table "
+        "of pictures and labels",
+    )
+    group.add_argument(
+        "--pictures",
+        type=Path,
         metavar="FOLDER|NPZ",
-        help="labelled images that the files are judged on: class folders, or an .npz with x and y",
+        help="instead of both: unlabelled pictures; files are calibrated on some and judged by how often "
+        "they agree with the model on the others (with no pictures at all: float files, judged on noise)",
     )
     group.add_argument(
         "--unsafe-load",
@@ -78,8 +92,10 @@ def given(arguments: argparse.Namespace) -> Given:
         fit=arguments.fit,
         size=_size(arguments.size) if arguments.size else None,
         head=arguments.head,
+        threshold=arguments.threshold,
         calibration=arguments.calibration,
         test=arguments.test,
+        pictures=arguments.pictures,
         unsafe_load=arguments.unsafe_load,
     )
 

@@ -122,8 +122,8 @@ ONE_IMAGE = FileInterface()
 class Facts:
     """What a loaded network turned out to be.
 
-    `shape` is that of one image, (height, width, channels); `head` is `softmax` or `logits`; `input`
-    and `output` are the model's own names of them.
+    `shape` is that of one image, (height, width, channels); `classes` how many scores it gives; `head` what
+    these are, one of `edgewright.runtime.contract.HEADS`; `input` and `output` are the model's own names.
     """
 
     shape: tuple[int, int, int]

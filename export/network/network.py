@@ -50,17 +50,24 @@ class Network:
         """What the network turned out to be.
 
         Raises:
-            ExportError: it does not give one score a class, for classes that exclude each other, or it
-                computes with text.
+            ExportError: it does not give an image a row of scores, or it computes with text.
         """
         self.graph.refuse_strings()
         head = self.graph.head()
         shape = self.on_scaled.get_concrete_function().structured_outputs[OUTPUT].shape
-        if shape.rank != 2 or shape[1] is None or shape[1] < 2:
+        if shape.rank != 2 or shape[1] is None:
+            pooled = " (without its top it wants global pooling)" if shape.rank == 4 else ""
             raise ExportError(
-                f"expected one score a class, (batch, at least 2), got {tuple(shape)} "
-                f"from '{self._loaded.output}'"
+                f"expected a row of scores an image, (batch, scores), got {tuple(shape)} "
+                f"from '{self._loaded.output}'{pooled}"
             )
+        if shape[1] == 1 and head == "softmax":
+            raise ExportError(
+                f"expected at least two scores of a softmax, got one from '{self._loaded.output}', which is "
+                "1 for every image"
+            )
+        if shape[1] == 1 and head == "logits":
+            head = "sigmoid-logits"
         return Facts(
             shape=self.shape,
             classes=shape[1],

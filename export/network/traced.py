@@ -31,20 +31,11 @@ class TracedGraph:
                 waiting.extend(tensor.op for tensor in op.inputs)
 
     def head(self) -> str:
-        """`softmax` or `logits`.
-
-        Raises:
-            ExportError: a sigmoid, which scores each class alone.
-        """
+        """What the last operator makes of the scores: `softmax`, `sigmoid`, or `logits` if it is neither."""
         op = self._last
         while op.type in _TRANSPARENT:
             op = op.inputs[0].op
-        if op.type == "Sigmoid":
-            raise ExportError(
-                f"expected scores of classes that exclude each other (softmax or logits), got a sigmoid "
-                f"{self._place(op)}: multi-label and one-score networks cannot be exported"
-            )
-        return "softmax" if op.type == "Softmax" else "logits"
+        return {"Softmax": "softmax", "Sigmoid": "sigmoid"}.get(op.type, "logits")
 
     def refuse_strings(self) -> None:
         """Raises `ExportError`: text is computed with."""

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from edgewright.export.proof.gate import Truth
 from edgewright.runtime.backends import Scores
 from edgewright.runtime.bundle.evidence import (
     CLASSES,
@@ -21,6 +21,7 @@ from edgewright.runtime.bundle.evidence import (
     TRUTH,
     WORST,
 )
+from edgewright.runtime.contract.heads import Head
 from edgewright.train.datasets import Images
 
 
@@ -36,31 +37,43 @@ class Judged:
 
 
 def look(
-    reference: Scores, scores: Scores, labels: NDArray[np.int64], places: NDArray[np.intp], head: str
-) -> Judged:
-    """What to keep of one variant.
+    head: Head, reference: Scores, scores: Scores, truth: Truth | None, places: NDArray[np.intp]
+) -> Judged | None:
+    """What to keep of one variant; nothing of embeddings, and of several labels no disagreements.
 
     The worst disagreements are those where Keras' best class leads its second best by most.
 
     Args:
-        reference, scores: float32 `(images, classes)` of Keras and the variant.
-        labels: the true classes `(images,)`.
+        head: what the scores are.
+        reference, scores: float32 `(images, scores)` of Keras and the variant.
+        truth: as `edgewright.export.proof.gate.judge` takes it.
         places: which test images these are.
-        head: what kind of scores they are, as in the contract.
     """
-    count = reference.shape[1]
-    keras, variant = reference.argmax(1), scores.argmax(1)
-    right, kept = keras == labels, variant == labels
+    if head.is_embedding:
+        return None
+    keras, variant = head.decisions(reference), head.decisions(scores)
+    truth = keras if truth is None else truth
+    right, kept = keras == truth, variant == truth
     groups = (np.ones_like(right), right, right & ~kept, kept & ~right)
+    if head.is_multi_label:
+        none = np.empty(0, np.intp)
+        return Judged(
+            classes=np.stack([group.sum(axis=0) for group in groups]).astype(np.int32),
+            places=none,
+            tops=none.reshape(0, 2),
+            probabilities=np.empty((0, 2, 2), np.float32),
+        )
     differing = np.flatnonzero(keras != variant)
-    chances = _probabilities(reference[differing], head)
+    chances = _probabilities(head, reference[differing])
     second, best = np.sort(chances, axis=1)[:, -2:].T
     order = np.argsort(second - best, kind="stable")[:MAX_WORST]
     picked = differing[order]
     tops = np.stack([keras[picked], variant[picked]], axis=1)
-    of_variant = _probabilities(scores[picked], head)
+    of_variant = _probabilities(head, scores[picked])
     return Judged(
-        classes=np.stack([np.bincount(labels[group], minlength=count) for group in groups]).astype(np.int32),
+        classes=np.stack([np.bincount(truth[group], minlength=head.labels) for group in groups]).astype(
+            np.int32
+        ),
         places=places[picked],
         tops=tops,
         probabilities=np.stack(
@@ -69,11 +82,11 @@ def look(
     )
 
 
-def write(path: Path, judged: Sequence[Judged], test: Images, truth: NDArray[Any]) -> None:
+def write(path: Path, judged: Sequence[Judged], test: Images, truth: Truth) -> None:
     """Write what was kept of each variant of the manifest, in its order.
 
     Args:
-        test, truth: all test images, uint8 `(n, height, width, channels)`, and their classes.
+        test, truth: all test images, uint8 `(n, height, width, channels)`, and their classes, or labels.
     """
     shown = np.unique(np.concatenate([variant.places for variant in judged]))
     worst = [
@@ -84,7 +97,7 @@ def write(path: Path, judged: Sequence[Judged], test: Images, truth: NDArray[Any
     ]
     arrays = {
         IMAGES: _small(test[shown]),
-        TRUTH: truth[shown].astype(np.int32),
+        TRUTH: truth[shown].astype(np.int32).reshape(-1),  # none are shown of several labels
         CLASSES: np.stack([variant.classes for variant in judged]),
         WORST: np.concatenate(worst).astype(np.int32),
         PROBABILITIES: np.concatenate([variant.probabilities for variant in judged]),
@@ -92,12 +105,9 @@ def write(path: Path, judged: Sequence[Judged], test: Images, truth: NDArray[Any
     np.savez_compressed(path, allow_pickle=False, **arrays)
 
 
-def _probabilities(scores: Scores, head: str) -> Scores:
-    if head == "softmax":
-        return np.clip(scores, 0, 1)  # the quantized zero of an 8-bit file may lie a little below
-    powers: Scores = np.exp(scores - scores.max(axis=1, keepdims=True))
-    shares: Scores = powers / powers.sum(axis=1, keepdims=True)
-    return shares
+def _probabilities(head: Head, scores: Scores) -> Scores:
+    # the quantized zero of an 8-bit file may lie a little below
+    return np.clip(head.probabilities(scores), 0, 1)
 
 
 def _small(images: Images) -> Images:

@@ -5,24 +5,37 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from edgewright.export.proof.gate import Truth
 from edgewright.runtime.backends import Scores
 from edgewright.runtime.bundle.manifest import Tolerance
+from edgewright.runtime.contract.heads import Head
 
 IMAGES = 16
 MARGIN = 0.25  # between the two best scores: rounding on another machine does not turn it
 FLOAT_TOLERANCE = 1e-5
 
 
-def pick(scores: Scores, labels: NDArray[np.int64]) -> NDArray[np.intp]:
+def pick(head: Head, scores: Scores, truth: Truth | None) -> NDArray[np.intp]:
     """Where among n test images the 16 lie whose class the reference is sure of, the classes in turn;
-    else those it is surest of. `scores` are the reference's, float32 `(n, classes)`, `labels` the true
-    classes `(n,)`."""
-    ordered = np.sort(scores, axis=1)
-    margin = ordered[:, -1] - ordered[:, -2]
+    else those it is surest of.
+
+    Args:
+        head: what the scores are; of embeddings 16 are taken at even distances. scores: the reference's,
+        float32 `(n, scores)`. truth: the true classes, `(n,)`; where there are none, or several labels, the
+        likeliest stand for them.
+    """
+    if head.is_embedding:
+        return np.unique(np.linspace(0, len(scores) - 1, IMAGES).astype(np.intp))
+    if head.is_sigmoid:
+        margin = np.abs(head.margins(scores)).min(axis=1)
+    else:
+        ordered = np.sort(scores, axis=1)
+        margin = ordered[:, -1] - ordered[:, -2]
     sure = np.flatnonzero(margin >= MARGIN)
     if len(sure) < IMAGES:
         return np.sort(np.argsort(-margin, kind="stable")[:IMAGES])
-    return np.sort(sure[in_turn(labels[sure])[:IMAGES]])
+    classes = truth if truth is not None and truth.ndim == 1 else head.probabilities(scores).argmax(1)
+    return np.sort(sure[in_turn(classes[sure])[:IMAGES]])
 
 
 def in_turn(labels: NDArray[np.int64]) -> NDArray[np.intp]:

@@ -12,7 +12,9 @@ from edgewright.export.source import calibration as calibrating
 from edgewright.export.source.options import Given, Options
 from edgewright.export.source.source import Load, Source
 from edgewright.export.variants import Variant
+from edgewright.runtime.bundle.manifest import Judging
 from edgewright.runtime.console import Progress
+from edgewright.runtime.contract.heads import Head
 from edgewright.runtime.errors import CheckpointError, InputError
 from edgewright.train import datasets
 from edgewright.train.checkpoint import MODEL, Checkpoint
@@ -34,6 +36,11 @@ def open_checkpoint(
     checkpoint = Checkpoint.open(folder)
     dataset = _dataset_of(checkpoint, options, progress)
     has_passes = any(variant.passes for variant in variants)
+    if has_passes and checkpoint.head not in ("softmax", "logits"):
+        raise InputError(
+            f"expected a model of classes that exclude each other (softmax or logits) for passes, got "
+            f"{checkpoint.head} in {folder}; leave the passes out"
+        )
     training = Training(checkpoint=checkpoint, dataset=dataset) if has_passes else None
     chosen = calibrating.choose(
         dataset, checkpoint.validation, checkpoint.seed, options.calibration_size, options.seed
@@ -42,21 +49,23 @@ def open_checkpoint(
     calibrating.refuse_overlap(calibration, dataset.x_test)
     model = Model.at(folder / MODEL, Normalization.of_range(*checkpoint.input_range))
     facts = load(model, ())
-    if (facts.shape, facts.classes) != (checkpoint.input.shape, len(checkpoint.labels)):
+    head = Head(kind=checkpoint.head, count=facts.classes)
+    if (facts.shape, head.labels) != (checkpoint.input.shape, len(checkpoint.labels)):
         raise CheckpointError(
             f"expected {folder / MODEL} to take {checkpoint.input.shape} and give {len(checkpoint.labels)} "
-            f"scores, got {facts.shape} and {facts.classes}"
+            f"labels a score, got {facts.shape} and {head.labels}"
         )
     return Source(
         name=checkpoint.recipe,
         model=model,
         input=checkpoint.input,
         labels=checkpoint.labels,
-        head=checkpoint.head,
+        head=head,
+        judging=Judging(by="label-accuracy" if head.is_multi_label else "accuracy"),
         calibration=calibration,
         calibration_split="train",
         test=dataset.x_test,
-        test_labels=dataset.y_test,
+        truth=dataset.y_test,
         training=training,
         left_out=dataset.left_out,
         provenance={

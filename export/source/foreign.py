@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-import numpy as np
-
-from edgewright.export.network.model import Model
+from edgewright.export.network.model import Facts, Model
 from edgewright.export.source import calibration as calibrating
+from edgewright.export.source import images as reading
 from edgewright.export.source.labels import Classes, read_labels
 from edgewright.export.source.options import Options
 from edgewright.export.source.source import Load, Source
 from edgewright.export.variants import Variant
 from edgewright.runtime.console import Progress
-from edgewright.runtime.contract import InputContract
-from edgewright.runtime.errors import DataError, InputError
-from edgewright.train import datasets
-from edgewright.train.datasets import Images, Labels
-from edgewright.train.datasets.part import open_part
+from edgewright.runtime.contract import THRESHOLD, InputContract
+from edgewright.runtime.contract.heads import Head
+from edgewright.runtime.errors import InputError
 
 
 def open_foreign(
@@ -42,26 +38,26 @@ def open_foreign(
     labels = read_labels(Path(given.labels)) if given.labels else None
     model = Model.at(path, given.normalization, size=given.size, unsafe=given.unsafe_load)
     facts = load(model, sorted({variant.format for variant in variants}))
-    if labels is not None and len(labels) != facts.classes:
-        raise InputError(f"expected {facts.classes} labels, one a score, got {len(labels)} in {given.labels}")
+    head = _head(options, facts)
+    if labels is not None and len(labels) != head.labels:
+        one = "two labels of one sigmoid score, that of a no first" if head.is_binary else "one a score"
+        expected = "no labels of an embedding" if head.is_embedding else f"{head.labels} labels, {one}"
+        raise InputError(f"expected {expected}, got {len(labels)} in {given.labels}")
     height, width, channels = facts.shape
     contract = InputContract(height=height, width=width, channels=channels, fit=given.fit or "stretch")
-    read = _from_data if options.data else _from_parts
-    images = read(options, contract, Classes(labels, facts.classes), progress)
+    images = reading.read(options, contract, head, Classes(labels, head), progress)
     calibrating.refuse_overlap(images.calibration, images.test)
-    notes: tuple[str, ...] = ()
-    if labels is None and images.labels == tuple(str(i) for i in range(facts.classes)):
-        notes = (f"no --labels were given: classes are called 0 to {facts.classes - 1}",)
     return Source(
         name=path.resolve().stem,
         model=model,
         input=contract,
         labels=images.labels,
-        head=given.head or facts.head,
+        head=head,
+        judging=images.judging,
         calibration=images.calibration,
         calibration_split=images.split,
         test=images.test,
-        test_labels=images.test_labels,
+        truth=images.truth,
         provenance={
             "model": {
                 "file": path.resolve().name,
@@ -75,93 +71,66 @@ def open_foreign(
             "data": images.data,
         },
         foreign=True,
-        notes=notes,
+        notes=tuple(_notes(head, images, labels)),
+        left_out=images.left_out,
     )
 
 
-def _refuse_missing_data(options: Options, variants: Sequence[Variant]) -> None:
+def _head(options: Options, facts: Facts) -> Head:
+    """What the user says the scores are, else what the network's last operator makes of them."""
     given = options.given
-    if options.data and (given.calibration or given.test):
-        raise InputError(
-            "expected either --data, which gives both parts, or --calibration and --test, got both"
+    kind = given.head or facts.head
+    threshold = THRESHOLD if given.threshold is None else given.threshold
+    if not 0 < threshold < 1:
+        raise InputError(f"expected --threshold between 0 and 1, got {threshold:g}")
+    head = Head(kind=kind, count=facts.classes, threshold=threshold)
+    if given.threshold is not None and not head.is_sigmoid:
+        raise InputError(f"expected --threshold with a sigmoid, got it with {kind}; leave it out")
+    if facts.classes == 1 and kind in ("softmax", "logits"):
+        raise InputError(f"expected at least two scores for {kind}, got one; add --head sigmoid-logits")
+    return head
+
+
+def _notes(head: Head, images: reading.Judged, labels: Sequence[str] | None) -> Iterator[str]:
+    """Lines for the user: what was assumed, and what was not seen."""
+    if head.kind == "sigmoid-logits" and head.is_binary:
+        yield "the one score is taken for what comes before a sigmoid; --head says otherwise"
+    if labels is None and images.labels and images.labels == tuple(map(str, range(head.labels))):
+        yield f"no --labels were given: classes are called 0 to {head.labels - 1}"
+    if images.judging.images == "noise":
+        yield (
+            f"no pictures were given: files were judged on {len(images.test)} pictures of noise, which shows "
+            "that they compute what the model computes, not how they do on photographs; add --pictures "
+            "FOLDER, or --test with labels"
         )
-    if not options.data and not given.test:
-        raise InputError(
-            "expected labelled test images, without which nothing can be proven, got none; add --test FOLDER "
-            "(a folder of pictures a class) or an .npz, or --data"
+    elif images.judging.by == "agreement":
+        yield (
+            f"judged on {len(images.test):,} unlabelled pictures: accuracy drops by at most the share on "
+            "which a file disagrees with the model, which is held against --max-drop"
         )
+
+
+def _refuse_missing_data(options: Options, variants: Sequence[Variant]) -> None:
+    """See that there are images for what is asked. Raises `InputError`."""
+    given = options.given
+    named = {"--data": options.data, "--test": given.test, "--pictures": given.pictures}
+    used = [flag for flag, value in named.items() if value]
+    if len(used) > 1 or (options.data and given.calibration):
+        got = " and ".join([*used, *["--calibration"] * bool(options.data and given.calibration)])
+        raise InputError(
+            f"expected --data, which gives all images, or --test with --calibration, or --pictures, got {got}"
+        )
+    if not used:
+        tried = [v.name for v in variants if not v.is_float]
+        if tried:
+            raise InputError(
+                f"expected pictures for {', '.join(tried)}, got none; add --pictures FOLDER (no labels), "
+                "or --test FOLDER (a folder of pictures a class) with --calibration FOLDER"
+            )
     static = [variant.name for variant in variants if variant.settings.calibrated]
-    if static and not options.data and not given.calibration:
+    if static and given.test and not given.calibration:
         others = ",".join(variant.name for variant in variants if not variant.settings.calibrated)
         raise InputError(
             f"expected calibration images for {', '.join(static)}, got none; add --calibration FOLDER or an "
             f".npz, or leave them out{f' with --variants {others}' if others else ''}"
         )
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Images:
-    """The images of a foreign model's export; `split` is where those that calibrate were taken from."""
-
-    labels: tuple[str, ...]
-    calibration: Images
-    split: str
-    test: Images
-    test_labels: Labels
-    data: Mapping[str, str]
-
-
-def _from_data(options: Options, contract: InputContract, classes: Classes, progress: Progress) -> _Images:
-    assert options.data is not None
-    dataset = datasets.load(
-        options.data, options.data_folder, contract=contract, seed=options.seed, progress=progress
-    )
-    if dataset.x_test.shape[1:] != contract.shape:
-        raise DataError(
-            f"expected images {contract.shape} as the model takes them, got {dataset.x_test.shape[1:]} "
-            f"in {dataset.name}"
-        )
-    named = dataset.labels != tuple(str(i) for i in range(len(dataset.labels)))
-    by_name = named and (classes.labels is None or {*dataset.labels} <= {*classes.labels})
-    labels, test_labels = classes.settle(dataset.labels if by_name else (), dataset.y_test, dataset.name)
-    chosen = calibrating.draw(
-        np.arange(len(dataset.x_train)), dataset.y_train, options.calibration_size, options.seed
-    )
-    return _Images(
-        labels=labels,
-        calibration=dataset.x_train[chosen],
-        split="train",
-        test=dataset.x_test,
-        test_labels=test_labels,
-        data={key: getattr(dataset, key) for key in ("name", "sha256", "licence", "citation")},
-    )
-
-
-def _from_parts(options: Options, contract: InputContract, classes: Classes, progress: Progress) -> _Images:
-    given = options.given
-    assert given.test is not None
-    folder = Path(given.test)
-    test = open_part(folder, contract, (("x", "y"), ("x_test", "y_test")), progress, labelled=True)
-    assert test.labels is not None
-    labels, numbers = classes.settle(test.classes, test.labels, folder)
-    calibration, split = np.empty((0, *contract.shape), np.uint8), "none"
-    if given.calibration:
-        split = Path(given.calibration).name
-        names = (("x", "y"), ("x_train", "y_train"))
-        part = open_part(Path(given.calibration), contract, names, progress, labelled=False)
-        chosen = calibrating.draw(np.arange(part.count), part.labels, options.calibration_size, options.seed)
-        calibration = part.take(chosen)
-    pixels = test.all()
-    return _Images(
-        labels=labels,
-        calibration=calibration,
-        split=split,
-        test=pixels,
-        test_labels=numbers,
-        data={
-            "name": folder.resolve().name,
-            "sha256": datasets.digest(pixels, numbers),
-            "licence": "unknown",
-            "citation": "unknown",
-        },
-    )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from edgewright.export import variants as known_variants
 from edgewright.export.network.model import kind_of
 from edgewright.export.source.checkpoint import open_checkpoint
 from edgewright.export.source.foreign import open_foreign
@@ -15,6 +16,13 @@ from edgewright.runtime.console import Progress, silent
 from edgewright.runtime.disk import files
 from edgewright.runtime.errors import InputError
 from edgewright.train.checkpoint import CHECKPOINT
+
+
+def usual(path: Path, options: Options) -> list[Variant]:
+    """The variants that are written if none are asked for: without any pictures, those that need none."""
+    given = options.given
+    pictures = options.data or given.test or given.pictures
+    return known_variants.defaults(float_only=not pictures and not (path / CHECKPOINT).exists())
 
 
 def open_source(

@@ -17,9 +17,10 @@ class Given:
 
     `labels` is a file with a label a line, in the order of the scores; `normalization` what the network wants
     pixels brought to; `fit` how pictures of another shape are brought to its size, one of `FITS`; `size` the
-    height and width for a network that leaves them open; `head` what the scores mean, `softmax` or `logits`,
-    found in the network unless it is given; `calibration` and `test` are folders of pictures or .npz files;
-    `unsafe_load` lets Keras run Python code that the file holds.
+    height and width for a network that leaves them open; `head` what the scores mean, one of `HEADS`, found
+    in the network unless it is given; `threshold` above which a sigmoid is a yes; `calibration` and `test`
+    are folders of pictures, .npz files or .csv tables; `pictures` is a folder of unlabelled ones, in place of
+    both; `unsafe_load` lets Keras run Python code that the file holds.
     """
 
     labels: Path | str | None = None
@@ -27,8 +28,10 @@ class Given:
     fit: str | None = None
     size: tuple[int, int] | None = None
     head: str | None = None
+    threshold: float | None = None
     calibration: Path | str | None = None
     test: Path | str | None = None
+    pictures: Path | str | None = None
     unsafe_load: bool = False
 
 

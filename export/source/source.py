@@ -10,10 +10,13 @@ import numpy as np
 
 from edgewright.export.finetuning.chains import Training
 from edgewright.export.network.model import Facts, Model
+from edgewright.export.proof.gate import Truth
 from edgewright.runtime.backends import Scores
+from edgewright.runtime.bundle.manifest import Judging
 from edgewright.runtime.contract import InputContract, ModelContract
+from edgewright.runtime.contract.heads import Head
 from edgewright.runtime.errors import CheckpointError, ExportError
-from edgewright.train.datasets import Images, Labels
+from edgewright.train.datasets import Images
 
 Load: TypeAlias = Callable[[Model, Sequence[str]], Facts]  # as `edgewright.export.work.protocol.Child.load`
 
@@ -23,19 +26,21 @@ class Source:
     """A model with all that an export needs to know of it.
 
     `calibration` and `test` are raw pixels, uint8 `(n, height, width, channels)`, none of them for
-    calibration where no variant needs any; `training` is there if a variant has passes; `notes` are lines
-    for the user, `left_out` says what is wrong with pictures that were left out.
+    calibration where no variant needs any; `truth` are class numbers `(n,)` of the test images, or of several
+    labels bool `(n, labels)`, None where they are not known; `training` is there if a variant has passes;
+    `notes` are lines for the user, `left_out` says what is wrong with pictures that were left out.
     """
 
     name: str
     model: Model
     input: InputContract
     labels: tuple[str, ...]
-    head: str
+    head: Head
+    judging: Judging
     calibration: Images
     calibration_split: str
     test: Images
-    test_labels: Labels
+    truth: Truth | None
     provenance: Mapping[str, Any]
     training: Training | None = None
     foreign: bool = False
@@ -45,7 +50,12 @@ class Source:
     def contract(self, variant: str) -> ModelContract:
         """What the file of a variant says of itself."""
         return ModelContract(
-            name=self.name, variant=variant, input=self.input, labels=self.labels, head=self.head
+            name=self.name,
+            variant=variant,
+            input=self.input,
+            labels=self.labels,
+            head=self.head.kind,
+            threshold=self.head.threshold,
         )
 
     def check(self, scores: Scores) -> None:
@@ -68,13 +78,15 @@ class Source:
                 f"expected scores that depend on the image, got the same for all {len(scores):,} test "
                 "images; look at the model's weights"
             )
-        sums = scores.sum(axis=1)
-        probabilities = bool((scores >= 0).all() and np.abs(sums - 1).max() < 0.01)
-        if self.foreign and probabilities != (self.head == "softmax"):
-            other = "softmax" if probabilities else "logits"
-            got = (
-                "that add up to 1"
-                if probabilities
-                else f"with sums from {sums.min():.3g} to {sums.max():.3g}"
-            )
-            raise ExportError(f"expected {self.head}, got scores {got}; add --head {other}")
+        if not self.foreign:
+            return
+        kind, sums = self.head.kind, scores.sum(axis=1)
+        shares = bool((scores >= 0).all() and (scores <= 1).all())
+        whole = shares and bool(np.abs(sums - 1).max() < 0.01)
+        if kind in ("softmax", "logits") and whole != (kind == "softmax"):
+            other = "softmax" if whole else "sigmoid" if shares else "logits"
+            got = "that add up to 1" if whole else f"with sums from {sums.min():.3g} to {sums.max():.3g}"
+            raise ExportError(f"expected {kind}, got scores {got}; add --head {other}")
+        if kind == "sigmoid" and not shares:
+            ends = f"from {scores.min():.3g} to {scores.max():.3g}"
+            raise ExportError(f"expected scores of a sigmoid, got some {ends}; add --head sigmoid-logits")

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from edgewright.runtime import plugins
 from edgewright.runtime.contract import CONTRACT_KEY, ModelContract, TensorSpec, stamp_is_right
+from edgewright.runtime.contract.heads import Head
 from edgewright.runtime.disk import digest, jsonio
 from edgewright.runtime.errors import InputError, ModelFileError
 
@@ -72,12 +73,12 @@ class ModelFile:
                 f"{self.path} is damaged: its SHA-256 is not the one it carries; copy it again"
             )
         check_single(self.path, self.inputs, self.outputs)
-        if self.inputs[0].shape[1:] != contract.input.shape or self.outputs[0].shape[1] != len(
-            contract.labels
-        ):
+        scores = self.outputs[0].shape[1]
+        wanted = Head(kind=contract.head, count=scores).labels
+        if self.inputs[0].shape[1:] != contract.input.shape or wanted != len(contract.labels):
             raise ModelFileError(
-                f"expected input {contract.input.shape} and {len(contract.labels)} scores by {where}, "
-                f"got {self.inputs[0].shape[1:]} and {self.outputs[0].shape[1]}"
+                f"expected input {contract.input.shape} and scores of {len(contract.labels)} labels by "
+                f"{where}, got {self.inputs[0].shape[1:]} and {scores} scores"
             )
         return contract
 

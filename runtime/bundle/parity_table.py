@@ -5,21 +5,23 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from edgewright.runtime.bundle.manifest import ParityReport
+from edgewright.runtime.bundle.manifest import Judging, ParityReport
 
-COLUMNS = (
-    *("variant", "bytes", "gzip bytes", "accuracy", "drop", "drop, 95 % interval"),
-    *("agreement", "tie-aware", "max abs error", "verdict"),
-)
+_SIZES = ("variant", "bytes", "gzip bytes")
+_PROOF = ("agreement", "tie-aware", "max abs error", "verdict")
+_IMAGES = {"labelled": "test images", "unlabelled": "unlabelled pictures", "noise": "pictures of noise"}
 
 
 def parity_table(
-    title: str, reference: Mapping[str, Any], rows: Sequence[tuple[str, int, int, ParityReport]]
+    title: str,
+    reference: Mapping[str, Any],
+    rows: Sequence[tuple[str, int, int, ParityReport]],
+    judging: Judging,
 ) -> tuple[str, Sequence[str], Sequence[Sequence[str]]]:
     """Title, columns and rows: one for the Keras model and one a variant.
 
     `reference` holds its `samples`, `accuracy`, `bytes`, `gzip_bytes`; a row is a variant's name,
-    bytes, gzip bytes and report.
+    bytes, gzip bytes and report; `judging` says what `accuracy` is of them.
     """
     first = (
         "keras float32",
@@ -44,4 +46,8 @@ def parity_table(
         )
         for name, size, gzip_bytes, parity in rows
     ]
-    return f"{title}, {reference['samples']:,} test images", COLUMNS, table
+    drop = "disagreement" if judging.by == "agreement" else "drop"
+    shown = [(*_SIZES, judging.by.replace("-", " "), drop, f"{drop}, 95 % interval", *_PROOF), *table]
+    if judging.by == "agreement":  # of which a column of its own tells
+        shown = [(*row[:3], *row[4:]) for row in shown]
+    return f"{title}, {reference['samples']:,} {_IMAGES[judging.images]}", shown[0], shown[1:]

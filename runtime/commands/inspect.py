@@ -54,7 +54,7 @@ def _bundle(path: Path, arguments: argparse.Namespace) -> None:
         _print_json({"bundle": str(path), "name": manifest.name, "files": entries})
         return
     rows = [(v.name, v.file.bytes, v.gzip_bytes, v.parity) for v in manifest.variants]
-    console.table(*parity_table(f"{manifest.name}: {path}", manifest.reference, rows))
+    console.table(*parity_table(f"{manifest.name}: {path}", manifest.reference, rows, manifest.judging))
     columns = ("file", "multiply-accumulates", "peak activation bytes", "operators", "XNNPACK")
     summaries = [
         (one.file.path.name, one.macs(), one.peak(), str(len(one.graph.nodes)), one.left())

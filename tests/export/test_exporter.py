@@ -319,13 +319,13 @@ def test_judge_takes_a_variant_alone_by_its_scores(
         calibration=fashion_mini.x_train[:10],
         calibration_split="train",
         test=fashion_mini.x_test[:500],
-        test_labels=fashion_mini.y_test[:500],
+        truth=fashion_mini.y_test[:500],
         provenance={},
     )
     options = Options(out=tmp_path, variants=names)
     job = exporter.Job(source=source, options=options, variants=chosen, fine_tuned={}, scratch=tmp_path)
     right = np.full((500, 10), 0.01, np.float32)
-    right[np.arange(500), source.test_labels] = 0.9
+    right[np.arange(500), source.truth] = 0.9
     spec = TensorSpec(name="x", shape=(1, 10), dtype="float32")
 
     def wait(scores: Any) -> Callable[[], Scored]:

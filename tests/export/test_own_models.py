@@ -218,3 +218,84 @@ def test_export_model_of_a_thousand_layers(
         *("--input-range", "0..1", "--variants", BOTH),
     )
     assert (status, complaints) == (0, "")
+
+
+def headed(keras: Any, place: Path, units: int, activation: str | None) -> tuple[Path, Any]:
+    """A small network with a classifier of its own, saved."""
+    layers = keras.layers
+    keras.utils.set_random_seed(0)
+    image = keras.Input((16, 16, 3))
+    x = layers.Conv2D(8, 3, strides=2, activation="relu")(image)
+    x = layers.Dense(16, activation="relu")(layers.Flatten()(x))
+    model = keras.Model(image, layers.Dense(units, activation=activation, name="head")(x))
+    model.save(place / "net.keras")
+    return place / "net.keras", model
+
+
+def test_export_one_sigmoid_score_is_proven_by_its_decision_and_names_two_classes(
+    keras: Any, run: Run, noise: Callable[..., tuple[Path, Path, Images]], tmp_path: Path
+) -> None:
+    path, model = headed(keras, tmp_path, 1, "sigmoid")
+    test, calibration, x = noise(16, 2)
+    truth = np.load(test)["y"]
+    (tmp_path / "labels.txt").write_text("cat\ndog\n", encoding="utf-8")
+    status, _said, complaints = run(
+        *("export", path, "--out", tmp_path / "bundle", "--input-range", "0..1", "--test", test),
+        *("--calibration", calibration, "--labels", tmp_path / "labels.txt", "--max-drop", "0.2"),
+    )
+    assert status == 0, complaints
+    manifest = Bundle.open(tmp_path / "bundle").manifest
+    assert (manifest.head, manifest.labels, len(manifest.variants)) == ("sigmoid", ("cat", "dog"), 6)
+    expected = model.predict(x / 255, verbose=0)[:, 0]
+    accuracy = float(np.mean((expected > 0.5) == (truth == 1)))
+    assert manifest.reference["accuracy"] == pytest.approx(accuracy, abs=0.003)
+    assert {"macro_f1", "auc"} <= {*manifest.variants[0].parity.beside}
+    assert min(v.parity.agreement for v in manifest.variants) > 0.9
+    for variant in ("tflite-float32", "onnx-float32"):
+        with load(tmp_path / "bundle", variant=variant) as predictor:
+            found = {p.label: p.probability for p in predictor.predict(x[0])}
+        assert found["dog"] == pytest.approx(expected[0], abs=1e-5)
+        assert found["cat"] == pytest.approx(1 - expected[0], abs=1e-5)
+
+
+@pytest.mark.slow
+def test_export_an_embedding_and_several_labels_without_labelled_pictures(
+    keras: Any, run: Run, noise: Callable[..., tuple[Path, Path, Images]], tmp_path: Path
+) -> None:
+    test, _, x = noise(16, 2, count=600)
+    for units, activation, said in ((8, None, ("--head", "embedding")), (4, "sigmoid", ())):
+        place = tmp_path / str(units)
+        place.mkdir()
+        path, model = headed(keras, place, units, activation)
+        status, _, complaints = run(
+            *("export", path, "--out", place / "b", "--input-range", "0..1", "--pictures", test, *said),
+            *("--max-drop", "0.1"),
+        )
+        assert status == 0, complaints
+        manifest = Bundle.open(place / "b").manifest
+        assert manifest.judging.images == "unlabelled"
+        assert manifest.judging.by == ("cosine" if said else "agreement")
+        assert (manifest.evidence is None) == bool(said)
+        assert len(manifest.variants) == 6
+        with load(place / "b", variant="onnx-float32") as predictor:
+            np.testing.assert_allclose(
+                predictor.scores(x[:1]), model.predict(x[:1] / 255, verbose=0), atol=1e-5
+            )
+
+
+@pytest.mark.slow
+def test_export_without_any_picture_writes_float_files_judged_on_noise(
+    keras: Any, run: Run, tmp_path: Path
+) -> None:
+    path, _ = headed(keras, tmp_path, 3, "softmax")
+    status, said, complaints = run("export", path, "--out", tmp_path / "b", "--input-range", "0..1")
+    assert status == 0, complaints
+    manifest = Bundle.open(tmp_path / "b").manifest
+    assert [v.name for v in manifest.variants] == ["tflite-float32", "tflite-float16", "onnx-float32"]
+    assert manifest.judging.images == "noise"
+    assert "400 pictures of noise" in said
+    status, _, complaints = run(
+        *("export", path, "--out", tmp_path / "c", "--input-range", "0..1", "--variants", "tflite-int8")
+    )
+    assert status == 1
+    assert "add --pictures FOLDER" in complaints

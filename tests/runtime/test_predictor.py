@@ -17,6 +17,7 @@ from PIL import Image
 from edgewright.export.exporter import Result
 from edgewright.runtime import Predictor, load
 from edgewright.runtime.bundle.manifest import Bundle
+from edgewright.runtime.contract import InputContract, ModelContract, TensorSpec
 from edgewright.runtime.errors import BundleError, ImageError, InputError, ModelFileError, UnknownNameError
 from edgewright.runtime.predictor import recommended
 from edgewright.runtime.verification import GOLDEN_INPUTS, read_golden
@@ -139,6 +140,55 @@ def test_predictor_top_of_logits_gives_probabilities(opened: Bundle) -> None:
     assert first.probability == pytest.approx(1 / (1 + np.exp(-1)), rel=1e-5)
     assert first.probability + second.probability == pytest.approx(1)
     assert third.probability == 0
+
+
+class Fixed:
+    """A session whose scores are given."""
+
+    def __init__(self, *scores: float) -> None:
+        self.input = TensorSpec(name="image", shape=(1, 4, 4, 3), dtype="uint8")
+        self.output = TensorSpec(name="scores", shape=(1, len(scores)), dtype="float32")
+        self.kernels, self._scores = "fixed", np.array([scores], np.float32)
+
+    def run(self, pixels: Any) -> Any:
+        return self._scores
+
+    def close(self) -> None:
+        pass
+
+
+def of_head(kind: str, labels: str, *scores: float, threshold: float = 0.5) -> Predictor:
+    given = InputContract(height=4, width=4, channels=3)
+    contract = ModelContract(
+        name="m", variant="v", input=given, labels=tuple(labels.split()), head=kind, threshold=threshold
+    )
+    return Predictor(contract, Fixed(*scores))
+
+
+BLACK = np.zeros((4, 4, 3), np.uint8)
+
+
+@pytest.mark.parametrize(("kind", "score"), [("sigmoid", 0.8), ("sigmoid-logits", np.log(4))])
+def test_predictor_one_sigmoid_names_both_classes(kind: str, score: float) -> None:
+    found = of_head(kind, "cat dog", score).predict(BLACK)
+    assert [(p.label, p.index) for p in found] == [("dog", 1), ("cat", 0)]
+    assert [p.probability for p in found] == pytest.approx([0.8, 0.2])
+
+
+def test_predictor_several_sigmoids_name_what_is_above_the_threshold() -> None:
+    predictor = of_head("sigmoid", "a b c d", 0.4, 0.9, 0.6, 0.1)
+    assert [p.label for p in predictor.predict(BLACK)] == ["b", "c"]
+    assert [p.label for p in predictor.predict(BLACK, k=1)] == ["b"]
+    low = of_head("sigmoid", "a b c d", 0.4, 0.9, 0.6, 0.1, threshold=0.3)
+    assert [p.label for p in low.predict(BLACK)] == ["b", "c", "a"]
+    assert of_head("sigmoid", "a b", 0.4, 0.5).predict(BLACK) == []
+
+
+def test_predictor_of_an_embedding_gives_scores_and_no_classes() -> None:
+    predictor = of_head("embedding", "", 0.6, -0.8)
+    with pytest.raises(InputError, match="gives an embedding; take its scores"):
+        predictor.predict(BLACK)
+    assert predictor.scores(BLACK[np.newaxis])[0].tolist() == pytest.approx([0.6, -0.8])
 
 
 def test_predictor_stays_usable_after_a_bad_picture(opened: Bundle, picture: Path) -> None:

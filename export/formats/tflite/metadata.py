@@ -14,6 +14,7 @@ from typing import Any
 
 from edgewright.export.formats.tflite import tree as tflite_tree
 from edgewright.runtime.contract import CONTRACT_KEY, ModelContract
+from edgewright.runtime.contract.heads import Head
 
 STANDARD_KEY = "TFLITE_METADATA"
 LABELS_FILE = "labels.txt"
@@ -34,12 +35,21 @@ def embed(model: bytes, contract: ModelContract) -> bytes:
     scale, zero_point = tflite_tree.quantization(tree, tree.subgraphs[0].inputs[0])
     # A reader normalizes, (pixel - mean) / std, then quantizes if the input is; raw pixels must come out.
     mean, std = (float(zero_point), 1 / scale) if scale else (0.0, 1.0)
-    entries = {STANDARD_KEY: _standard(contract, mean, std), CONTRACT_KEY: contract.to_bytes()}
+    graph = tree.subgraphs[0]
+    labels = _of_scores(contract, int(graph.tensors[graph.outputs[0]].shape[-1]))
+    entries = {STANDARD_KEY: _standard(contract, labels, mean, std), CONTRACT_KEY: contract.to_bytes()}
     tflite_tree.set_metadata(tree, entries)
-    return tflite_tree.write(tree) + _zipped(LABELS_FILE, "\n".join(contract.labels) + "\n")
+    zipped = _zipped(LABELS_FILE, "\n".join(labels) + "\n") if labels else b""
+    return tflite_tree.write(tree) + zipped
 
 
-def _standard(contract: ModelContract, mean: float, std: float) -> bytes:
+def _of_scores(contract: ModelContract, scores: int) -> tuple[str, ...]:
+    """A label a score, as the standard wants them: one score stands for the second of two labels."""
+    head = Head(kind=contract.head, count=scores)
+    return contract.labels[1:] if head.is_binary else contract.labels
+
+
+def _standard(contract: ModelContract, labels: Sequence[str], mean: float, std: float) -> bytes:
     """The FlatBuffer of the standard schema. Numbers are the fields' slots in it."""
     import flatbuffers
 
@@ -51,25 +61,31 @@ def _standard(contract: ModelContract, mean: float, std: float) -> bytes:
     image_content = _table(b, 2, {0: ("byte", _IMAGE), 1: image})
     pixel_range = _table(b, 2, {0: _floats(b, [255.0]), 1: _floats(b, [0.0])})
     given = _table(b, 7, {0: _string(b, "image"), 3: image_content, 4: _tables(b, [process]), 5: pixel_range})
-    labels = _table(
-        b, 5, {0: _string(b, LABELS_FILE), 1: _string(b, "class labels"), 2: ("byte", _AXIS_LABELS)}
-    )
+    file = {0: _string(b, LABELS_FILE), 1: _string(b, "class labels"), 2: ("byte", _AXIS_LABELS)}
+    named = {6: _tables(b, [_table(b, 5, file)])} if labels else {}
     feature = _table(b, 2, {0: ("byte", _FEATURE), 1: _table(b, 0, {})})
-    name = "probability" if contract.head == "softmax" else "score"
-    result = _table(b, 7, {0: _string(b, name), 3: feature, 6: _tables(b, [labels])})
+    name = {"softmax": "probability", "sigmoid": "probability", "embedding": "embedding"}.get(
+        contract.head, "score"
+    )
+    result = _table(b, 7, {0: _string(b, name), 3: feature, **named})
     graph = _table(b, 5, {2: _tables(b, [given]), 3: _tables(b, [result])})
     root = _table(
         b,
         8,
         {
             0: _string(b, contract.name),
-            1: _string(b, f"image classifier, {len(contract.labels)} classes, {contract.variant}"),
+            1: _string(b, _description(contract)),
             3: _tables(b, [graph]),
             7: _string(b, "1.0.0"),
         },
     )
     b.Finish(root, file_identifier=b"M001")
     return bytes(b.Output())
+
+
+def _description(contract: ModelContract) -> str:
+    kind = f"image classifier, {len(contract.labels)} classes" if contract.labels else "image embedding"
+    return f"{kind}, {contract.variant}"
 
 
 def _table(builder: Any, slots: int, fields: dict[int, Any]) -> int:

@@ -11,6 +11,7 @@ from edgewright.export.exporter import Result
 from edgewright.export.proof.evidence import look, write
 from edgewright.runtime.bundle.evidence import MAX_SIDE, MAX_WORST, read_evidence
 from edgewright.runtime.bundle.manifest import Bundle
+from edgewright.runtime.contract.heads import Head
 from edgewright.train.datasets import Dataset
 
 
@@ -18,7 +19,9 @@ def test_evidence_look_has_the_surest_mistakes_first_and_counts_every_class() ->
     reference = np.array([[0.6, 0.4, 0], [0.9, 0.1, 0], [0, 0.2, 0.8], [0, 0.3, 0.7]], np.float32)
     scores = np.array([[0.4, 0.6, 0], [0.1, 0.9, 0], [0.1, 0.9, 0], [0, 0.3, 0.7]], np.float32)
     labels = np.array([0, 1, 2, 2])
-    found = look(reference, scores, labels, np.array([10, 20, 30, 40]), "softmax")
+    found = look(
+        Head(kind="softmax", count=reference.shape[1]), reference, scores, labels, np.array([10, 20, 30, 40])
+    )
     assert found.places.tolist() == [20, 30, 10]  # leads of 0.8, 0.6 and 0.2
     assert found.tops.tolist() == [[0, 1], [2, 1], [0, 1]]
     np.testing.assert_allclose(found.probabilities[0], [[0.9, 0.1], [0.1, 0.9]], atol=1e-6)
@@ -28,7 +31,9 @@ def test_evidence_look_has_the_surest_mistakes_first_and_counts_every_class() ->
 
 def test_evidence_look_keeps_logits_as_probabilities() -> None:
     reference, scores = np.array([[0.0, 2.0]], np.float32), np.array([[30.0, -30.0]], np.float32)
-    found = look(reference, scores, np.array([1]), np.array([0]), "logits")
+    found = look(
+        Head(kind="logits", count=reference.shape[1]), reference, scores, np.array([1]), np.array([0])
+    )
     expected = 1 / (1 + np.exp(-2))
     np.testing.assert_allclose(found.probabilities[0], [[expected, 1 - expected], [0, 1]], atol=1e-6)
 
@@ -36,7 +41,13 @@ def test_evidence_look_keeps_logits_as_probabilities() -> None:
 def test_evidence_look_keeps_few_of_many() -> None:
     random = np.random.default_rng(0)
     reference, scores = random.dirichlet(np.ones(5), (2, 500)).astype(np.float32)
-    found = look(reference, scores, random.integers(0, 5, 500), np.arange(500), "softmax")
+    found = look(
+        Head(kind="softmax", count=reference.shape[1]),
+        reference,
+        scores,
+        random.integers(0, 5, 500),
+        np.arange(500),
+    )
     assert len(found.places) == MAX_WORST
     margins = np.diff(np.sort(reference[found.places], axis=1)[:, -2:])[:, 0]
     assert (np.diff(margins) <= 0).all()
@@ -48,7 +59,9 @@ def test_evidence_write_scales_large_images_down(
 ) -> None:
     test = np.full((3, *shape), 90, np.uint8)
     reference, scores = np.array([[1, 0]] * 3, np.float32), np.array([[1, 0], [0, 1], [1, 0]], np.float32)
-    judged = look(reference, scores, np.array([0, 0, 1]), np.arange(3), "softmax")
+    judged = look(
+        Head(kind="softmax", count=reference.shape[1]), reference, scores, np.array([0, 0, 1]), np.arange(3)
+    )
     write(tmp_path / "evidence.npz", [judged], test, np.array([0, 0, 1]))
     with np.load(tmp_path / "evidence.npz") as found:
         assert found["images"].shape == (1, *small)

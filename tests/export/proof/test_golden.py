@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from edgewright.export.proof import golden
+from edgewright.runtime.contract.heads import Head
 
 
 def test_golden_pick_takes_images_the_reference_is_sure_of_and_all_classes_in_turn() -> None:
@@ -14,7 +15,7 @@ def test_golden_pick_takes_images_the_reference_is_sure_of_and_all_classes_in_tu
     scores[np.arange(100), labels] = 0.4
     sure = np.arange(0, 100, 2)
     scores[sure, labels[sure]] = 0.9
-    picked = golden.pick(scores, labels)
+    picked = golden.pick(Head(kind="softmax", count=scores.shape[1]), scores, labels)
     assert len(picked) == golden.IMAGES
     assert np.all(np.diff(picked) > 0)
     assert set(picked) <= set(sure)
@@ -24,8 +25,12 @@ def test_golden_pick_takes_images_the_reference_is_sure_of_and_all_classes_in_tu
 def test_golden_pick_takes_the_surest_where_few_images_are_sure() -> None:
     margins = np.linspace(0, 0.2, 50)[::-1]
     scores = np.stack([0.5 + margins / 2, 0.5 - margins / 2], axis=1).astype(np.float32)
-    assert golden.pick(scores, np.zeros(50, np.int64)).tolist() == list(range(golden.IMAGES))
-    assert len(golden.pick(scores[:5], np.zeros(5, np.int64))) == 5
+    assert golden.pick(
+        Head(kind="softmax", count=scores.shape[1]), scores, np.zeros(50, np.int64)
+    ).tolist() == list(range(golden.IMAGES))
+    assert (
+        len(golden.pick(Head(kind="softmax", count=scores.shape[1]), scores[:5], np.zeros(5, np.int64))) == 5
+    )
 
 
 @pytest.mark.parametrize(

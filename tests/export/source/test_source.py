@@ -15,7 +15,9 @@ from edgewright.export.network.model import Facts, Model
 from edgewright.export.source.open import open_source
 from edgewright.export.source.options import Given, Options
 from edgewright.export.source.source import Source
+from edgewright.runtime.bundle.manifest import Judging
 from edgewright.runtime.contract import FITS
+from edgewright.runtime.contract.heads import Head
 from edgewright.runtime.errors import DataError, EdgewrightError, ExportError, InputError
 from edgewright.runtime.preprocess import to_pixels
 from edgewright.train.checkpoint import CHECKPOINT
@@ -35,10 +37,17 @@ def opened(tmp_path: Path) -> Open:
     path = tmp_path / "net.keras"
     path.write_bytes(b"looked into by the child alone")
 
-    def call(chosen: Any = FLOAT, *, classes: int = 3, data: str | None = None, **said: Any) -> Source:
+    def call(
+        chosen: Any = FLOAT,
+        *,
+        classes: int = 3,
+        found: str = "softmax",
+        data: str | None = None,
+        **said: Any,
+    ) -> Source:
         def load(model: Model, formats: Sequence[str]) -> Facts:
             assert model.path == path.resolve()
-            return Facts(shape=SIZE, classes=classes, head="softmax", input="in", output="out")
+            return Facts(shape=SIZE, classes=classes, head=found, input="in", output="out")
 
         given = Given(**{"normalization": UNIT, **said})
         return open_source(path, options(data=data, given=given), chosen, load)
@@ -67,12 +76,19 @@ def arrays(path: Path, count: int, *, seed: int = 0, **more: Any) -> Path:
     return path
 
 
+def truth(source: Source) -> list[int]:
+    assert source.truth is not None
+    found: list[int] = source.truth.tolist()
+    return found
+
+
 def test_source_test_class_folders_judge_in_the_order_of_their_names_and_give_the_labels(
     opened: Open, tmp_path: Path
 ) -> None:
     source = opened(test=pictures(tmp_path / "test"))
-    assert (source.name, source.labels, source.head) == ("net", ("ant", "bee", "cow"), "softmax")
-    assert source.test_labels.tolist() == [0] * 5 + [1] * 5 + [2] * 5
+    assert (source.name, source.labels, source.head.kind) == ("net", ("ant", "bee", "cow"), "softmax")
+    assert source.judging == Judging(by="accuracy", images="labelled")
+    assert truth(source) == [0] * 5 + [1] * 5 + [2] * 5
     brightest = source.test.reshape(15, -1, 3)[:, -1].argmax(axis=1)
     assert brightest.tolist() == [1] * 5 + [0] * 5 + [2] * 5  # green, red, blue
     assert source.calibration.shape == (0, *SIZE)
@@ -84,13 +100,13 @@ def test_source_labels_of_a_file_settle_which_folder_is_which_score(opened: Open
     file.write_text("cow\r\nfly\r\nbee\r\nant\r\n", encoding="utf-8")
     source = opened(test=pictures(tmp_path / "test"), labels=file, classes=4)
     assert source.labels == ("cow", "fly", "bee", "ant")
-    assert source.test_labels.tolist() == [3] * 5 + [2] * 5 + [0] * 5
+    assert truth(source) == [3] * 5 + [2] * 5 + [0] * 5
 
 
 def test_source_test_folders_fewer_than_scores_may_be_called_by_number(opened: Open, tmp_path: Path) -> None:
     some = {"7": (250, 0, 0), "12": (0, 250, 0)}
     source = opened(test=pictures(tmp_path / "test", some), classes=20)
-    assert sorted(set(source.test_labels.tolist())) == [7, 12]
+    assert sorted(set(truth(source))) == [7, 12]
     assert source.notes == ("no --labels were given: classes are called 0 to 19",)
 
 
@@ -98,7 +114,7 @@ def test_source_test_npz_judges_and_one_without_labels_calibrates(opened: Open, 
     test = arrays(tmp_path / "test.npz", 9, y=np.arange(9).reshape(9, 1) % 3)
     source = opened(INT8, test=test, calibration=arrays(tmp_path / "c.npz", 7, seed=1))
     assert (len(source.test), len(source.calibration)) == (9, 4)
-    assert source.test_labels.tolist() == [0, 1, 2] * 3
+    assert truth(source) == [0, 1, 2] * 3
     assert source.labels == ("0", "1", "2")
     again = opened(INT8, test=test, calibration=tmp_path / "c.npz")
     np.testing.assert_array_equal(source.calibration, again.calibration)
@@ -154,6 +170,84 @@ def test_source_data_set_gives_both_test_and_calibration(opened: Open, tmp_path:
     assert {image.tobytes() for image in source.calibration} <= known
 
 
+def test_source_pictures_without_labels_calibrate_and_judge_apart(opened: Open, tmp_path: Path) -> None:
+    source = opened(INT8, pictures=arrays(tmp_path / "p.npz", 40))
+    assert source.truth is None
+    assert source.judging == Judging(by="agreement", images="unlabelled")
+    assert (len(source.calibration), len(source.test)) == (4, 36)
+    everything = np.concatenate([source.calibration, source.test])
+    assert len(np.unique(everything.reshape(40, -1), axis=0)) == 40
+    assert "judged on 36 unlabelled pictures" in source.notes[-1]
+    given = opened(INT8, pictures=tmp_path / "p.npz", calibration=arrays(tmp_path / "c.npz", 7, seed=1))
+    assert (len(given.calibration), len(given.test)) == (4, 40)
+
+
+def test_source_pictures_that_are_there_twice_do_not_judge_what_they_calibrate(
+    opened: Open, tmp_path: Path
+) -> None:
+    x = np.random.default_rng(0).integers(0, 256, (6, *SIZE)).astype(np.uint8)
+    np.savez(tmp_path / "p.npz", x=np.concatenate([x] * 4))
+    source = opened(INT8, pictures=tmp_path / "p.npz")
+    known = {image.tobytes() for image in source.calibration}
+    assert not known & {image.tobytes() for image in source.test}
+    assert "that calibrate already" in source.left_out[0]
+    np.savez(tmp_path / "one.npz", x=np.concatenate([x[:1]] * 8))
+    with pytest.raises(DataError, match="the same one again and again"):
+        opened(INT8, pictures=tmp_path / "one.npz")
+
+
+def test_source_without_pictures_is_noise_of_the_models_size_and_says_so(opened: Open) -> None:
+    source = opened()
+    assert source.judging == Judging(by="agreement", images="noise")
+    assert source.test.shape == (400, *SIZE)
+    assert len(np.unique(source.test.reshape(400, -1), axis=0)) == 400
+    assert source.provenance["data"]["name"] == "seeded noise"
+    assert "pictures of noise" in source.notes[-1]
+    np.testing.assert_array_equal(source.test, opened().test)
+
+
+def test_source_one_sigmoid_has_two_labels(opened: Open, tmp_path: Path) -> None:
+    two = pictures(tmp_path / "test", {"cat": (250, 0, 0), "dog": (0, 250, 0)})
+    source = opened(test=two, classes=1, found="sigmoid")
+    assert (source.labels, source.head) == (("cat", "dog"), Head(kind="sigmoid", count=1))
+    assert truth(source) == [0] * 5 + [1] * 5
+    assert opened(test=two, classes=1, found="sigmoid", threshold=0.3).head.threshold == 0.3
+    logit = opened(test=two, classes=1, found="sigmoid-logits")
+    assert "what comes before a sigmoid" in logit.notes[0]
+    three = pictures(tmp_path / "three")
+    with pytest.raises(DataError, match="a number from 0 to 1, got 'ant'"):
+        opened(test=three, classes=1, found="sigmoid")
+
+
+def test_source_labels_and_threshold_that_do_not_fit_the_head_are_refused(
+    opened: Open, tmp_path: Path
+) -> None:
+    file = tmp_path / "labels.txt"
+    file.write_text("dog\n", encoding="utf-8")
+    test = arrays(tmp_path / "t.npz", 9, y=np.arange(9) % 2)
+    with pytest.raises(InputError, match="2 labels, two labels of one sigmoid score, that of a no first"):
+        opened(test=test, classes=1, found="sigmoid", labels=file)
+    with pytest.raises(InputError, match="no labels of an embedding"):
+        opened(test=test, head="embedding", labels=file)
+    with pytest.raises(InputError, match="--threshold with a sigmoid"):
+        opened(test=test, threshold=0.3)
+    with pytest.raises(InputError, match="--threshold between 0 and 1, got 1"):
+        opened(test=test, classes=1, found="sigmoid", threshold=1.0)
+    with pytest.raises(DataError, match=r"a yes or no for each label .* got one class an image"):
+        opened(test=test, found="sigmoid")
+
+
+def test_source_embedding_is_judged_by_its_cosine_on_any_pictures(opened: Open, tmp_path: Path) -> None:
+    asked: list[dict[str, Path]] = [
+        {"test": pictures(tmp_path / "test")},
+        {"pictures": tmp_path / "test"},
+        {},
+    ]
+    for said in asked:
+        source = opened(head="embedding", **said)
+        assert (source.labels, source.truth, source.judging.by) == ((), None, "cosine")
+
+
 def test_open_source_refuses_what_is_missing_before_the_model_is_looked_at(tmp_path: Path) -> None:
     path = tmp_path / "net.h5"
     path.write_bytes(b"")
@@ -167,11 +261,13 @@ def test_open_source_refuses_what_is_missing_before_the_model_is_looked_at(tmp_p
 
     test = tmp_path
     assert "add --input-range" in refusal(FLOAT, test=test)
-    assert "nothing can be proven, got none; add --test" in refusal(FLOAT, normalization=UNIT)
+    assert "add --pictures FOLDER" in refusal(INT8, normalization=UNIT)
     message = refusal(INT8, normalization=UNIT, test=test)
     assert "calibration images for tflite-int8, got none" in message
     assert "--variants tflite-float32" in message
-    assert "either --data" in refusal(FLOAT, data="mnist", normalization=UNIT, test=test)
+    assert "got --data and --test" in refusal(FLOAT, data="mnist", normalization=UNIT, test=test)
+    assert "got --test and --pictures" in refusal(FLOAT, pictures=test, normalization=UNIT, test=test)
+    assert "got --data and --calibration" in refusal(FLOAT, data="x", normalization=UNIT, calibration=test)
     assert "labels.txt" in refusal(FLOAT, normalization=UNIT, test=test, labels=tmp_path / "labels.txt")
 
 
