@@ -302,6 +302,33 @@ def _beside(rows: Rows, names: Sequence[str], environment: Row) -> str:
     return _markdown(("recipe", "variant", "Edgewright", *names), lines, left=2) + _where(environment)
 
 
+def _guests(rows: Rows, environment: Row) -> str:
+    """A row a guest, a column a variant: how far its scores are from its maker's tool, else why there are none."""
+    found = {(row["model"], f"{row['format']}-{row['scheme']}"): row for row in rows}
+    variants = list(dict.fromkeys(name for _, name in found if not name.endswith(("-foreign", "--"))))
+    notes: list[str] = []
+
+    def cell(row: Row | None) -> str:
+        if row is None:
+            return ""
+        if row["verdict"] == "passed":
+            return f"{row['max_abs_error']:.2g}"
+        if row["reason"] not in notes:
+            notes.append(row["reason"])
+        return f"{row['verdict']} ({notes.index(row['reason']) + 1})"
+
+    lines = []
+    for name, origin, seconds in dict.fromkeys((r["model"], r["origin"], r["seconds"]) for r in rows):
+        whole = next(
+            (row for row in rows if row["model"] == name and row["scheme"] in ("foreign", "-")), None
+        )
+        cells = [cell(whole)] + [cell(found.get((name, variant))) for variant in variants]
+        lines.append([name, origin, *cells, f"{seconds:.0f}"])
+    columns = ("model", "made by", "as it is", *(f"`{variant}`" for variant in variants), "seconds")
+    said = "".join(f"{i}. {note}\n" for i, note in enumerate(notes, 1))
+    return f"{_markdown(columns, lines, 2)}\n{said}\n{_versions(environment)}.\n"
+
+
 def _where(environment: Row) -> str:
     """The line that says what machine and which versions gave the figures."""
     return (
@@ -342,6 +369,7 @@ _RENDERERS: Mapping[str, tuple[str, Callable[[Rows, Row], str]]] = {
     "compare": ("compare", _compare),
     "transfer": ("transfer", _transfer),
     "proof": ("proof", _proof),
+    "guests": ("guests", _guests),
     "peers": ("peers", _peers),
     "peers_int8": ("peers", _peers_int8),
     "runtime": ("runtime", _runtime),

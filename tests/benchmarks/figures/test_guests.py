@@ -1,0 +1,60 @@
+"""Models and files of others come out as published: written, proven, predicting what their makers' tools do."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from edgewright.benchmarks.figures.guests import __main__ as guests
+from edgewright.benchmarks.figures.guests import all_guests, mini
+from edgewright.benchmarks.figures.render import RESULTS
+from edgewright.runtime.disk import jsonio
+from edgewright.runtime.errors import InputError, UnknownNameError
+
+KEYS = {"model", "origin", "format", "scheme", "verdict", "reason", "seconds", "max_abs_error"}
+QUICK = [name for name, guest in all_guests().items() if guest.quick]
+
+
+@pytest.fixture(scope="module")
+def published() -> list[guests.Row]:
+    return [row.data for row in jsonio.read(RESULTS / "guests.json", InputError).objects("rows")]
+
+
+def test_guests_are_published_every_one_and_every_no_has_its_reason(published: list[guests.Row]) -> None:
+    assert {row["model"] for row in published} == {*all_guests()}
+    assert len(all_guests()) >= 30
+    for row in published:
+        assert {*row} == KEYS
+        assert bool(row["reason"]) == (row["verdict"] != "passed")
+        if row["format"] != "-" and row["verdict"] == "passed":
+            assert row["max_abs_error"] < (0.3 if "int8" in row["scheme"] else 0.02)
+
+
+def test_guests_a_third_is_tried_each_time() -> None:
+    assert len(QUICK) >= len(all_guests()) / 3
+
+
+def test_guests_pictures_are_in_colour_and_the_same_each_time() -> None:
+    x, y = mini("test", 30, 40)
+    assert (x.shape, x.dtype, y.shape) == ((30, 40, 40, 3), "uint8", (30,))
+    assert (x[..., 0] != x[..., 1]).any()
+    assert (x == mini("test", 30, 40)[0]).all()
+
+
+def test_guests_of_no_such_name_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(UnknownNameError, match="guest"):
+        guests.main(["ResNet51", "--out", str(tmp_path)])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", QUICK)
+def test_guest_comes_out_as_published(name: str, published: list[guests.Row]) -> None:
+    expected = {(row["format"], row["scheme"]): row for row in published if row["model"] == name}
+    found = {(row["format"], row["scheme"]): row for row in guests.tried(name)}
+    assert {key: row["verdict"] for key, row in found.items()} == {
+        key: row["verdict"] for key, row in expected.items()
+    }
+    for key, row in found.items():
+        if row["max_abs_error"] is not None and row["verdict"] == "passed":
+            assert row["max_abs_error"] <= 2 * expected[key]["max_abs_error"] + 0.01
