@@ -303,7 +303,8 @@ def _beside(rows: Rows, names: Sequence[str], environment: Row) -> str:
 
 
 def _guests(rows: Rows, environment: Row) -> str:
-    """A row a guest, a column a variant: how far its scores are from its maker's tool, else why there are none."""
+    """A row a guest, a column a variant: how far its scores are from its maker's tool, else why there are
+    none."""
     found = {(row["model"], f"{row['format']}-{row['scheme']}"): row for row in rows}
     variants = list(dict.fromkeys(name for _, name in found if not name.endswith(("-foreign", "--"))))
     notes: list[str] = []

@@ -1,4 +1,4 @@
-"""Models and files of others come out as published: written, proven, predicting what their makers' tools do."""
+"""Models and files of others come out as published: written, proven, predicting what their own tools do."""
 
 from __future__ import annotations
 
