@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from edgewright.export import formats
 from edgewright.export import variants as known_variants
 from edgewright.export.finetuning.chains import FineTuned, fine_tune
+from edgewright.export.network.model import KERAS, kind_of
 from edgewright.export.proof import evidence, gate, golden
 from edgewright.export.source.open import open_source, usual
 from edgewright.export.source.options import Options
@@ -96,7 +97,7 @@ def export(path: Path | str, options: Options, progress: Progress = silent) -> R
     """Export a checkpoint or a model to a bundle at `options.out`; none is written if no variant passes.
 
     Args:
-        path: a checkpoint folder that `train` wrote, a .keras or .h5 file, or a SavedModel folder.
+        path: a checkpoint folder that `train` wrote, a .keras, .h5 or .onnx file, or a SavedModel folder.
         options: what to write, on which images, and what the model does not say itself.
         progress: is told how far the work is.
 
@@ -108,8 +109,10 @@ def export(path: Path | str, options: Options, progress: Progress = silent) -> R
             work is done.
         ExportError: the model cannot be loaded, run or written in the formats asked for.
     """
+    kind = kind_of(Path(path)) or KERAS  # which a checkpoint holds
     variants = known_variants.parse(options.variants) if options.variants else usual(Path(path), options)
-    _check(options, variants)
+    known_variants.check(variants, kind, path)
+    _check(options, variants, kind)
     out = Path(options.out)
     ours = (MANIFEST, GOLDEN, EVIDENCE, LABELS, *(f"*{formats.get(f).suffix}" for f in formats.names()))
     files.check_output(out, overwrite=options.overwrite, ours=ours)
@@ -148,7 +151,7 @@ def export(path: Path | str, options: Options, progress: Progress = silent) -> R
     )
 
 
-def _check(options: Options, variants: Sequence[Variant]) -> None:
+def _check(options: Options, variants: Sequence[Variant], kind: str) -> None:
     """See that the options can be used and all packages are there."""
     if not 0 <= options.max_drop < 1:
         raise InputError(
@@ -157,8 +160,9 @@ def _check(options: Options, variants: Sequence[Variant]) -> None:
     if options.finetune_epochs < 1:
         raise InputError(f"expected --finetune-epochs of at least 1, got {options.finetune_epochs}")
     passing = ("tf_keras", "tensorflow_model_optimization") if any(v.passes for v in variants) else ()
-    needed = (module for variant in variants for module in formats.get(variant.format).modules)
-    for module in ("tensorflow", *passing, *needed):
+    written = [formats.get(variant.format) for variant in variants]
+    needed = (module for each in written for module in (*each.takes[kind], *each.modules))
+    for module in (*passing, *needed):
         if not plugins.installed(module):
             raise MissingExtraError(f"{module}, which export needs,", "export")
     if not 0 <= options.seed < 2**32:

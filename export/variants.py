@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from edgewright.export import formats, passes
 from edgewright.export.formats import Scheme
-from edgewright.runtime.errors import UnknownNameError
+from edgewright.export.network.model import KERAS, ONNX
+from edgewright.runtime.errors import InputError, UnknownNameError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,13 +49,31 @@ def known() -> dict[str, Variant]:
     }
 
 
-def defaults(*, float_only: bool = False) -> list[Variant]:
-    """The usual ones; `float_only`: of these, those that can be judged without pictures."""
+def defaults(kind: str = KERAS, *, float_only: bool = False) -> list[Variant]:
+    """The usual ones of a kind of model; `float_only`: of these, those that can be judged without pictures."""
     return [
         variant
         for variant in known().values()
-        if variant.settings.default and (variant.is_float or not float_only)
+        if variant.settings.default
+        and kind in formats.get(variant.format).takes
+        and (variant.is_float or not float_only)
     ]
+
+
+def check(variants: Sequence[Variant], kind: str, path: object) -> None:
+    """Raises `InputError`: one is not made of such a model."""
+    usual = ",".join(variant.name for variant in defaults(kind))
+    for variant in variants:
+        if kind not in formats.get(variant.format).takes:
+            raise InputError(
+                f"expected variants that an .{kind} file can become, such as {usual}, got {variant.name} of "
+                f"{path}; take others with --variants, or export the model it was made from"
+            )
+        if variant.passes and kind == ONNX:
+            raise InputError(
+                f"expected variants without passes, which train Keras models, got {variant.name} of {path}; "
+                f"leave {variant.chain} out"
+            )
 
 
 def parse(asked: str | Sequence[str | Variant]) -> list[Variant]:

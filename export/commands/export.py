@@ -17,7 +17,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "model",
         type=Path,
         metavar="MODEL",
-        help="a checkpoint folder that train wrote, a .keras or .h5 file, or a SavedModel folder",
+        help="a checkpoint folder that train wrote, a .keras, .h5 or .onnx file, or a SavedModel folder",
     )
     parser.add_argument("--out", type=Path, metavar="BUNDLE", required=True, help="the folder to write")
     parser.add_argument(

@@ -56,6 +56,9 @@ def add(parser: argparse.ArgumentParser) -> None:
         help="above which probability a sigmoid is a yes (default: 0.5)",
     )
     group.add_argument(
+        "--output", metavar="NAME", help="which output of an .onnx file holds the scores, if it has several"
+    )
+    group.add_argument(
         "--calibration",
         type=Path,
         metavar="FOLDER|NPZ|CSV",
@@ -93,6 +96,7 @@ def given(arguments: argparse.Namespace) -> Given:
         size=_size(arguments.size) if arguments.size else None,
         head=arguments.head,
         threshold=arguments.threshold,
+        output=arguments.output,
         calibration=arguments.calibration,
         test=arguments.test,
         pictures=arguments.pictures,

@@ -18,7 +18,7 @@ import numpy as np
 
 from edgewright.export import passes
 from edgewright.export.finetuning.chains import FILES, KERAS_MODEL, SAVED_MODEL, STEP
-from edgewright.export.network.network import INPUT, OUTPUT
+from edgewright.export.network.float_network import INPUT, OUTPUT
 from edgewright.export.network.trainer import Examples, Trainer
 from edgewright.export.work.events import Event, Progressed, Trained
 from edgewright.export.work.protocol import serve

@@ -1,7 +1,7 @@
 """File formats behind one seam: a format is a file here that sets `FORMAT`.
 
 A format turns the float network into a file by one of its schemes and puts the contract into the
-file. It runs in a child process that has TensorFlow; nothing heavy is imported before that.
+file. It runs in a child process that has what reads the model; nothing heavy is imported before that.
 """
 
 from __future__ import annotations
@@ -17,9 +17,10 @@ from edgewright.runtime.contract import ModelContract
 from edgewright.train.datasets import Images
 
 if TYPE_CHECKING:
-    from edgewright.export.network.network import Network
+    from edgewright.export.network.float_network import FloatNetwork
 
-Convert: TypeAlias = Callable[["Network", Images], tuple[Any, dict[str, Any]]]
+# What it is given is a network of a kind that its format takes.
+Convert: TypeAlias = Callable[[Any, Images], tuple[Any, dict[str, Any]]]
 # Changes an 8-bit model and says what it did; or leaves it as it was, its change taken back, and gives None.
 Refinement: TypeAlias = Callable[[Any, "Context"], str | None]
 
@@ -63,7 +64,7 @@ class Context:
     """What a refinement may look at and not change: the network, its `float32` model as the format has it,
     training images, uint8 `(n, height, width, channels)`."""
 
-    network: Network
+    network: FloatNetwork
     float32: Any
     calibration: Images
 
@@ -85,18 +86,21 @@ class Conversion:
 class Format(Protocol):
     """A kind of model file.
 
-    `schemes` by their names, in the order they are shown; `modules` are the packages it imports.
+    `schemes` by their names, in the order they are shown; `modules` are the packages it imports, and `takes`
+    says which kinds of models it is made of (see `edgewright.export.network.model`), with what each of them
+    imports.
     """
 
     suffix: str
     modules: tuple[str, ...]
+    takes: Mapping[str, tuple[str, ...]]
     schemes: Mapping[str, Scheme]
 
-    def export(self, network: Network, scheme: str, calibration: Images, path: Path) -> Conversion:
+    def export(self, network: Any, scheme: str, calibration: Images, path: Path) -> Conversion:
         """Write the file that takes raw pixels; the same network and images give the same bytes.
 
         Args:
-            network: the float network.
+            network: the float network, of a kind that the format takes.
             scheme: one of `schemes`.
             calibration: uint8 `(n, height, width, channels)` training images.
             path: where to write.

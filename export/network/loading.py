@@ -201,13 +201,5 @@ def _image_shape(model: Model, name: str, shape: Shape | None, dtype: str) -> tu
         raise ExportError(
             f"expected an image input (batch, height, width, 1 or 3 channels), got '{name}' {got}"
         )
-    height, width = shape[1], shape[2]
-    asked = model.size or (height, width)
-    if (height or asked[0], width or asked[1]) != asked:
-        raise ExportError(f"expected --size {height}x{width} or none, as input '{name}' has it")
-    if asked[0] is None or asked[1] is None:
-        raise ExportError(
-            f"expected a size for input '{name}', which leaves height and width open; "
-            "add --size such as 224x224"
-        )
-    return (asked[0], asked[1], shape[3] or 0)
+    height, width = model.closed(name, shape[1], shape[2])
+    return (height, width, shape[3] or 0)

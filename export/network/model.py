@@ -8,13 +8,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from edgewright.runtime.backends.ort import schema as onnx_schema
 from edgewright.runtime.disk import files
 from edgewright.runtime.disk.jsonio import JsonObject
-from edgewright.runtime.errors import InputError
+from edgewright.runtime.errors import ExportError, InputError
 from edgewright.train.normalization import Normalization
 
-KERAS, SAVED_MODEL = "keras", "saved-model"
+KERAS, SAVED_MODEL, ONNX = "keras", "saved-model", "onnx"
 _SUFFIXES = (".keras", ".h5", ".hdf5")
+_ONNX_SUFFIX = ".onnx"
+_MOST_BYTES = 2**31 - 1  # of an ONNX file with its weights: what protobuf holds
 _SAVED_MODEL_FILE = "saved_model.pb"
 
 
@@ -22,6 +25,8 @@ def kind_of(path: Path) -> str | None:
     """Which kind of model lies at `path`; None if none does."""
     if path.is_file() and path.suffix.lower() in _SUFFIXES:
         return KERAS
+    if path.is_file() and path.suffix.lower() == _ONNX_SUFFIX:
+        return ONNX
     return SAVED_MODEL if (path / _SAVED_MODEL_FILE).is_file() else None
 
 
@@ -29,9 +34,10 @@ def kind_of(path: Path) -> str | None:
 class Model:
     """A model on disk and what must be known to run it.
 
-    `kind` is `keras` (.keras, .h5) or `saved-model`; `size` is the height and width for a network that
-    leaves them open; `unsafe` lets Keras run Python code that the file holds; `fake_quantized` says that
-    it holds the ranges of its 8-bit weights and activations, which training has found.
+    `kind` is `keras` (.keras, .h5), `saved-model` or `onnx`; `size` is the height and width for a network
+    that leaves them open; `output` is which of several outputs holds the scores; `unsafe` lets Keras run
+    Python code that the file holds; `fake_quantized` says that it holds the ranges of its 8-bit weights and
+    activations, which training has found.
     """
 
     path: Path
@@ -39,6 +45,7 @@ class Model:
     sha256: str
     normalization: Normalization
     size: tuple[int, int] | None = None
+    output: str | None = None
     unsafe: bool = False
     fake_quantized: bool = False
 
@@ -48,19 +55,21 @@ class Model:
         normalization: Normalization,
         *,
         size: tuple[int, int] | None = None,
+        output: str | None = None,
         unsafe: bool = False,
         fake_quantized: bool = False,
     ) -> Model:
-        """Raises `InputError` where no model lies."""
+        """Raises `InputError`, `ModelFileError`: no model lies there, or not all of it."""
         kind = kind_of(path)
         if kind is None:
-            raise InputError(f"expected a .keras or .h5 file or a SavedModel folder, got {path}")
+            raise InputError(f"expected a .keras, .h5 or .onnx file or a SavedModel folder, got {path}")
         return Model(
             path=path.resolve(),
             kind=kind,
             sha256=digest(path),
             normalization=normalization,
             size=size,
+            output=output,
             unsafe=unsafe,
             fake_quantized=fake_quantized,
         )
@@ -70,37 +79,80 @@ class Model:
         raws = [path.read_bytes() for path in _files(self.path)]
         return sum(map(len, raws)), sum(len(gzip.compress(raw, mtime=0)) for raw in raws)
 
+    def closed(self, name: str, height: int | None, width: int | None) -> tuple[int, int]:
+        """Height and width of the input called `name`, open ends closed by `size`. Raises `ExportError`."""
+        asked = self.size or (height, width)
+        if (height or asked[0], width or asked[1]) != asked:
+            raise ExportError(f"expected --size {height}x{width} or none, as input '{name}' has it")
+        if asked[0] is None or asked[1] is None:
+            raise ExportError(
+                f"expected a size for input '{name}', which leaves height and width open; "
+                "add --size such as 224x224"
+            )
+        return asked[0], asked[1]
+
     def to_json(self) -> dict[str, Any]:
         normalization = self.normalization.to_json()
         size = list(self.size or ())
-        return {**vars(self), "path": str(self.path), "normalization": normalization, "size": size}
+        found = {"normalization": normalization, "size": size, "output": self.output or ""}
+        return {**vars(self), "path": str(self.path), **found}
 
     @staticmethod
     def from_json(obj: JsonObject) -> Model:
-        size = obj.integers("size")
+        size, output = obj.integers("size"), obj.text("output")
         return Model(
             path=Path(obj.text("path")),
             kind=obj.text("kind"),
             sha256=obj.text("sha256"),
             normalization=Normalization.from_json(obj.object("normalization")),
             size=(size[0], size[1]) if size else None,
+            output=output or None,
             unsafe=obj.flag("unsafe"),
             fake_quantized=obj.flag("fake_quantized"),
         )
 
 
 def digest(path: Path) -> str:
-    """SHA-256 of a file; of a folder, that over the names and SHA-256 of its files."""
-    if path.is_file():
+    """SHA-256 of a file; of a model in several, that over their names and SHA-256."""
+    whole = _files(path)
+    if whole == [path]:
         return files.sha256_of(path)
+    folder = path if path.is_dir() else path.resolve().parent
     sha = hashlib.sha256()
-    for file in _files(path):
-        sha.update(f"{file.relative_to(path).as_posix()}\0{files.sha256_of(file)}\n".encode())
+    for file in whole:
+        sha.update(f"{file.relative_to(folder).as_posix()}\0{files.sha256_of(file)}\n".encode())
     return sha.hexdigest()
 
 
 def _files(path: Path) -> list[Path]:
-    return [path] if path.is_file() else sorted(file for file in path.rglob("*") if file.is_file())
+    if path.is_dir():
+        return sorted(file for file in path.rglob("*") if file.is_file())
+    return [path] if path.suffix.lower() != _ONNX_SUFFIX else _onnx_files(path)
+
+
+def _onnx_files(path: Path) -> list[Path]:
+    """The file, and those beside it that hold its weights.
+
+    Raises:
+        InputError: one of them lies elsewhere or is missing, or there are more bytes than one file can hold.
+        ModelFileError: damaged.
+    """
+    size = path.stat().st_size
+    found = []
+    if size <= _MOST_BYTES:
+        folder = path.resolve().parent
+        for name in onnx_schema.external_files(path, path.read_bytes()):
+            file = (folder / name).resolve()
+            if not file.is_relative_to(folder) or not file.is_file():
+                raise InputError(
+                    f"expected all weights of {path} in files of its own folder, got '{name}', which is not "
+                    "there; put it beside the model"
+                )
+            found.append(file)
+        size += sum(file.stat().st_size for file in found)
+    if size > _MOST_BYTES:
+        raise InputError(f"expected a model of at most 2 GB with its weights, got {path} with {size:,} bytes")
+    return [path.resolve(), *found] if found else [path]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,14 +1,14 @@
-"""The float network as formats see it. Lives in the child process that has TensorFlow."""
+"""A Keras model or SavedModel as formats see it. Lives in the child process that has TensorFlow."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from edgewright.export.network.float_network import INPUT, OUTPUT, FloatNetwork
 from edgewright.export.network.loading import load
 from edgewright.export.network.model import ONE_IMAGE, Facts, FileInterface, Model
 from edgewright.export.network.traced import TracedGraph
@@ -17,31 +17,19 @@ from edgewright.runtime.backends import Scores
 from edgewright.runtime.errors import ExportError
 from edgewright.train.datasets import Images
 
-INPUT, OUTPUT = "image", "scores"  # the names every exported file gives its input and output
-_BATCH, _BATCH_PIXELS = 250, 2**21  # whichever is less: a large network's activations are many
 
-
-class Network:
-    """A loaded model, never in training mode, with its normalization and the interface its files get."""
+class Network(FloatNetwork):
+    onnx_tools = ("tf2onnx",)
 
     def __init__(self, model: Model, interface: FileInterface = ONE_IMAGE) -> None:
-        self.interface = interface
         self._loaded = load(model)
+        super().__init__(self._loaded.shape, model.normalization, interface)
         if self._loaded.batch not in (None, interface.batch):
             raise ExportError(
                 "expected --batch 1 with a SavedModel whose signature takes one image, got another; "
                 "save it with a free batch size"
             )
-        self.normalization, self.fake_quantized = model.normalization, model.fake_quantized
-        self.shape = self._loaded.shape
-        for values in (self.normalization.factor, self.normalization.offset):
-            if len(values) not in (1, self.shape[2]):
-                raise ExportError(
-                    f"expected one mean and std, or one for each of {self.shape[2]} channels, "
-                    f"got {len(values)}"
-                )
-        if self.normalization.bgr and self.shape[2] != 3:
-            raise ExportError("expected --bgr with a network of three channels, got one of a grey image")
+        self.fake_quantized = model.fake_quantized
         linear = self.normalization.linear_range
         self.input_range = linear or (0.0, 255.0)
         self._uniform = linear is not None
@@ -89,24 +77,22 @@ class Network:
         import tensorflow as tf
 
         call = tf.function(self._loaded.call, reduce_retracing=True)
-        height, width, _ = self.shape
-        batch = self._loaded.batch or max(1, min(_BATCH, _BATCH_PIXELS // (height * width)))
+        batch = self._loaded.batch or self.reference_batch
         parts = (images[i : i + batch] for i in range(0, len(images), batch))
         return np.concatenate([call(self.normalization.apply(part)).numpy() for part in parts])
 
-    def batches(self, images: Images) -> Iterator[NDArray[Any]]:
-        """The images as an exported file takes them."""
-        return batches(images, self.interface.batch or 1, self.interface.dtype)
+    def to_onnx(self, opset: int) -> Any:
+        import tf2onnx
 
-    def calibrating(self, images: Images) -> Iterator[NDArray[Any]]:
-        """`batches` of calibration images, two corner pixels of the first spanning 0-255.
+        function = self.on_pixels
+        model, _ = tf2onnx.convert.from_function(
+            function, input_signature=function.input_signature, opset=opset
+        )
+        _close_in(model.graph, function.get_concrete_function().graph.captures)
+        return model
 
-        Converters take the input's scale from the smallest and largest pixel they are shown; if no
-        image held both black and white, raw pixels would be read on another scale.
-        """
-        spanning = images.copy()
-        spanning[0, 0, 0], spanning[0, -1, -1] = 0, 255
-        return self.batches(spanning)
+    def blame(self, failure: Exception) -> str:
+        return self.graph.blame(failure)
 
     @cached_property
     def holder(self) -> Any:
@@ -119,7 +105,7 @@ class Network:
 
     @cached_property
     def clustered(self) -> list[NDArray[np.float32]]:
-        """Kernels that clustering has left few values, see `codebooks.clustered`; none of a SavedModel."""
+        """None of a SavedModel."""
         return codebooks.clustered(variable.numpy() for variable in self.holder.variables)
 
     @cached_property
@@ -174,8 +160,19 @@ class Network:
         return tf.TensorSpec((self.interface.batch, *self.shape), dtype, name=INPUT)
 
 
-def batches(images: Images, size: int, dtype: str | np.dtype[Any]) -> Iterator[NDArray[Any]]:
-    """`images` in batches of `size`, the last one filled up with its last image."""
-    for start in range(0, len(images), size):
-        places = np.minimum(np.arange(start, start + size), len(images) - 1)
-        yield images[places].astype(dtype)
+def _close_in(graph: Any, captured: Any) -> None:
+    """Make constants of the inputs that are none: tensors the traced function had captured.
+
+    tf2onnx leaves what a Keras layer holds as a plain tensor (Normalization's mean) an input that a
+    runtime would ask for.
+
+    Args:
+        graph: the model's graph, changed in place.
+        captured: `(value, placeholder)` pairs, as a traced function's graph lists them.
+    """
+    from onnx import numpy_helper
+
+    values = {placeholder.name: value for value, placeholder in captured}
+    for given in [given for given in graph.input if given.name != INPUT]:
+        graph.initializer.append(numpy_helper.from_array(values[given.name].numpy(), given.name))
+        graph.input.remove(given)

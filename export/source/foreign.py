@@ -36,7 +36,9 @@ def open_foreign(
         )
     _refuse_missing_data(options, variants)
     labels = read_labels(Path(given.labels)) if given.labels else None
-    model = Model.at(path, given.normalization, size=given.size, unsafe=given.unsafe_load)
+    model = Model.at(
+        path, given.normalization, size=given.size, output=given.output, unsafe=given.unsafe_load
+    )
     facts = load(model, sorted({variant.format for variant in variants}))
     head = _head(options, facts)
     if labels is not None and len(labels) != head.labels:

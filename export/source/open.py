@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from edgewright.export import variants as known_variants
-from edgewright.export.network.model import kind_of
+from edgewright.export.network.model import KERAS, kind_of
 from edgewright.export.source.checkpoint import open_checkpoint
 from edgewright.export.source.foreign import open_foreign
 from edgewright.export.source.options import Options
@@ -19,10 +19,12 @@ from edgewright.train.checkpoint import CHECKPOINT
 
 
 def usual(path: Path, options: Options) -> list[Variant]:
-    """The variants that are written if none are asked for: without any pictures, those that need none."""
+    """The variants of such a model that are written if none are asked for: without any pictures, those that
+    need none."""
     given = options.given
     pictures = options.data or given.test or given.pictures
-    return known_variants.defaults(float_only=not pictures and not (path / CHECKPOINT).exists())
+    float_only = not pictures and not (path / CHECKPOINT).exists()
+    return known_variants.defaults(kind_of(path) or KERAS, float_only=float_only)
 
 
 def open_source(
@@ -43,7 +45,7 @@ def open_source(
     if kind_of(path) is None:
         got = f"{path}, which does not exist" if not path.exists() else str(path)
         raise InputError(
-            "expected a checkpoint folder (edgewright train makes one), a .keras or .h5 file or a SavedModel "
-            f"folder, got {got}"
+            "expected a checkpoint folder (edgewright train makes one), a .keras, .h5 or .onnx file or a "
+            f"SavedModel folder, got {got}"
         )
     return open_foreign(path, options, variants, load, progress)

@@ -18,9 +18,10 @@ class Given:
     `labels` is a file with a label a line, in the order of the scores; `normalization` what the network wants
     pixels brought to; `fit` how pictures of another shape are brought to its size, one of `FITS`; `size` the
     height and width for a network that leaves them open; `head` what the scores mean, one of `HEADS`, found
-    in the network unless it is given; `threshold` above which a sigmoid is a yes; `calibration` and `test`
-    are folders of pictures, .npz files or .csv tables; `pictures` is a folder of unlabelled ones, in place of
-    both; `unsafe_load` lets Keras run Python code that the file holds.
+    in the network unless it is given; `threshold` above which a sigmoid is a yes; `output` which of several
+    outputs of an ONNX file holds the scores; `calibration` and `test` are folders of pictures, .npz files or
+    .csv tables; `pictures` is a folder of unlabelled ones, in place of both; `unsafe_load` lets Keras run
+    Python code that the file holds.
     """
 
     labels: Path | str | None = None
@@ -29,6 +30,7 @@ class Given:
     size: tuple[int, int] | None = None
     head: str | None = None
     threshold: float | None = None
+    output: str | None = None
     calibration: Path | str | None = None
     test: Path | str | None = None
     pictures: Path | str | None = None

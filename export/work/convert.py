@@ -1,4 +1,4 @@
-"""The converting child: the only process of an export that has TensorFlow.
+"""The converting child: the only process of an export that has TensorFlow, and only for Keras' models.
 
 python -P -m edgewright.export.work.convert      (see `edgewright.export.work.protocol`)
 """
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from edgewright.export import formats, variants
-from edgewright.export.network.model import FileInterface, Model
+from edgewright.export.network.model import ONNX, FileInterface, Model
 from edgewright.export.weights import summary as weights
 from edgewright.export.work import protocol
 from edgewright.export.work.events import Converted, Event, Failed, ModelLoaded, ReferenceScored
@@ -26,23 +26,32 @@ from edgewright.runtime.errors import ExportError
 from edgewright.train.stack import import_keras
 
 if TYPE_CHECKING:
-    from edgewright.export.network.network import Network
+    from edgewright.export.network.float_network import FloatNetwork
 
 
 def _work(next_task: Callable[[], dict[str, Any]], report: Callable[[Event], None]) -> None:
-    import_keras()  # while the parent still reads
-    from edgewright.export.network.network import Network
-
     task = next_task()
     model = Model.from_json(JsonObject(task["model"], "the task", ExportError))
-    network = Network(model, FileInterface(**task["interface"]))
+    network = _opened(model, FileInterface(**task["interface"]))
     facts = network.facts()
     _refuse_what_no_format_takes(network, task["formats"])
     report(ModelLoaded(facts=facts))
     _convert(network, JsonObject(next_task(), "the task", ExportError), report)
 
 
-def _refuse_what_no_format_takes(network: Network, names: Sequence[str]) -> None:
+def _opened(model: Model, interface: FileInterface) -> FloatNetwork:
+    """TensorFlow is imported for Keras' models alone."""
+    if model.kind == ONNX:
+        from edgewright.export.network.onnx.network import OnnxNetwork
+
+        return OnnxNetwork(model, interface)
+    import_keras()
+    from edgewright.export.network.network import Network
+
+    return Network(model, interface)
+
+
+def _refuse_what_no_format_takes(network: FloatNetwork, names: Sequence[str]) -> None:
     """Write the plain float file of each format, which others start from: what fails now would fail later."""
     nothing = np.empty((0, *network.shape), np.uint8)
     for name in names:
@@ -54,12 +63,12 @@ def _refuse_what_no_format_takes(network: Network, names: Sequence[str]) -> None
                     chosen.export(network, plain[0], nothing, Path(folder, f"plain{chosen.suffix}"))
                 except Exception as failure:  # a converter raises what it likes
                     raise ExportError(
-                        f"{name} files cannot hold this network, {network.graph.blame(failure)}; "
+                        f"{name} files cannot hold this network, {network.blame(failure)}; "
                         "change it, or name variants of another format with --variants"
                     ) from failure
 
 
-def _convert(network: Network, asked: JsonObject, report: Callable[[Event], None]) -> None:
+def _convert(network: FloatNetwork, asked: JsonObject, report: Callable[[Event], None]) -> None:
     folder = Path(asked.text("folder"))
     if asked.flag("reference"):
         np.save(folder / protocol.REFERENCE, network.scores(np.load(folder / protocol.TEST)))
@@ -68,8 +77,8 @@ def _convert(network: Network, asked: JsonObject, report: Callable[[Event], None
     contracts, fine_tuned = asked.object("contracts"), asked.object("fine_tuned")
 
     @lru_cache(maxsize=1)  # variants of the same passes mostly stand together
-    def network_of(chain: str) -> Network:
-        return type(network)(Model.from_json(fine_tuned.object(chain)), network.interface)
+    def network_of(chain: str) -> FloatNetwork:
+        return _opened(Model.from_json(fine_tuned.object(chain)), network.interface)
 
     for variant in variants.parse(list(contracts.data)):
         path = folder / variant.file

@@ -1,31 +1,15 @@
-"""What is looked up in ONNX graphs, and what no tool does to them: constants closed in, values named."""
+"""What is looked up in ONNX graphs, and what no tool does to them: values named."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 from numpy.typing import NDArray
 
-from edgewright.export.network.network import INPUT, OUTPUT
-
-
-def close_in(graph: Any, captured: Any) -> None:
-    """Make constants of the inputs that are none: tensors the traced function had captured.
-
-    tf2onnx leaves what a Keras layer holds as a plain tensor (Normalization's mean) an input that a
-    runtime would ask for.
-
-    Args:
-        graph: the model's graph, changed in place.
-        captured: `(value, placeholder)` pairs, as a traced function's graph lists them.
-    """
-    from onnx import numpy_helper
-
-    values = {placeholder.name: value for value, placeholder in captured}
-    for given in [given for given in graph.input if given.name != INPUT]:
-        graph.initializer.append(numpy_helper.from_array(values[given.name].numpy(), given.name))
-        graph.input.remove(given)
+from edgewright.export.network.float_network import INPUT, OUTPUT
+from edgewright.export.network.onnx import graphs
 
 
 def normalized(model: Any) -> Any:
@@ -36,23 +20,13 @@ def normalized(model: Any) -> Any:
     graph = model.graph
     names = {INPUT: INPUT, OUTPUT: OUTPUT, "": ""}
     for node in graph.node:
-        node.name, node.doc_string = "", ""
-        for value in (*node.input, *node.output):
-            names.setdefault(value, f"v{len(names)}")
-    for i, node in enumerate(graph.node):
-        node.name = f"{node.op_type}_{i}"
-        node.input[:] = [names[value] for value in node.input]
-        node.output[:] = [names[value] for value in node.output]
-    constants = sorted(
-        (c for c in graph.initializer if c.name in names), key=lambda c: int(names[c.name][1:])
-    )
-    for constant in constants:
-        constant.name, constant.doc_string = names[constant.name], ""
-    del graph.value_info[:]
+        _name_values(node, names)
+    _rename(graph, names, "")
+    constants = sorted((c for c in graph.initializer if c.name), key=lambda c: int(c.name[1:]))
     ordered = [type(constant).FromString(constant.SerializeToString()) for constant in constants]
     del graph.initializer[:]
     graph.initializer.extend(ordered)
-    used = {node.domain for node in graph.node}
+    used = {node.domain for part in graphs.everywhere(graph) for node in part.node}
     for place in reversed(range(len(model.opset_import))):
         if model.opset_import[place].domain not in used:
             del model.opset_import[place]
@@ -64,6 +38,43 @@ def normalized(model: Any) -> Any:
     return model
 
 
+def _name_values(node: Any, names: dict[str, str]) -> None:
+    """Name the values of a node, and those within it, by how many were named before."""
+    for value in (*node.input, *node.output):
+        names.setdefault(value, f"v{len(names)}")
+    for part in graphs.inner(node):
+        for value in (*part.input, *part.initializer):
+            names.setdefault(value.name, f"v{len(names)}")
+        for inside in part.node:
+            _name_values(inside, names)
+        for value in part.output:
+            names.setdefault(value.name, f"v{len(names)}")
+
+
+def _rename(graph: Any, names: Mapping[str, str], place: str) -> None:
+    for i, node in enumerate(graph.node):
+        node.name, node.doc_string = f"{place}{node.op_type}_{i}", ""
+        node.input[:] = [names[value] for value in node.input]
+        node.output[:] = [names[value] for value in node.output]
+        for part in graphs.inner(node):
+            _rename(part, names, f"{node.name}/")
+    for value in (*graph.input, *graph.output):
+        value.name = names.get(value.name, value.name)
+    for constant in graph.initializer:
+        constant.name, constant.doc_string = names.get(constant.name, ""), ""
+    del graph.value_info[:]
+
+
+def flatten_biases(graph: Any) -> None:
+    """Give each Gemm's bias the one dimension that onnxruntime's quantizer expects; onnxslim makes a Gemm of
+    a MatMul and any Add that broadcasts."""
+    constants = {constant.name: constant for constant in graph.initializer}
+    for name in {node.input[2] for node in graph.node if node.op_type == "Gemm" and len(node.input) > 2}:
+        alone = all(node.op_type == "Gemm" for node in readers(graph, name))
+        if alone and name in constants and len(constants[name].dims) == 2 and constants[name].dims[0] == 1:
+            del constants[name].dims[0]
+
+
 def sizes(graph: Any) -> dict[str, int]:
     """How many numbers each constant holds, by name."""
     return {constant.name: math.prod(constant.dims) for constant in graph.initializer}
@@ -71,7 +82,7 @@ def sizes(graph: Any) -> dict[str, int]:
 
 def readers(graph: Any, value: str) -> list[Any]:
     """The nodes that read a value."""
-    return [node for node in graph.node if value in node.input]
+    return [node for node in graph.node if value in graphs.read_by(node)]
 
 
 def numbers(graph: Any) -> dict[str, Any]:

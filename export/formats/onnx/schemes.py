@@ -25,6 +25,7 @@ thread, onnxruntime 1.31.1, x86_64 with AVX-512 VNNI. To measure again, export b
 
 from __future__ import annotations
 
+import contextlib
 import tempfile
 from collections.abc import Mapping
 from dataclasses import replace
@@ -42,7 +43,8 @@ from edgewright.export.formats import (
 )
 from edgewright.export.formats.onnx import graph as onnx_graph
 from edgewright.export.formats.onnx.refine import biases, codebooks, pixels
-from edgewright.export.network.network import INPUT, Network
+from edgewright.export.network.float_network import INPUT, FloatNetwork
+from edgewright.export.network.model import KERAS, ONNX, SAVED_MODEL
 from edgewright.export.weights.summary import Weights
 from edgewright.runtime.contract import CONTRACT_KEY, ModelContract, stamp
 from edgewright.runtime.errors import ExportError
@@ -60,26 +62,27 @@ Converted: TypeAlias = tuple[Any, dict[str, Any]]  # the ModelProto, and what wa
 
 
 @lru_cache(maxsize=1)  # every scheme starts from it
-def _float32_file(network: Network) -> bytes:
+def _float32_file(network: FloatNetwork) -> bytes:
     import onnxslim
-    import tf2onnx
 
-    function = network.on_pixels
-    model, _ = tf2onnx.convert.from_function(function, input_signature=function.input_signature, opset=OPSET)
-    onnx_graph.close_in(model.graph, function.get_concrete_function().graph.captures)
-    model = onnxslim.slim(model)
-    model.ir_version = IR_VERSION
+    model = onnxslim.slim(network.to_onnx(OPSET))
+    onnx_graph.flatten_biases(model.graph)
+    model.ir_version = _ir_version(network)
     raw: bytes = model.SerializeToString()
     return raw
 
 
-def _float32(network: Network, _: Images) -> Converted:
+def _ir_version(network: FloatNetwork) -> int:
+    return max(IR_VERSION, network.ir_version)
+
+
+def _float32(network: FloatNetwork, _: Images) -> Converted:
     import onnx
 
     return onnx.load_from_string(_float32_file(network)), {}
 
 
-def _float16(network: Network, calibration: Images) -> Converted:
+def _float16(network: FloatNetwork, calibration: Images) -> Converted:
     """By onnxruntime's function; onnxconverter-common's of the same name leaves Resize with mixed types."""
     from onnxruntime.quantization.onnx_model import ONNXModel
     from onnxruntime.transformers.float16 import convert_float_to_float16
@@ -91,7 +94,7 @@ def _float16(network: Network, calibration: Images) -> Converted:
     return halved.model, {"weights": "float16", "float32": "scaling of pixels"}
 
 
-def _dynamic_int8(network: Network, calibration: Images) -> Converted:
+def _dynamic_int8(network: FloatNetwork, calibration: Images) -> Converted:
     import onnx
     from onnxruntime import quantization
 
@@ -131,12 +134,12 @@ def _dynamic_int8(network: Network, calibration: Images) -> Converted:
     return result, chosen
 
 
-def _int8(network: Network, calibration: Images) -> Converted:
+def _int8(network: FloatNetwork, calibration: Images) -> Converted:
     model, chosen = _static(network, calibration, signed=False)
     return model, chosen | {"rule": WHY_UNSIGNED}
 
 
-def _static(network: Network, calibration: Images, *, signed: bool) -> Converted:
+def _static(network: FloatNetwork, calibration: Images, *, signed: bool) -> Converted:
     """QDQ by quantize_static. The pixels' own scaling is left to the input's quantization."""
     import onnx
     from onnxruntime import quantization
@@ -155,11 +158,20 @@ def _static(network: Network, calibration: Images, *, signed: bool) -> Converted
             str(Path(folder, f"{name}.onnx")) for name in ("given", "prepared", "int8")
         )
         Path(given).write_bytes(_float32_file(network))
-        quant_pre_process(given, prepared)
+        with contextlib.chdir(folder):  # where a model that fails is left
+            try:
+                quant_pre_process(given, prepared)
+            except Exception:  # of operators that its symbolic shapes do not know, such as ai.onnx.ml's
+                quant_pre_process(given, prepared, skip_symbolic_shape=True)
         float32 = onnx.load(prepared)
         graph = float32.graph
+        if not onnx_graph.kernels(graph):
+            raise ExportError(
+                "expected a convolution or a dense layer with constant weights, got none: int8 would "
+                "quantize nothing; take float32"
+            )
         kept = {node.name: node.op_type for node in graph.node if node.op_type == "Softmax"}
-        kept |= _small_classifier(graph)
+        kept |= _small_classifier(graph) | _behind_classifier(graph)
         quantization.quantize_static(
             prepared,
             quantized,
@@ -179,10 +191,10 @@ def _static(network: Network, calibration: Images, *, signed: bool) -> Converted
     }
     context = Context(network=network, float32=float32, calibration=calibration)
     chosen |= refine(model, REFINEMENTS, context)
-    chosen |= {
-        "float32": " and ".join(sorted(kept.values())),
-        "why": f"the dense layer {WHY_FLOAT_CLASSIFIER}",
-    }
+    if kept:
+        chosen["float32"] = " and ".join(sorted({*kept.values()}))
+    if _small_classifier(float32.graph):
+        chosen["why"] = f"the dense layer {WHY_FLOAT_CLASSIFIER}"
     return model, chosen
 
 
@@ -199,6 +211,24 @@ def _small_classifier(graph: Any) -> dict[str, str]:
     if not dense or sizes[dense[-1].input[1]] > SMALL_CLASSIFIER * sum(sizes.values()):
         return {}
     return {dense[-1].name: dense[-1].op_type}
+
+
+def _behind_classifier(graph: Any) -> dict[str, str]:
+    """Names and types of what makes scores of the last dense layers' sums: a few numbers an image."""
+    dense = {node.name for node in _dense_nodes(graph)}
+    layers = dense | {node.name for node in graph.node if node.op_type in ("Conv", "MatMul")}
+    before: set[str] = set()  # what a layer is still computed by
+    for node in reversed(graph.node):
+        if node.name in layers or before.intersection(node.output):
+            before.update(node.input)
+    behind: set[str] = set()
+    found = {}
+    for node in graph.node:
+        if node.name in dense or behind.intersection(node.input):
+            behind.update(node.output)
+            if node.name not in layers and not before.intersection(node.output):
+                found[node.name] = node.op_type
+    return found
 
 
 def _write(model: Any, path: Path) -> None:
@@ -223,7 +253,12 @@ _INT8_ASIDE = replace(_INT8, rank=5, default=False)
 
 class Onnx:
     suffix = ".onnx"
-    modules = ("tf2onnx", "onnx", "onnxruntime", "onnxslim", "sympy")
+    modules = ("onnx", "onnxruntime", "onnxslim", "sympy")
+    takes: Mapping[str, tuple[str, ...]] = {
+        KERAS: ("tensorflow", "tf2onnx"),
+        SAVED_MODEL: ("tensorflow", "tf2onnx"),
+        ONNX: (),
+    }
     schemes: Mapping[str, Scheme] = {
         "float32": Scheme(summary="32-bit floats", convert=_float32, rank=3, default=True),
         "float16": Scheme(
@@ -250,15 +285,18 @@ class Onnx:
         ),
     }
 
-    def export(self, network: Network, scheme: str, calibration: Images, path: Path) -> Conversion:
+    def export(self, network: FloatNetwork, scheme: str, calibration: Images, path: Path) -> Conversion:
         settings = self.schemes[scheme]
         model, chosen = settings.convert(network, calibration)
-        model.ir_version = IR_VERSION
+        model.ir_version = _ir_version(network)
         _write(onnx_graph.normalized(model), path)
-        tools = [f"{name} {version}" for name, version in versions("tf2onnx", "onnxslim").items()]
+        used = versions(*network.onnx_tools, "onnxslim")
+        tools = [f"{name} {version}" for name, version in used.items()]
         if settings.tool:
             tools.append(f"onnxruntime {versions('onnxruntime')['onnxruntime']} {settings.tool}")
-        return Conversion(tool=", ".join(tools), chosen={"opset": OPSET, "ir_version": IR_VERSION, **chosen})
+        opset = next(entry.version for entry in model.opset_import if not entry.domain)
+        kept = {"opset": opset, "ir_version": model.ir_version}
+        return Conversion(tool=", ".join(tools), chosen={**kept, **chosen})
 
     def weights(self, path: Path) -> Weights:
         import onnx

@@ -7,7 +7,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from edgewright.export.network.network import batches
+from edgewright.export.network.float_network import batches
 from edgewright.train.datasets import Images
 
 Values = NDArray[Any]

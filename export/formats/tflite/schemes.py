@@ -36,6 +36,7 @@ from edgewright.export.formats import (
 from edgewright.export.formats.tflite import metadata as tflite_metadata
 from edgewright.export.formats.tflite import tree as tflite_tree
 from edgewright.export.formats.tflite.refine import biases, codebooks, logits
+from edgewright.export.network.model import KERAS, SAVED_MODEL
 from edgewright.export.network.network import Network
 from edgewright.export.weights.summary import Weights
 from edgewright.runtime.contract import ModelContract, stamp
@@ -197,6 +198,7 @@ def _check_input(tree: Any, input_range: tuple[float, float]) -> None:
 class TFLite:
     suffix = ".tflite"
     modules = ("ai_edge_litert", "ai_edge_quantizer", "flatbuffers")
+    takes: Mapping[str, tuple[str, ...]] = {KERAS: ("tensorflow",), SAVED_MODEL: ("tensorflow",)}
     schemes: Mapping[str, Scheme] = {
         "float32": Scheme(summary="32-bit floats", convert=_float32, rank=3, default=True),
         "float16": Scheme(

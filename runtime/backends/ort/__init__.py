@@ -13,8 +13,6 @@ from edgewright.runtime.errors import MissingExtraError
 if TYPE_CHECKING:
     from edgewright.runtime.graph import Graph
 
-_DAMAGED = "is no ONNX model, or damaged or cut off: {}"
-
 
 class OnnxRuntime(Backend):
     suffixes = (".onnx",)
@@ -33,13 +31,13 @@ class OnnxRuntime(Backend):
         return tuple(onnxruntime.get_available_providers())
 
     def parse(self, path: Path, raw: bytes) -> ModelFile:
-        with damage_as(path, _DAMAGED):
+        with damage_as(path, schema.DAMAGED):
             return schema.read(path, raw)
 
     def graph(self, file: ModelFile) -> Graph:
         from edgewright.runtime.backends.ort import graph
 
-        with damage_as(file.path, _DAMAGED):
+        with damage_as(file.path, schema.DAMAGED):
             return graph.read(file.raw)
 
     def open(self, file: ModelFile, threads: int) -> Session:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from edgewright.runtime.backends import ModelFile
+from edgewright.runtime.backends import ModelFile, damage_as
 from edgewright.runtime.backends.ort.protobuf import Message
 from edgewright.runtime.contract import TensorSpec
 from edgewright.runtime.errors import ModelFileError
@@ -16,6 +16,7 @@ from edgewright.runtime.errors import ModelFileError
 # TensorProto.DataType
 _FIRST = "float32 uint8 int8 uint16 int16 int32 int64 string bool float16 float64 uint32 uint64"
 DTYPES = dict(enumerate(_FIRST.split(), 1)) | {16: "bfloat16", 21: "uint4", 22: "int4"}
+DAMAGED = "is no ONNX model, or damaged or cut off: {}"
 _EXTERNAL = 1  # TensorProto.DataLocation
 
 
@@ -43,6 +44,18 @@ def read(path: Path, raw: bytes) -> ModelFile:
         },
         metadata={entry.text(1): entry.data(2) for entry in model.messages(14)},
     )
+
+
+def external_files(path: Path, raw: bytes) -> tuple[str, ...]:
+    """The files that hold weights of the model, as it names them. Raises `ModelFileError`."""
+    with damage_as(path, DAMAGED):
+        said = [
+            entry
+            for tensor in _tensors(Message(raw))
+            if tensor.integer(14) == _EXTERNAL
+            for entry in tensor.messages(13)
+        ]
+        return tuple(sorted({entry.text(2) for entry in said if entry.text(1) == "location"}))
 
 
 def _tensors(model: Message) -> Iterator[Message]:

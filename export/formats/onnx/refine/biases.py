@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgewright.export.formats import Context
-from edgewright.export.network.network import INPUT, OUTPUT
+from edgewright.export.network.float_network import INPUT, OUTPUT
 from edgewright.export.weights.biases import averaged, sample, shift
 from edgewright.runtime.backends.ort.session import EXACT_PRODUCTS
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from edgewright.export.formats import Context
 from edgewright.export.formats.onnx import graph as onnx_graph
-from edgewright.export.network.network import INPUT
+from edgewright.export.network.float_network import INPUT
 
 _MOVES = ("Reshape", "Flatten", "Transpose", "Squeeze", "Unsqueeze")  # numbers stay as they are
 

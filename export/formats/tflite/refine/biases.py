@@ -27,7 +27,7 @@ from edgewright.export.formats import Context
 from edgewright.export.formats.tflite import run as tflite_run
 from edgewright.export.formats.tflite import tree as tflite_tree
 from edgewright.export.formats.tflite.tree import Operator
-from edgewright.export.network.network import batches
+from edgewright.export.network.float_network import batches
 from edgewright.export.weights.biases import averaged, sample, shift
 from edgewright.train.datasets import Images
 
