@@ -50,7 +50,7 @@ from edgewright.train import datasets
 from edgewright.train.stack import versions
 
 FAR_BELOW = (
-    "an accuracy of the Keras model far below what its author states means a wrong --input-range, --mean and "
+    "an accuracy of the float model far below what its author states means a wrong --input-range, --mean and "
     "--std, --bgr or order of labels"
 )
 _MADE_WITH = (
@@ -82,7 +82,7 @@ class Outcome:
 
 @dataclass(frozen=True, kw_only=True)
 class Result:
-    """What an export did; `reference` are the Keras model's own figures. The bundle holds what `passed`;
+    """What an export did; `reference` are the float model's own figures. The bundle holds what `passed`;
     `notes` are lines that a user should read below the figures, `left_out` says what is wrong with pictures
     that were left out."""
 
@@ -110,7 +110,8 @@ def export(path: Path | str, options: Options, progress: Progress = silent) -> R
         ExportError: the model cannot be loaded, run or written in the formats asked for.
     """
     kind = kind_of(Path(path)) or KERAS  # which a checkpoint holds
-    variants = known_variants.parse(options.variants) if options.variants else usual(Path(path), options)
+    asked = options.variants
+    variants = known_variants.parse(asked, kind) if asked else usual(Path(path), options)
     known_variants.check(variants, kind, path)
     _check(options, variants, kind)
     out = Path(options.out)

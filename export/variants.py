@@ -50,7 +50,7 @@ def known() -> dict[str, Variant]:
 
 
 def defaults(kind: str = KERAS, *, float_only: bool = False) -> list[Variant]:
-    """The usual ones of a kind of model; `float_only`: of these, those that can be judged without pictures."""
+    """The usual ones of a kind of model; `float_only`: of these, those that need no pictures to be judged."""
     return [
         variant
         for variant in known().values()
@@ -76,9 +76,9 @@ def check(variants: Sequence[Variant], kind: str, path: object) -> None:
             )
 
 
-def parse(asked: str | Sequence[str | Variant]) -> list[Variant]:
+def parse(asked: str | Sequence[str | Variant], kind: str = KERAS) -> list[Variant]:
     """Variants by their names, with commas between them or one by one; each once, in the order given. `all`
-    stands for every one without passes.
+    stands for every one without passes that such a kind of model can become.
 
     Raises:
         UnknownNameError: a variant or pass that is none, with the nearest known name.
@@ -92,7 +92,11 @@ def parse(asked: str | Sequence[str | Variant]) -> list[Variant]:
             continue
         name = part.strip()
         if name == "all":
-            chosen |= everything
+            chosen |= {
+                each: variant
+                for each, variant in everything.items()
+                if kind in formats.get(variant.format).takes
+            }
             continue
         *chain, last = name.split(passes.SEPARATOR)
         if last not in everything:

@@ -9,7 +9,9 @@ from edgewright.export import howto
 from edgewright.export.commands import model_options
 from edgewright.runtime import console
 
-HELP = "convert a Keras model to TFLite and ONNX files, each proven against it"
+HELP = (
+    "convert a Keras model to TFLite and ONNX files, or an ONNX file to smaller ones, each proven against it"
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -103,7 +105,7 @@ def run(arguments: argparse.Namespace) -> int:
     for line in result.left_out:
         console.complain(f"left out: {line}")
     rows = [(o.name, o.bytes, o.gzip_bytes, o.parity) for o in result.outcomes if o.parity is not None]
-    title = f"Parity with the float Keras model of {arguments.model}"
+    title = f"Parity with the float model of {arguments.model}"
     console.table(*parity_table(title, result.reference, rows, result.judging))
     for note in result.notes:
         console.say(note)

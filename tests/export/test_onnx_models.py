@@ -119,6 +119,7 @@ def test_onnx_model_becomes_onnx_files_without_passes(
 
 def test_onnx_defaults_are_the_usual_ones_that_an_onnx_file_can_become() -> None:
     assert [variant.name for variant in variants.defaults(ONNX)] == ["onnx-float32", "onnx-int8"]
+    assert {variant.format for variant in variants.parse("all", ONNX)} == {"onnx"}
     assert {variant.format for variant in variants.defaults()} == {"tflite", "onnx"}
 
 
