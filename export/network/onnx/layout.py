@@ -13,6 +13,8 @@ from edgewright.export.network.onnx import graphs
 from edgewright.export.network.onnx.reading import OnnxFile
 from edgewright.runtime.errors import ExportError
 
+_MOST_SIDE = 2**14  # pixels; as `InputContract` has it
+_MOST_STEPS = 32  # from the image to its first convolution
 _ONE_BY_ONE = ("Add", "Cast", "Clip", "Div", "Identity", "Mul", "Pad", "Sub")  # channels stay where they are
 
 
@@ -49,6 +51,8 @@ def layout(file: OnnxFile, model: Model) -> Layout:
             height, width, channels = _of_row(model, name, rest[0])
         case _:
             raise ExportError(_unknown(file))
+    if max(height, width) > _MOST_SIDE:
+        raise ExportError(f"expected images of at most {_MOST_SIDE} pixels a side, got {height}x{width}")
     shape = (height, width, channels)
     in_order = {2: (height * width * channels,), 3: (height, width), 4: shape}
     return Layout(shape=shape, batch=batch, channels_first=first, rest=in_order[len(dims)])
@@ -80,7 +84,7 @@ def _by_first_convolution(file: OnnxFile) -> tuple[bool, int] | None:
     graph = file.model.graph
     constants = {constant.name: constant for constant in graph.initializer}
     value, turned = file.input, False
-    for _ in range(len(graph.node)):
+    for _ in range(_MOST_STEPS):
         node = next((n for n in graph.node if value in graphs.read_by(n)), None)
         if node is None:
             return None

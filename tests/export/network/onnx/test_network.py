@@ -195,6 +195,55 @@ def test_onnx_file_keeps_its_opset_unless_quantization_needs_a_newer_one(
     assert ([entry.version for entry in model.opset_import], model.ir_version) == ([kept[0]], kept[1])
 
 
+@pytest.mark.parametrize(("batch", "dtype"), [(None, "uint8"), (5, "float32")])
+@pytest.mark.parametrize("scheme", ["float32", "int8"])
+def test_onnx_file_of_a_free_batch_is_written_with_any_edge(
+    scheme: str,
+    batch: int | None,
+    dtype: str,
+    make: Make,
+    layers: Layers,
+    images: Images,
+    tmp_path: Path,
+) -> None:
+    network = network_of(make(*layers), interface=FileInterface(batch=batch, dtype=dtype))
+    path = written(network, scheme, images, tmp_path)
+    session = onnxruntime.InferenceSession(path)
+    given = session.get_inputs()[0]
+    assert given.shape == [batch or "batch", 12, 12, 3]
+    found = session.run(["scores"], {"image": images[:5].astype(dtype)})[0]
+    np.testing.assert_allclose(found, network.scores(images[:5]), atol=1e-4 if scheme == "float32" else 0.3)
+
+
+def test_onnx_dense_layers_as_scikit_learn_writes_them_are_quantized(
+    make: Make, images: Images, score: Score, tmp_path: Path
+) -> None:
+    """MLPClassifier: biases are (1, n), which onnxruntime's quantizer cannot take; what is behind the last
+    layer stays in floats."""
+    random = np.random.default_rng(0)
+    shapes = {"w": (432, 64), "b": (1, 64), "v": (64, 1), "c": (1, 1)}
+    constants: dict[str, Any] = {
+        name: random.normal(0, 0.1, shape).astype(np.float32) for name, shape in shapes.items()
+    }
+    nodes = [
+        helper.make_node("MatMul", ["x", "w"], ["xw"]),
+        helper.make_node("Add", ["xw", "b"], ["h"]),
+        helper.make_node("Relu", ["h"], ["r"]),
+        helper.make_node("MatMul", ["r", "v"], ["rv"]),
+        helper.make_node("Add", ["rv", "c"], ["s"]),
+        helper.make_node("Sigmoid", ["s"], ["p"]),
+        helper.make_node("Sub", ["one", "p"], ["q"]),
+        helper.make_node("Concat", ["q", "p"], ["y"], axis=1),
+    ]
+    constants["one"] = np.array(1, np.float32)
+    network = network_of(make(nodes, constants, ("n", 432)), size=(12, 12))
+    path = written(network, "int8", images, tmp_path)
+    np.testing.assert_allclose(score(path, images), network.scores(images), atol=0.05)
+    kinds = [node.op_type for node in onnx.load(path).graph.node]
+    assert "QuantizeLinear" not in kinds[kinds.index("Sigmoid") :]
+    assert {"QuantizeLinear", "Gemm"} <= {*kinds}
+
+
 def ends(*steps: tuple[str, dict[str, Any]]) -> list[Any]:
     """Nodes from "s" to "y"."""
     nodes = []

@@ -80,6 +80,7 @@ def test_onnx_operator_that_the_scores_do_not_need_is_no_reason(make: Make, laye
         (("n", 784), "add --size such as 28x28"),
         (("n", None), "leaves it open"),
         (("n", 3, None, None), "add --size such as 224x224"),
+        (("n", 3, 10**6, 10**6), "at most 16384 pixels a side, got 1000000x1000000"),
         ((12, 12, 3), "expected an image input"),
         ((12,), "expected an image input"),
         ((), "expected an image input"),
