@@ -40,7 +40,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--budget", metavar="LIST", help="fail if a variant takes more, such as p90=5ms,bytes=100k,rss=60M"
     )
     parser.add_argument(
-        "--out", type=Path, metavar="FILE.json", help="raw samples (default: BUNDLE-bench.json)"
+        "--out",
+        type=Path,
+        metavar="FILE.json",
+        help="where raw samples are put, beside what was measured before (default: BUNDLE-bench.json)",
     )
     for option, takers in targets.options().items():
         group, name = parser.add_argument_group(f"--target {' or '.join(takers)}"), option.name
@@ -50,7 +53,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     from edgewright.benchmarks import runner, targets
     from edgewright.benchmarks.commands import tables
-    from edgewright.benchmarks.record import limits, measurement, record
+    from edgewright.benchmarks.record import limits, measurement, merging, record
     from edgewright.runtime.errors import InputError
 
     given = {option.name: getattr(arguments, f"target_{option.name}") for option in targets.options()}
@@ -67,18 +70,20 @@ def run(arguments: argparse.Namespace) -> int:
     most = limits.parse_share(arguments.max_slowdown or "5%")
     if arguments.max_slowdown and arguments.against is None:
         raise InputError("expected --against FILE.json with --max-slowdown, got none")
-    baseline = record.read_record(arguments.against) if arguments.against else None
+    baselines = record.read_records(arguments.against) if arguments.against else ()
     out = arguments.out or measurement.default_out(arguments.bundle)
-    if out.is_dir():
-        raise InputError(f"expected --out to be a file, got the folder {out}")
     job = runner.prepare(arguments.bundle, options)
+    merging.check_place(out, job.bundle.manifest.name)
+    here = (one for one in baselines if record.same_machine(one.environment, job.environment))
+    baseline = next(here, baselines[0] if baselines else None)
     for name, reason in job.left_out.items():
         console.complain(f"{name} is not measured: {reason}")
     if baseline is not None:
         limits.check_baseline(baseline, job.bundle.manifest.name, job.keys, job.environment)
     with console.progress("measuring", total=job.steps) as bar:
         found = runner.measure(job, done=lambda name: bar.advance(note=name), say=console.say)
-    record.write_record(out, found, job.plans)
+    present = {v.name: (v.file.sha256, v.file.bytes) for v in job.bundle.manifest.variants}
+    added = merging.add(out, found, job.plans, present)
     if not job.target.repeats:
         console.say(found.measurements[0].environment["cpu"])
     tables.show(found, job.plans)
@@ -87,7 +92,15 @@ def run(arguments: argparse.Namespace) -> int:
     console.say(job.target.summary)
     for warning in tables.warnings(found):
         console.say(f"warning: {warning}")
-    console.say(f"wrote {out}")
+    for name, why in added.dropped.items():
+        console.say(f"dropped what was measured of {name} before: it {why}")
+    if added.kept:
+        console.say(f"measured before and kept: {', '.join(map(limits.named, added.kept))}")
+    if added.elsewhere:
+        console.say(f"measured on other machines and kept: {added.elsewhere}")
+    if added.path != out:
+        console.say(f"warning: {out} could not take it: it has changed, or would be too large to be read")
+    console.say(f"wrote {added.path}")
     broken = limits.over_budget(found, budget) + (limits.slower(found, baseline, most) if baseline else [])
     for line in broken:
         console.complain(line)

@@ -35,7 +35,8 @@ def of_variant(bundle: Bundle, variant: str) -> Model:
     backend = backends.for_path(path)
     file = backend.read(path)
     known, unknown = backend.graph(file).macs()
-    return Model(bytes=len(file.raw), macs=None if unknown else known, arithmetic=entry.arithmetic)
+    macs = None if unknown else known
+    return Model(bytes=len(file.raw), macs=macs, arithmetic=entry.arithmetic, sha256=entry.file.sha256)
 
 
 def peaks(threads: int) -> dict[str, float]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from edgewright.benchmarks.record import stats
-from edgewright.benchmarks.record.record import COUNTS, TIMES, Key, Record, place, speeds
+from edgewright.benchmarks.record.record import COUNTS, TIMES, Key, Record, machine, place, speeds
 from edgewright.runtime.errors import InputError, UnknownNameError
 
 _TIME_UNITS = {"ns": 1e-6, "us": 1e-3, "ms": 1.0, "s": 1e3}  # in ms
@@ -16,8 +16,6 @@ _SIZE_UNITS = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9, "KiB": 2**10, "MiB": 2
 # The budget's name: the metric, and the size of the metric's own unit.
 _SIZES = {"bytes": ("bytes", 1), "rss": ("peak_rss", 2**20)}
 _COUNTED = (*COUNTS, "macs", "_bytes")  # what the names of other metrics end in
-# What a machine is, for times to be comparable.
-_MACHINE = ("cpu", "machine", "isa", "cores_allowed")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,8 +106,9 @@ def check_baseline(
             )
         if "p50" not in speeds(before[key]):
             continue  # a count does not depend on the machine that counts
-        for name in _MACHINE:
-            then, here = (_told(where.get(name)) for where in (baseline.environment, environment))
+        theirs, ours = machine(baseline.environment), machine(environment)
+        for name in dict.fromkeys((*ours, *theirs)):
+            then, here = theirs.get(name), ours.get(name)
             if then != here:
                 raise InputError(
                     f"expected a baseline of this machine ({name} {_short(here)}), got one of another "
@@ -149,10 +148,5 @@ def named(key: Key) -> str:
     return f"{key[0]} ({place(*key[1:])})"
 
 
-def _told(value: object) -> object:
-    """Without what older records did not tell: that of a processor's instruction sets."""
-    return [flag for flag in value if flag != "f16c"] if isinstance(value, list) else value
-
-
 def _short(value: object) -> str:
-    return " ".join(value) if isinstance(value, list) else str(value)
+    return " ".join(map(str, value)) if isinstance(value, list) else str(value or "unknown")

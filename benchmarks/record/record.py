@@ -44,20 +44,23 @@ class Figure:
 
 @dataclass(frozen=True, kw_only=True)
 class Model:
-    """What a variant's file says: its bytes, the multiply-accumulates of a run, None if unknown, and the
-    `arithmetic` that it mostly computes with, empty in files of older versions."""
+    """What a variant's file says: its bytes, the multiply-accumulates of a run, None if unknown, the
+    `arithmetic` that it mostly computes with and its SHA-256, both empty in files of older versions."""
 
     bytes: int
     macs: int | None
     arithmetic: str = ""
+    sha256: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Record:
-    """What `edgewright bench` writes: raw measurements with their circumstances.
+    """What `edgewright bench` measured of a bundle on one machine: raw, with the circumstances.
 
-    `models` is by variant; `peaks` multiply-accumulates a second of this machine by arithmetic
-    (`float32`, `int8`), by number of threads; `profiles` nanoseconds by operator, by variant.
+    `environment` is that of the last run; a measurement of an earlier one has its own. `models` is by
+    variant; `peaks` multiply-accumulates a second of this machine by arithmetic (`float32`, `int8`), by
+    number of threads; `profiles` nanoseconds by operator, by variant; `plans` how much was to be measured,
+    as a `Plan` is written.
     """
 
     bundle: str
@@ -66,6 +69,7 @@ class Record:
     models: Mapping[str, Model]
     peaks: Mapping[int, Mapping[str, float]]
     profiles: Mapping[str, Mapping[str, float]] = dataclasses.field(default_factory=dict)
+    plans: Sequence[Mapping[str, Any]] = ()
 
     def by_key(self) -> dict[Key, list[Measurement]]:
         """The measurements of each variant, target and number of threads."""
@@ -110,15 +114,52 @@ class Record:
         return (busiest, cores) if isinstance(cores, int) and busiest > cores else None
 
 
+def machine(environment: Mapping[str, Any]) -> dict[str, Any]:
+    """What a machine is, for times to be comparable; empty values are left out."""
+    told = {name: environment.get(name) for name in ("cpu", "machine", "isa", "cores_allowed")}
+    if isinstance(told["isa"], list):  # older records did not tell that of f16c
+        told["isa"] = [flag for flag in told["isa"] if flag != "f16c"]
+    return {name: value for name, value in told.items() if value not in (None, [], "")}
+
+
+def same_machine(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Whether two environments are of one machine, by all that both of them tell."""
+    a, b = machine(one), machine(other)
+    return all(a[name] == b[name] for name in a.keys() & b.keys())
+
+
 def write_record(path: Path, record: Record, plans: Sequence[Plan] = ()) -> None:
-    """Write a record as JSON, and how much was planned to be measured."""
-    told = {"schema_version": SCHEMA_VERSION, "plans": [dataclasses.asdict(plan) for plan in plans]}
-    files.write_file(path, jsonio.dump(told | dataclasses.asdict(record), indent=None))
+    """Write a record as JSON, in the place of what is there, and how much was planned to be measured.
+
+    `merging.add` puts it beside what the file holds.
+    """
+    files.write_file(path, dump([planned(record, plans)]))
+
+
+def planned(record: Record, plans: Sequence[Plan]) -> Record:
+    """The record with these plans, if there are any."""
+    told = tuple(dataclasses.asdict(plan) for plan in plans)
+    return dataclasses.replace(record, plans=told) if told else record
+
+
+def dump(records: Sequence[Record]) -> bytes:
+    """The file of one bundle's records, each of another machine: the first one's keys, and `elsewhere`."""
+    first, *others = (dataclasses.asdict(record) for record in records)
+    told = {"schema_version": SCHEMA_VERSION, **first}
+    if others:
+        told["elsewhere"] = [{key: other[key] for key in other if key != "bundle"} for other in others]
+    return jsonio.dump(told, indent=None)
 
 
 def read_record(path: Path) -> Record:
-    """Read what `edgewright bench` wrote. Models, peaks, counts and notes, which older files lack, are
-    empty there; plans and profiles are left in the file.
+    """The first of `read_records`: what was measured where it was measured last. Raises as that does."""
+    return read_records(path)[0]
+
+
+def read_records(path: Path) -> tuple[Record, ...]:
+    """Read what `edgewright bench` wrote: a record a machine, that which was measured last first.
+
+    Models, peaks, counts and notes, which older files lack, are empty there.
 
     Raises:
         BundleError: no such file, not one of bench's, or a broken one.
@@ -126,21 +167,32 @@ def read_record(path: Path) -> Record:
     """
     obj = jsonio.read(path, BundleError)
     check_schema(obj, BundleError)
+    bundle = obj.text("bundle")
+    elsewhere = obj.objects("elsewhere") if obj.has("elsewhere") else []
+    return tuple(_record(part, bundle, path) for part in (obj, *elsewhere))
+
+
+def _record(obj: jsonio.JsonObject, bundle: str, path: Path) -> Record:
     measurements = [_measurement(entry) for entry in obj.objects("measurements")]
     if not measurements:
         raise InputError(f"expected measurements in {path}, got none; measure again with edgewright bench")
     environment = obj.object("environment")
     environment.text("cpu")
-    models, peaks = _part(obj, "models"), _part(obj, "peaks")
+    models, peaks, profiles = (_part(obj, key) for key in ("models", "peaks", "profiles"))
     if not all(threads.isdecimal() for threads in peaks.data):
         raise obj.fail("peaks", "figures by number of threads")
     rates = {threads: peaks.object(threads) for threads in peaks.data}
+    spent = {name: profiles.object(name) for name in profiles.data}
     return Record(
-        bundle=obj.text("bundle"),
+        bundle=bundle,
         environment=environment.data,
         measurements=measurements,
         models={name: _model(models.object(name)) for name in models.data},
         peaks={int(threads): {name: of.number(name) for name in of.data} for threads, of in rates.items()},
+        profiles={
+            name: {operator: of.number(operator) for operator in of.data} for name, of in spent.items()
+        },
+        plans=tuple(plan.data for plan in obj.objects("plans")) if obj.has("plans") else (),
     )
 
 
@@ -201,6 +253,7 @@ def _model(obj: jsonio.JsonObject) -> Model:
         bytes=obj.integer("bytes"),
         macs=obj.integer("macs") if obj.has("macs") else None,
         arithmetic=obj.text("arithmetic") if obj.has("arithmetic") else "",
+        sha256=obj.text("sha256") if obj.has("sha256") else "",
     )
 
 

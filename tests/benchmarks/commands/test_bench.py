@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -121,6 +122,55 @@ def test_bench_against_a_baseline_slower_is_an_exit_status_and_a_line(
     ]
     assert f"wrote {tmp_path}/bundle-bench.json" in said  # what was measured is kept
     assert run(*words, "--max-slowdown", "20%")[0] == 0
+
+
+def test_bench_adds_to_what_was_measured_before(
+    run: Run, bundle: Path, made_up: Callable[[float], None], made: SimpleNamespace, monkeypatch: Any
+) -> None:
+    out = bundle.with_name("bundle-bench.json")
+    made_up(10_000)
+    assert run("bench", bundle)[0] == 0
+    made_up(20_000)
+    status, said, complaints = run("bench", bundle, "--variants", "tflite-int8")
+    assert (status, complaints) == (0, "")
+    assert "kept: tflite-float32 (local, 1 thread), tflite-float16 (local, 1 thread), " in said
+    assert len({m["variant"] for m in json.loads(out.read_bytes())["measurements"]}) == 6
+    monkeypatch.setattr(environment, "describe", lambda: made.MACHINE | {"cpu": "B CPU"})
+    status, said, _ = run("bench", bundle, "--variants", "tflite-int8", "--against", out)
+    assert status == 1  # a baseline of this machine there is not, and it says so before measuring
+    status, said, _ = run("bench", bundle, "--variants", "tflite-int8")
+    assert "measured on other machines and kept: 6\n" in said
+    assert run("bench", bundle, "--variants", "tflite-int8", "--against", out)[::2] == (0, "")
+    monkeypatch.setattr(environment, "describe", lambda: made.MACHINE)
+    assert run("bench", bundle, "--variants", "tflite-int8", "--against", out)[::2] == (0, "")
+
+
+def test_bench_drops_measurements_of_a_file_that_has_changed_with_a_line(
+    run: Run, bundle: Path, made_up: Callable[[float], None]
+) -> None:
+    made_up(10_000)
+    assert run("bench", bundle)[0] == 0
+    out = bundle.with_name("bundle-bench.json")
+    data = json.loads(out.read_bytes())
+    data["models"]["onnx-int8"]["sha256"] = "0" * 64
+    out.write_text(json.dumps(data))
+    _, said, _ = run("bench", bundle, "--variants", "tflite-int8")
+    assert "dropped what was measured of onnx-int8 before: it was another file then\n" in said
+    assert "onnx-int8" not in {m["variant"] for m in json.loads(out.read_bytes())["measurements"]}
+
+
+@pytest.mark.parametrize("raw", [b"", b"my notes", b'{"schema_version": 1, "bundle": "other"}'])
+def test_bench_refuses_a_file_that_is_not_its_own_before_measuring(
+    run: Run, bundle: Path, tmp_path: Path, raw: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(targets.get("local"), "run", None)
+    for out in (tmp_path / "bundle-bench.json", tmp_path / "other.json"):
+        out.write_bytes(raw)
+        words = () if out.name == "bundle-bench.json" else ("--out", out)
+        status, said, complaints = run("bench", bundle, "--variants", "tflite-int8", *words)
+        assert (status, said, complaints.count("\n")) == (1, "", 1)
+        assert out.name in complaints
+        assert out.read_bytes() == raw
 
 
 def test_bench_budget_is_an_exit_status_and_a_line(
