@@ -1,4 +1,7 @@
-"""Which file to ship, by a rule that stands on the page beside the answer."""
+"""Which file to ship, by a rule that stands on the page beside the answer.
+
+Only what was measured is compared, and what was not is named.
+"""
 
 from __future__ import annotations
 
@@ -6,39 +9,51 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from edgewright.benchmarks.report.judged import Words
+
 if TYPE_CHECKING:
     from edgewright.benchmarks.report.facts import Row
 
 NEAR = 1.05  # what is so little slower or larger than the best is as good
-RULE = (
-    "Of the files that keep the accuracy of the best Keras model within the limit, those as fast as the "
-    "fastest (intervals that overlap, or within 5 %); of these, those as small as the smallest (within 5 %); "
-    "of these, the one whose accuracy is proven to lose least. Speed is left out unless all models were "
-    "measured."
+_NAMED = 6  # files that are named in a sentence
+_RULE = (
+    "Of the files that {kept} within the limit, those as fast as the fastest (intervals that overlap, or "
+    "within 5 %); of these, those as small as the smallest (within 5 %); of these, the one that is proven to "
+    "lose least. Speed counts if at least two of these files were measured in the same place, and one of "
+    "every model; a file that was not is then left out."
 )
 
 
 @dataclass(frozen=True, kw_only=True)
 class Advice:
-    """The file to ship, why in one sentence without its name, and the best of each other format; `timed`
-    says if speed was known of every model."""
+    """The file to ship, why in one sentence without its name, and the best of each other format.
+
+    `timed` says if speed was part of the choice; `unmeasured` are the files that keep within the limit and
+    whose speed is not known; `rule` is how the choice was made.
+    """
 
     best: Row
     reason: str
     others: tuple[Row, ...]
     timed: bool
+    unmeasured: tuple[Row, ...]
+    rule: str
 
 
-def advise(rows: Sequence[Row]) -> Advice:
+def advise(rows: Sequence[Row], words: Words) -> Advice:
     """Choose among the files of one task, at least one."""
-    timed = {row.model for row in rows if row.latency} == {row.model for row in rows}
-    best = _choose(rows, timed)
+    complete = {row.model for row in rows if row.latency} == {row.model for row in rows}
+    pool = _within(rows)
+    timed = complete and _comparable(pool)
+    best = _choose(rows, complete)
     formats = dict.fromkeys(row.format for row in rows if row.format != best.format)
     return Advice(
         best=best,
-        reason=_reason(best, rows, timed),
-        others=tuple(_choose([row for row in rows if row.format == name], timed) for name in formats),
+        reason=_reason(best, rows, timed, words),
+        others=tuple(_choose([row for row in rows if row.format == name], complete) for name in formats),
         timed=timed,
+        unmeasured=tuple(row for row in pool if not row.latency),
+        rule=_RULE.format(kept=words.kept),
     )
 
 
@@ -51,11 +66,20 @@ def front(rows: Sequence[Row], cost: Callable[[Row], float]) -> list[Row]:
     return found
 
 
-def _choose(rows: Sequence[Row], timed: bool) -> Row:
+def _within(rows: Sequence[Row]) -> list[Row]:
+    """Those that keep the best Keras model's accuracy within the limit; all if none does."""
     best_keras = max(row.keras_accuracy for row in rows)
-    pool = [row for row in rows if row.accuracy.low >= best_keras - row.limit] or list(rows)
-    measured = [(row.latency, row) for row in pool if row.latency and timed]
-    if measured:
+    return [row for row in rows if row.accuracy.low >= best_keras - row.limit] or list(rows)
+
+
+def _comparable(pool: Sequence[Row]) -> bool:
+    return sum(row.latency is not None for row in pool) > 1
+
+
+def _choose(rows: Sequence[Row], complete: bool) -> Row:
+    pool = _within(rows)
+    if complete and _comparable(pool):
+        measured = [(row.latency, row) for row in pool if row.latency]
         fastest = min((latency for latency, _ in measured), key=lambda latency: latency.value)
         pool = [row for latency, row in measured if latency.low <= max(fastest.high, NEAR * fastest.value)]
     smallest = min(row.bytes for row in pool)
@@ -63,26 +87,50 @@ def _choose(rows: Sequence[Row], timed: bool) -> Row:
     return min(pool, key=lambda row: (-row.accuracy.low, row.latency.value if row.latency else 0, row.bytes))
 
 
-def _reason(best: Row, rows: Sequence[Row], timed: bool) -> str:
-    parts = []
-    if best.latency and timed:
-        others = [r.latency.value for r in rows if r.latency and r is not best]
-        fastest = all(best.latency.value <= other for other in others)
-        plain = next((r for r in rows if r.model == best.model and r.name == f"{best.format}-float32"), None)
-        gain = ""
-        if plain is not None and plain.latency and plain.latency.value > NEAR * best.latency.value > 0:
-            gain = f", {plain.latency.value / best.latency.value:.1f} times as fast as {plain.name}"
-        among = "the fastest" if fastest else "among the fastest"
-        parts.append(f"is {among} ({milliseconds(best.latency.value)} a picture{gain})")
+def _reason(best: Row, rows: Sequence[Row], timed: bool, words: Words) -> str:
+    parts, missing = [], ""
+    if best.latency:
+        pool = _within(rows)
+        parts.append(_speed(best, rows, pool, timed))
+        if unmeasured := [row for row in pool if not row.latency]:
+            several = len({row.model for row in rows}) > 1
+            missing = f"; not measured: {listed(unmeasured, several)}"
     smaller = best.keras_bytes / max(best.bytes, 1)
     shrunk = f"is {smaller:.1f} times smaller than the Keras model ({size(best.bytes)})"
     parts.append(shrunk if smaller > NEAR else f"takes {size(best.bytes)}")
-    parity = best.entry.parity
-    parts.append(
-        f"gets {percent(parity.accuracy)} of {parity.samples:,} test pictures right, where the Keras model "
-        f"gets {percent(parity.accuracy + parity.drop)}"
-    )
-    return f"it {', '.join(parts[:-1])} and {parts[-1]}"
+    parts.append(words.outcome(best.entry.parity))
+    return f"it {', '.join(parts[:-1])} and {parts[-1]}{missing}"
+
+
+def _speed(best: Row, rows: Sequence[Row], pool: Sequence[Row], timed: bool) -> str:
+    """How fast it is, and among which files that was seen."""
+    assert best.latency
+    time = f"{milliseconds(best.latency.value)} a picture"
+    measured = [row.latency for row in pool if row.latency]
+    within = " within the limit" if len(pool) < len(rows) else ""
+    if len(measured) == 1 < len(pool):
+        return f"is the only one{within} that was measured ({time})"
+    if not timed:  # there is nothing else, or another model's files were not measured at all
+        return f"takes {time}"
+    others = [row.latency for row in pool if row.latency and row is not best]
+    fastest = all(best.latency.high < other.low for other in others)
+    plain = next((r for r in rows if r.model == best.model and r.name == f"{best.format}-float32"), None)
+    gain = ""
+    if plain is not None and plain.latency and plain.latency.value > NEAR * best.latency.value > 0:
+        gain = f", {plain.latency.value / best.latency.value:.1f} times as fast as {plain.name}"
+    among = "the fastest" if fastest else "among the fastest"
+    if len(measured) < len(pool):
+        among += f" of the {len(measured)} of {len(pool)} files{within} that were measured"
+    elif within:
+        among += f" of the {len(pool)} files{within}"
+    return f"is {among} ({time}{gain})"
+
+
+def listed(rows: Sequence[Row], several: bool) -> str:
+    """The names of files, with their models where there are several; of many the first few."""
+    names = [f"{row.name} of {row.model}" if several else row.name for row in rows]
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED + 1 else ""
+    return ", ".join(names[:_NAMED] if more else names) + more
 
 
 def milliseconds(value: float) -> str:
@@ -102,8 +150,3 @@ def size(count: int) -> str:
     if count < 999_500:
         return f"{digits(count / 1e3)} kB"
     return f"{digits(count / 1e6)} MB"
-
-
-def percent(share: float) -> str:
-    """`99.14 %`."""
-    return f"{100 * share:.2f} %"

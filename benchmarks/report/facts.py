@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 import shlex
 from collections.abc import Mapping, Sequence
@@ -10,14 +9,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from edgewright.benchmarks.record import measurement, record
+from edgewright.benchmarks.record import merging
 from edgewright.benchmarks.record.record import Record
 from edgewright.benchmarks.record.stats import Estimate
-from edgewright.benchmarks.report import advice, measured
+from edgewright.benchmarks.report import advice, judged, measured, sources
+from edgewright.benchmarks.report.judged import Words
 from edgewright.benchmarks.report.measured import Figures
+from edgewright.benchmarks.report.sources import Given
 from edgewright.runtime.bundle.evidence import Evidence, read_evidence
-from edgewright.runtime.bundle.manifest import MANIFEST, Bundle, Manifest, VariantEntry
-from edgewright.runtime.errors import BundleError, InputError
+from edgewright.runtime.bundle.manifest import Bundle, Manifest, VariantEntry
+from edgewright.runtime.errors import InputError
 
 MAX_CLASSES = 20  # that a table of classes shows; of more, those that changed most
 
@@ -51,6 +52,10 @@ class Row:
         return self.entry.file.bytes
 
     @property
+    def gzip_bytes(self) -> int:
+        return self.entry.gzip_bytes
+
+    @property
     def latency(self) -> Estimate | None:
         """Median milliseconds of one run."""
         return self.figures.times.get("p50") if self.figures else None
@@ -67,20 +72,32 @@ class ClassChange:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Subject:
-    """One bundle; `figures` are those of its `bench`. `classes` holds, by variant, a change for each class
-    of `shown_classes`; `evidence` is None, and these are empty, for a bundle that has none."""
+class Measured:
+    """What was measured of a bundle or a file at `path`: a record a machine, the figures of each variant at
+    each place, and what is doubtful about it."""
 
     model: str
-    folder: Path
-    manifest: Manifest
-    bench: Record | None
+    path: Path
+    benches: tuple[Record, ...]
     figures: tuple[Figures, ...]
+    warnings: tuple[str, ...]
+
+    @property
+    def bench_command(self) -> str:
+        return f"edgewright bench {shlex.quote(str(self.path))}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Subject(Measured):
+    """One bundle; `words` are those of its judging. `classes` holds, by variant, a change for each class of
+    `shown_classes`; `evidence` is None, and these are empty, for a bundle that has none."""
+
+    manifest: Manifest
+    words: Words
     rows: tuple[Row, ...]
     evidence: Mapping[str, Evidence] | None
     shown_classes: tuple[int, ...]
     classes: Mapping[str, tuple[ClassChange | None, ...]]
-    warnings: tuple[str, ...]
 
     @property
     def timed(self) -> bool:
@@ -91,9 +108,22 @@ class Subject:
         """What the test images are called, empty if that is not known."""
         return str(data_of(self.manifest).get("name") or "")
 
-    @property
-    def bench_command(self) -> str:
-        return f"edgewright bench {shlex.quote(str(self.folder))}"
+
+@dataclass(frozen=True, kw_only=True)
+class FileRow:
+    """A model file of no bundle, which nothing is known of but what was measured."""
+
+    name: str
+    bytes: int
+    figures: Figures | None
+    gzip_bytes: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoneFile(Measured):
+    """A model file of no bundle."""
+
+    row: FileRow
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,13 +137,22 @@ class Task:
     def rows(self) -> tuple[Row, ...]:
         return tuple(row for subject in self.subjects for row in subject.rows)
 
+    @property
+    def words(self) -> Words:
+        return self.subjects[0].words
+
 
 @dataclass(frozen=True, kw_only=True)
 class Report:
     """All there is to say. `place` is where the latencies of the rows were measured, empty if nowhere."""
 
     tasks: tuple[Task, ...]
+    files: tuple[LoneFile, ...]
     place: str
+
+    @property
+    def measured(self) -> tuple[Measured, ...]:
+        return (*self.subjects, *self.files)
 
     @property
     def subjects(self) -> tuple[Subject, ...]:
@@ -124,66 +163,69 @@ class Report:
         return tuple(row for task in self.tasks for row in task.rows)
 
 
-def gather(bundles: Sequence[Path], benches: Sequence[Path] = ()) -> Report:
-    """Read bundles and what was measured of them; arguments and errors are those of `write_report`."""
-    if len({path.resolve() for path in bundles}) < len(bundles):
-        raise InputError("expected different bundles, got one of them twice")
-    opened = [Bundle.open(path) for path in bundles]
-    for bundle in opened:
-        _check(bundle)
-    names = _names(opened)
-    named = _given(opened, benches)
-    beside = [measurement.default_out(path) for path in bundles]
-    read = record.read_record
-    records = [named.get(i) or (read(path) if path.exists() else None) for i, path in enumerate(beside)]
-    figures = [measured.figures(bench) if bench else () for bench in records]
-    place = next((f.place for shown in figures for f in shown if "p50" in f.times), "")
+def gather(paths: Sequence[Path], benches: Sequence[Path] = ()) -> Report:
+    """Read bundles, lone model files and what was measured of them; arguments and errors are those of
+    `write_report`."""
+    if len({path.resolve() for path in paths}) < len(paths):
+        raise InputError("expected different bundles and files, got one of them twice")
+    given = [Given.open(path) for path in paths]
+    found = sources.records(given, benches)
+    kept = [merging.current(one, thing.present(one)) for thing, one in zip(given, found, strict=True)]
+    flat = [one for records, _ in kept for one in records]
+    machines = iter(measured.machines(flat))
+    common = []
+    for thing, name, (records, dropped) in zip(given, sources.names(given), kept, strict=True):
+        named = [(one, next(machines)) for one in records]
+        shown = tuple(f for one, machine in named for f in measured.figures(one, machine))
+        lines = [f"what was measured of {variant} is left out: it {why}" for variant, why in dropped.items()]
+        lines += [line for one, machine in named for line in _doubts(one, machine, shown)]
+        common.append(
+            Measured(
+                model=name,
+                path=thing.path,
+                benches=tuple(records),
+                figures=shown,
+                warnings=tuple(dict.fromkeys(lines)),
+            )
+        )
+    place = _place([f for one in common for f in one.figures])
     groups: dict[Any, list[Subject]] = {}
-    for bundle, name, bench, shown in zip(opened, names, records, figures, strict=True):
-        groups.setdefault(_task_of(bundle), []).append(_subject(bundle, name, bench, shown, place))
+    lone = []
+    for thing, one in zip(given, common, strict=True):
+        if thing.bundle:
+            groups.setdefault(_task_of(thing.bundle), []).append(_subject(thing.bundle, one, place))
+        else:
+            here = next((f for f in one.figures if f.place == place), None)
+            row = FileRow(name=thing.path.name, bytes=thing.bytes, figures=here)
+            lone.append(LoneFile(**vars(one), row=row))
     tasks = (
-        Task(subjects=_compared(subjects), advice=advice.advise([row for s in subjects for row in s.rows]))
+        Task(
+            subjects=tuple(subjects),
+            advice=advice.advise([row for s in subjects for row in s.rows], subjects[0].words),
+        )
         for subjects in groups.values()
     )
-    return Report(tasks=tuple(tasks), place=place)
+    return Report(tasks=tuple(tasks), files=tuple(lone), place=place)
 
 
-def _compared(subjects: Sequence[Subject]) -> tuple[Subject, ...]:
-    """The bundles of a task, with a warning if their times do not compare."""
-    machines = {str(subject.bench.environment.get("cpu")) for subject in subjects if subject.bench}
-    if len(machines) < 2:
-        return tuple(subjects)
-    warning = f"times do not compare: bundles were measured on {' and '.join(sorted(machines))}"
-    return (dataclasses.replace(subjects[0], warnings=(*subjects[0].warnings, warning)), *subjects[1:])
+def _place(figures: Sequence[Figures]) -> str:
+    """Where most files were timed; of equal ones the first, which was measured last. Empty if nowhere."""
+    places = [f.place for f in figures if "p50" in f.times]
+    return max(places, key=places.count, default="")
 
 
-def _names(bundles: Sequence[Bundle]) -> list[str]:
-    """What each bundle is called: its model, and where two are of one model also its folder."""
-    names = [b.manifest.name for b in bundles]
-    return [n if names.count(n) == 1 else f"{n} ({b.folder})" for n, b in zip(names, bundles, strict=True)]
-
-
-def _given(bundles: Sequence[Bundle], benches: Sequence[Path]) -> dict[int, Record]:
-    names = [bundle.manifest.name for bundle in bundles]
-    named: dict[int, Record] = {}
-    for path in benches:
-        bench = record.read_record(path)
-        if names.count(bench.bundle) != 1:
-            which = "several bundles are" if bench.bundle in names else "no bundle is"
-            raise InputError(
-                f"expected {path} to hold measurements of one of the bundles, got those of '{bench.bundle}', "
-                f"as which {which} known here"
-            )
-        if names.index(bench.bundle) in named:
-            raise InputError(f"expected one file of measurements for '{bench.bundle}', got a second, {path}")
-        named[names.index(bench.bundle)] = bench
-    return named
+def _doubts(bench: Record, machine: str, shown: Sequence[Figures]) -> list[str]:
+    on = f" (on {machine})" if machine else ""
+    mine = [f for f in shown if f.machine == machine]
+    return [f"{line}{on}" for line in measured.warnings(bench, mine)]
 
 
 def _task_of(bundle: Bundle) -> Any:
-    sha256 = data_of(bundle.manifest).get("sha256")
-    samples = bundle.manifest.reference["samples"]
-    return (sha256, bundle.manifest.labels, samples) if isinstance(sha256, str) else bundle.folder.resolve()
+    manifest = bundle.manifest
+    sha256 = data_of(manifest).get("sha256")
+    if isinstance(sha256, str) and judged.of(manifest).compares_models:
+        return (sha256, manifest.labels, manifest.reference["samples"], manifest.judging)
+    return bundle.folder.resolve()
 
 
 def data_of(manifest: Manifest) -> Mapping[str, Any]:
@@ -192,30 +234,13 @@ def data_of(manifest: Manifest) -> Mapping[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def _check(bundle: Bundle) -> None:
-    """Raises `BundleError` if shares are no shares: nothing could be drawn."""
-    manifest = bundle.manifest
-    sound = 0 <= manifest.reference["accuracy"] <= 1
-    for entry in manifest.variants:
-        p = entry.parity
-        sound &= -1 <= p.drop_low <= p.drop <= p.drop_high <= 1
-        sound &= 0 <= p.accuracy <= 1 and 0 <= p.agreement <= 1
-    if not sound:
-        raise BundleError(
-            "expected accuracies from 0 to 1 and drops within their intervals in "
-            f"{bundle.folder / MANIFEST}, got others; export the model again"
-        )
-
-
-def _subject(
-    bundle: Bundle, model: str, bench: Record | None, shown: tuple[Figures, ...], place: str
-) -> Subject:
+def _subject(bundle: Bundle, found: Measured, place: str) -> Subject:
     manifest, keras = bundle.manifest, float(bundle.manifest.reference["accuracy"])
-    figures = {f.variant: f for f in shown if f.place == place}
+    figures = {f.variant: f for f in found.figures if f.place == place}
     limit = manifest.provenance.get("max_drop")
     rows = tuple(
         Row(
-            model=model,
+            model=found.model,
             entry=entry,
             keras_accuracy=keras,
             keras_bytes=manifest.reference["bytes"],
@@ -228,20 +253,18 @@ def _subject(
     evidence = read_evidence(bundle)
     shown_classes = _shown_classes(evidence, len(manifest.labels))
     classes = {
-        name: tuple(_change(judged, index, len(manifest.labels)) for index in shown_classes)
-        for name, judged in (evidence or {}).items()
+        name: tuple(_change(one, index, len(manifest.labels)) for index in shown_classes)
+        for name, one in (evidence or {}).items()
     }
+    warnings = (*_warnings(manifest, rows, evidence), *found.warnings, *_missing(rows, found, place))
     return Subject(
-        model=model,
-        folder=bundle.folder,
+        **{**vars(found), "warnings": warnings},
         manifest=manifest,
-        bench=bench,
-        figures=shown,
+        words=judged.of(manifest),
         rows=rows,
         evidence=evidence,
         shown_classes=shown_classes,
         classes=classes,
-        warnings=tuple(_warnings(manifest, bench, shown, rows, evidence)),
     )
 
 
@@ -284,34 +307,29 @@ def chance(lost: int, won: int) -> float:
     return float(min(1.0, 2 * tail / 2**changed))
 
 
-def _warnings(
-    manifest: Manifest,
-    bench: Record | None,
-    figures: Sequence[Figures],
-    rows: Sequence[Row],
-    evidence: Mapping[str, Evidence] | None,
-) -> list[str]:
+def _warnings(manifest: Manifest, rows: Sequence[Row], evidence: Mapping[str, Evidence] | None) -> list[str]:
+    words = judged.of(manifest)
     lines = [f"{entry.get('name')} was left out: {entry.get('reason')}" for entry in manifest.refused]
+    if not words.labelled:
+        lines.append(f"nothing here is a share of right answers: the files were judged on {words.images}")
     samples = manifest.reference["samples"]
     lines += [
         f"{row.name} was judged on {row.entry.parity.samples:,} of {samples:,} images (it is slow here)"
         for row in rows
         if row.entry.parity.samples < samples
     ]
-    for name, judged in (evidence or {}).items():
-        for place, label in enumerate(manifest.labels):
-            change = _change(judged, place, len(manifest.labels))
+    for name, found in (evidence or {}).items():
+        for place, label in enumerate(manifest.labels if words.labelled else ()):
+            change = _change(found, place, len(manifest.labels))
             if change and change.sure and change.variant < change.keras:
                 points = 100 * (change.keras - change.variant)
                 lines.append(f"{name} has lost {points:.1f} points of '{label}', more than chance would")
-    if bench is None:
-        return lines
-    lines += dict.fromkeys(measured.warnings(bench, figures))
-    sizes = {name: model.bytes for name, model in bench.models.items()}
-    if stale := [row.name for row in rows if sizes.get(row.name, row.bytes) != row.bytes]:
-        lines.append(f"measured as files of other sizes, measure again: {', '.join(stale)}")
-    if missing := [row.name for row in rows if row.figures is None]:
-        lines.append(f"not measured: {', '.join(missing)}")
-    if strange := {f.variant for f in figures} - {row.name for row in rows}:
-        lines.append(f"measured, but not in this bundle: {', '.join(sorted(strange))}")
     return lines
+
+
+def _missing(rows: Sequence[Row], found: Measured, place: str) -> list[str]:
+    """Which files have no figures where the others do."""
+    missing = ", ".join(row.name for row in rows if row.figures is None)
+    if not missing or not found.benches:
+        return []
+    return [f"not measured ({place}): {missing}" if place else f"no time was measured of {missing}"]

@@ -15,7 +15,8 @@ TIMES = tuple(record.WORDS.get(metric, metric) for metric in record.TIMES)  # as
 @dataclass(frozen=True, kw_only=True)
 class Figures:
     """One variant at one place: `times` in milliseconds by the names of `TIMES`, `counts` as they were
-    counted, each with its interval; `peak_rss_bytes` 0 where it is not known."""
+    counted, each with its interval; `peak_rss_bytes` 0 where it is not known; `machine` is empty if a report
+    is of one machine alone."""
 
     variant: str
     target: str
@@ -25,13 +26,35 @@ class Figures:
     times: Mapping[str, Estimate]
     counts: Mapping[str, Estimate]
     peak_rss_bytes: int
+    machine: str = ""
 
     @property
     def place(self) -> str:
-        return record.place(self.target, self.threads)
+        """Such as "local, 2 threads", with the machine where times depend on which; counts do not."""
+        place = record.place(self.target, self.threads)
+        return f"{place}, {self.machine}" if self.machine and self.times else place
 
 
-def figures(measured: Record) -> tuple[Figures, ...]:
+def machines(records: Sequence[Record]) -> list[str]:
+    """A name for the machine of each record, the same for the same one; empty if there is but one."""
+    known: list[Record] = []
+    places = []
+    for one in records:
+        same = (i for i, other in enumerate(known) if record.same_machine(one.environment, other.environment))
+        place = next(same, len(known))
+        if place == len(known):
+            known.append(one)
+        places.append(place)
+    if len(known) < 2:
+        return [""] * len(records)
+    cpus = [str(one.environment.get("cpu")) for one in known]
+    cores = [one.environment.get("cores_allowed") for one in known]
+    told = zip(cpus, cores, strict=True)
+    names = [f"{cpu}, {count} cores" if cpus.count(cpu) > 1 and count else cpu for cpu, count in told]
+    return [f"{names[i]} ({i + 1})" if names.count(names[i]) > 1 else names[i] for i in places]
+
+
+def figures(measured: Record, machine: str = "") -> tuple[Figures, ...]:
     """Those of every variant at every place, in the order of the record."""
     return tuple(
         Figures(
@@ -43,6 +66,7 @@ def figures(measured: Record) -> tuple[Figures, ...]:
             times={record.WORDS.get(metric, metric): e for metric, e in record.times(group).items()},
             counts=record.counts(group),
             peak_rss_bytes=max(m.peak_rss_bytes for m in group),
+            machine=machine,
         )
         for (variant, target, threads), group in measured.by_key().items()
     )
@@ -58,9 +82,24 @@ def warnings(measured: Record, shown: Sequence[Figures]) -> Iterator[str]:
         )
     if measured.environment.get("virtual_machine") is True:
         yield "measured on a virtual machine: work of its neighbours shows in the times"
+    yield from _versions(measured)
     few = [f for f in shown if f.times and f.processes < measurement.PROCESSES]
     if few:
         yield (
             f"{few[0].variant} was measured in {few[0].processes} processes only: "
             f"an interval takes {measurement.PROCESSES} to be one of 95 %"
         )
+
+
+def _versions(measured: Record) -> Iterator[str]:
+    """A line for each interpreter that was of one version for some variants and of another for others."""
+    found: dict[str, dict[str, dict[str, None]]] = {}
+    for m in measured.measurements:
+        told = m.environment.get("versions")
+        for package in ("ai-edge-litert", "onnxruntime"):
+            if isinstance(told, Mapping) and told.get(package):
+                found.setdefault(package, {}).setdefault(str(told[package]), {})[m.variant] = None
+    for package, versions in found.items():
+        if len(versions) > 1:
+            told = " and ".join(f"{version} ({', '.join(names)})" for version, names in versions.items())
+            yield f"measured with several versions of {package}, which may differ in speed: {told}"

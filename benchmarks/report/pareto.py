@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import html
 import io
+import logging
 import re
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,6 +17,7 @@ from numpy.typing import NDArray
 
 from edgewright.benchmarks.record.stats import Estimate, exactly
 from edgewright.benchmarks.report import advice
+from edgewright.benchmarks.report.judged import Words
 
 if TYPE_CHECKING:
     from edgewright.benchmarks.report.facts import Row
@@ -30,15 +34,16 @@ _LONG = 20  # letters
 _WIDE = 10  # costs that differ by more stand on a logarithmic axis
 
 
-def by_size(rows: Sequence[Row], best: Row) -> str:
-    """Accuracy against file size, as an `<svg>` element."""
-    return _picture(rows, rows, best, lambda row: exactly(row.bytes / 1e3), "file size, kB", "size")
+def by_size(rows: Sequence[Row], best: Row, words: Words) -> str:
+    """Accuracy, or what else was judged by, against file size, as an `<svg>` element."""
+    return _picture(rows, rows, best, lambda row: exactly(row.bytes / 1e3), "file size, kB", "size", words)
 
 
-def by_latency(rows: Sequence[Row], best: Row) -> str:
-    """Accuracy against the median time of a run, as an `<svg>` element; empty if nothing was measured."""
+def by_latency(rows: Sequence[Row], best: Row, words: Words) -> str:
+    """The same against the median time of a run, as an `<svg>` element; empty if nothing was measured."""
     times = {row: row.latency for row in rows if row.latency}
-    return _picture([*times], rows, best, times.__getitem__, "time of a run, ms (median)", "latency")
+    cost = "time of a run, ms (median)"
+    return _picture([*times], rows, best, times.__getitem__, cost, "latency", words)
 
 
 def legend(rows: Sequence[Row]) -> list[tuple[str, str]]:
@@ -55,7 +60,7 @@ def legend(rows: Sequence[Row]) -> list[tuple[str, str]]:
     found.append(('<circle r="6" style="fill:none;stroke:var(--accent);stroke-width:1.5"/>', "ship this"))
     if len(models) == 1:
         found.append((line.format("soft", "stroke-dasharray:4 2"), "Keras model"))
-        found.append((line.format("soft", "stroke-dasharray:1 2"), "limit of accuracy"))
+        found.append((line.format("soft", "stroke-dasharray:1 2"), "limit"))
     return found
 
 
@@ -84,39 +89,70 @@ def _picture(
     cost: Callable[[Row], Estimate],
     label: str,
     name: str,
+    words: Words,
 ) -> str:
     """The picture of `rows`, in the colours and shapes that `legend` gives to `all_rows`."""
     if not rows:
         return ""
+    with _quiet():
+        svg = _drawn(rows, all_rows, best, cost, label, name, words)
+    for place, row in enumerate(rows):
+        said = f"{row.model}: {row.name}, {cost(row).value:.3g} at {words.value(row.accuracy.value)}"
+        start = f'<g id="{name}-point-{place}">'
+        svg = svg.replace(start, f"{start}<title>{html.escape(said)}</title>")
+    return svg
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep what matplotlib warns of to itself: fonts that lack a letter (the page's own have it), a cache
+    that it has to build or cannot write."""
+    log = logging.getLogger("matplotlib")
+    level = log.level
+    log.setLevel(logging.CRITICAL)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        log.setLevel(level)
+
+
+def _drawn(
+    rows: Sequence[Row],
+    all_rows: Sequence[Row],
+    best: Row,
+    cost: Callable[[Row], Estimate],
+    label: str,
+    name: str,
+    words: Words,
+) -> str:
     import matplotlib
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
     from matplotlib.ticker import FuncFormatter
+
+    def share(value: float, _: object) -> str:
+        return f"{100 * value:.4g} %" if words.is_share else f"{value:.5g}"
 
     settings: dict[str, Any] = {"svg.fonttype": "none", "svg.hashsalt": name, "text.parse_math": False}
     settings |= {"font.size": 9, "axes.spines.top": False, "axes.spines.right": False}
     settings |= dict.fromkeys(("text.color", "axes.labelcolor"), _COLOURS["ink"])
     settings |= dict.fromkeys(("xtick.color", "ytick.color"), _COLOURS["soft"])
     settings["axes.edgecolor"] = _COLOURS["line"]
-    with matplotlib.rc_context(settings), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # a font may lack a letter of a name; the page's own has it
+    with matplotlib.rc_context(settings):
         figure = Figure(figsize=_SIZE, layout="constrained")
         FigureCanvasAgg(figure)  # it measures text; the SVG is written from it
         axes = figure.add_subplot()
         _draw(axes, rows, all_rows, best, cost)
         axes.set_xlabel(label)
-        axes.set_ylabel("accuracy")
-        axes.yaxis.set_major_formatter(FuncFormatter(lambda share, _: f"{100 * share:.4g} %"))
+        axes.set_ylabel(words.measure)
+        axes.yaxis.set_major_formatter(FuncFormatter(share))
         figure.draw_without_rendering()
         _name_points(axes, rows, all_rows, best, cost)
         out = io.StringIO()
         figure.savefig(out, format="svg", transparent=True, metadata={"Date": None})
-    svg = _for_page(out.getvalue(), name)
-    for place, row in enumerate(rows):
-        said = f"{row.model}: {row.name}, {cost(row).value:.3g} at {100 * row.accuracy.value:.2f} %"
-        start = f'<g id="{name}-point-{place}">'
-        svg = svg.replace(start, f"{start}<title>{html.escape(said)}</title>")
-    return svg
+    return _for_page(out.getvalue(), name)
 
 
 def _draw(
@@ -156,7 +192,9 @@ def _draw(
     least, most = min(cost(row).low for row in rows), max(cost(row).high for row in rows)
     if most > _WIDE * least > 0:
         axes.set_xscale("log")
-        axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+        decades = np.log10(most / least)  # figures of more than eight ticks run into each other
+        subs = (1.0, 2.0, 5.0) if decades < 2 else (1.0, 3.0) if decades < 3.5 else (1.0,)
+        axes.xaxis.set_major_locator(LogLocator(subs=subs))
         axes.xaxis.set_minor_locator(NullLocator())
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         axes.set_xlim(least / 1.3, most * (most / least) ** 0.12)
@@ -173,7 +211,8 @@ def _name_points(
 ) -> None:
     """Write names beside the points wherever there is room, the front's and the best one's first.
 
-    Those of the front may stand farther off and on error bars; one in a crowd is left to the table.
+    Those of the front may stand farther off and on lines, which the page's style keeps off their letters; one
+    in a crowd is left to the table. No name stands on another, or on a point.
     """
     from matplotlib.transforms import Bbox
 
@@ -187,10 +226,14 @@ def _name_points(
     taken = [Bbox([centre - 4 * point, centre + 4 * point]) for centre in spots]
     bars = [Bbox([spot(r.accuracy.low, cost(r).value), spot(r.accuracy.high, cost(r).value)]) for r in rows]
     bars += [Bbox([spot(r.accuracy.value, cost(r).low), spot(r.accuracy.value, cost(r).high)]) for r in rows]
+    corners = advice.front(rows, lambda row: cost(row).value)
+    for row, after in pairwise(corners):  # the line that joins them
+        turn = spot(row.accuracy.value, cost(after).value)
+        bars += [Bbox([spot(row.accuracy.value, cost(row).value), turn])]
+        bars += [Bbox([turn, spot(after.accuracy.value, cost(after).value)])]
     frame = axes.get_window_extent(renderer)
     several = len({row.model for row in all_rows}) > 1
-    kept = advice.front(rows, lambda row: cost(row).value)
-    first = [row for row in (best, *kept) if row in rows]
+    first = [row for row in (best, *corners) if row in rows]
     for row in dict.fromkeys((*first, *rows)):
         chosen, here = row in first, spot(row.accuracy.value, cost(row).value)
         crowd = sum(bool(np.hypot(*(other - here)) < _CROWD * point) for other in spots)

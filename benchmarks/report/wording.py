@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from edgewright.benchmarks import targets
 from edgewright.benchmarks.record.stats import Estimate
-from edgewright.benchmarks.report import advice
-from edgewright.benchmarks.report.facts import Report, Row, Subject, Task, data_of
+from edgewright.benchmarks.report import advice, judged
+from edgewright.benchmarks.report.facts import FileRow, Measured, Report, Row, Subject, Task, data_of
+from edgewright.benchmarks.report.glossary import BESIDE
+from edgewright.benchmarks.report.judged import Words
 from edgewright.benchmarks.report.measured import TIMES, Figures
 from edgewright.runtime.bundle.manifest import ParityReport
 from edgewright.runtime.errors import EdgewrightError
@@ -31,47 +33,66 @@ class Column:
     """A column of the table of files; `several`: only where there are several models."""
 
     title: str
-    cell: Callable[[Row], Cell]
+    cell: Callable[[Any], Cell]
     number: bool = True
     several: bool = False
 
 
-GLOSSARY = (
-    ("Keras model", "The model as it was trained. Every file is held against it."),
-    (
-        "TFLite, ONNX",
-        "Two kinds of model file: .tflite runs on LiteRT (phones, small boards), .onnx on onnxruntime.",
-    ),
-    (
-        "float32, float16, int8",
-        "How precisely numbers are kept: in 32, 16 or 8 bits. Fewer bits make a file smaller and often "
-        "faster; some accuracy may be lost. int8 computes in whole numbers; dynamic-int8 and weight-int8 "
-        "keep the weights so.",
-    ),
-    ("accuracy", "The share of test pictures that are put into the right class."),
-    (
-        "95 % interval",
-        "Where the true value lies, 95 times in 100. Other test pictures, or another run, would give a "
-        "slightly different figure. Of two intervals that overlap much, neither is shown to be better.",
-    ),
-    ("points", "Percentage points: from 99.0 % to 98.5 % is half a point less."),
-    ("limit", "A file is written only if even the bad end of its interval loses less accuracy than this."),
-    (
-        "same answer",
-        "The share of test pictures put into the same class as by the Keras model, right or wrong.",
-    ),
-    ("p50, p90, p99", "50, 90 or 99 of 100 runs are at least as fast as this. p50 is the median."),
-    ("JPEG to label", "The whole way: decode a JPEG photo, bring it to size, run the model, name the class."),
-    ("decode … postprocess", "The parts of that way, one after the other."),
-    ("load, first run", "Opening the file, and the first picture: paid once, at the start of an app."),
-    ("peak memory", "The most memory that the whole process has held, the interpreter included."),
-    ("Pareto front", "The files that no other file beats in both things that a picture compares."),
+UNPROVEN = (
+    "These files are of no bundle: whether they do what their models did is not known here, so none is "
+    "advised."
 )
 
 
 def title(report: Report) -> str:
+    if not report.tasks:
+        return f"What it costs: {', '.join(file.model for file in report.files)}"
     models = list(dict.fromkeys(subject.model for subject in report.subjects))
     return f"Which file to ship: {', '.join(models)}"
+
+
+def does(subject: Subject) -> str:
+    """What the model does with a picture."""
+    labels = subject.manifest.labels
+    if not labels:
+        size = subject.manifest.scores
+        return f"turns it into {size or 'some'} numbers, an embedding, by which pictures are compared"
+    listed = f": {quoted(labels)}" if len(labels) <= 12 else ""
+    if subject.words.several:
+        return f"says of each of {len(labels):,} labels whether it has it{listed}"
+    return f"says which of {len(labels):,} classes it shows{listed}"
+
+
+def judged_on(subject: Subject) -> str:
+    """On which pictures the files were compared with the Keras model."""
+    count = f"{subject.manifest.reference['samples']:,} {subject.words.images}"
+    of = f" of {subject.data}" if subject.data and subject.words.labelled else ""
+    return count + of
+
+
+def speed_note(task: Task) -> str:
+    """What is missing of the speed of the files; empty if nothing."""
+    several = len(task.subjects) > 1
+    if task.advice.timed:
+        if not task.advice.unmeasured:
+            return ""
+        names = advice.listed(task.advice.unmeasured, several)
+        return f"Not all files were measured, and those are left out of this advice: {names}."
+    rows = [row for row in task.rows if row.latency]
+    if len(task.rows) == 1 and rows:
+        return ""
+    if not rows:
+        why = "was not measured"
+    elif len(rows) == 1 and not several:
+        why = f"was measured of {rows[0].name} alone, which leaves nothing to compare"
+    else:
+        why = "was not measured of every model" if several else "was measured of too few files"
+    return f"Speed {why}, so it is left out of this advice."
+
+
+def quoted(labels: Sequence[str]) -> str:
+    """Labels with commas between; one that could be taken for several is in quotes."""
+    return ", ".join(f'"{label}"' if "," in label or label != label.strip() else label for label in labels)
 
 
 def named(row: Row, task: Task) -> str:
@@ -89,13 +110,21 @@ def points(value: float, digits: int = 2) -> str:
     return "0" if float(text) == 0 else text.replace("-", "\N{MINUS SIGN}")
 
 
-def change(parity: ParityReport) -> str:
-    """What became of the accuracy, in points: less is negative."""
-    return points(-100 * parity.drop)
+def change(parity: ParityReport, words: Words) -> str:
+    """What became of what it was judged by: less is negative, but of a share of disagreement."""
+    return _changed(parity.drop, words)
 
 
-def change_interval(parity: ParityReport) -> str:
-    return f"{points(-100 * parity.drop_high)} to {points(-100 * parity.drop_low)}"
+def change_interval(parity: ParityReport, words: Words) -> str:
+    ends = (_changed(parity.drop_high, words), _changed(parity.drop_low, words))
+    low, high = ends[::-1] if words.judging.by == "agreement" else ends
+    return f"{low} to {high}"
+
+
+def _changed(drop: float, words: Words) -> str:
+    if words.judging.by == "agreement":
+        return f"{100 * drop:.2f}"
+    return points(-100 * drop) if words.is_share else points(-drop, 4)
 
 
 def differing(row: Row) -> int:
@@ -104,8 +133,8 @@ def differing(row: Row) -> int:
     return round((1 - parity.agreement) * parity.samples)
 
 
-def _time(name: str) -> Callable[[Row], Cell]:
-    def cell(row: Row) -> Cell:
+def _time(name: str) -> Callable[[Row | FileRow], Cell]:
+    def cell(row: Row | FileRow) -> Cell:
         return _time_cell(row.figures.times.get(name) if row.figures else None, interval=name == "p50")
 
     return cell
@@ -127,51 +156,76 @@ def _said(name: str) -> Cell:
     return Cell(value=name, text=name)
 
 
-def _size(row: Row) -> Cell:
-    gzip = f"gzip {advice.size(row.entry.gzip_bytes)}"
+def _size(row: Row | FileRow) -> Cell:
+    gzip = f"gzip {advice.size(row.gzip_bytes)}" if row.gzip_bytes else ""
     return Cell(value=row.bytes, text=advice.size(row.bytes), note=gzip)
 
 
-def _accuracy(row: Row) -> Cell:
-    p = row.entry.parity
-    return Cell(value=p.accuracy, text=advice.percent(p.accuracy), note=f"{p.samples:,} pictures")
+def _proof(words: Words, rows: Sequence[Row]) -> dict[str, Callable[[Row], Cell]]:
+    """The columns of what was proven."""
 
+    def value(row: Row) -> Cell:
+        p = row.entry.parity
+        return Cell(value=p.accuracy, text=words.value(p.accuracy), note=f"{p.samples:,} pictures")
 
-def _change(row: Row) -> Cell:
-    p = row.entry.parity
-    return Cell(value=-p.drop, text=change(p), interval=change_interval(p))
+    def changed(row: Row) -> Cell:
+        p = row.entry.parity
+        return Cell(value=-p.drop, text=change(p, words), interval=change_interval(p, words))
 
+    def agreement(row: Row) -> Cell:
+        share = row.entry.parity.agreement
+        return Cell(value=share, text=judged.percent(share))
 
-def _agreement(row: Row) -> Cell:
-    agreement = row.entry.parity.agreement
-    return Cell(value=agreement, text=advice.percent(agreement))
+    def beside(name: str) -> Callable[[Row], Cell]:
+        def cell(row: Row) -> Cell:
+            found = row.entry.parity.beside.get(name)
+            return Cell() if found is None else Cell(value=found, text=f"{found:.4f}")
+
+        return cell
+
+    cells: dict[str, Callable[[Row], Cell]] = {words.measure: value, words.change: changed}
+    if words.judging.by == "cosine":
+        cells["same nearest picture"] = agreement
+    elif words.several:
+        cells["all labels the same"] = agreement
+    elif words.compares_models:
+        cells["same answer"] = agreement
+    for name in dict.fromkeys(name for row in rows for name in row.entry.parity.beside):
+        cells[BESIDE[name][0] if name in BESIDE else name.replace("_", " ")] = beside(name)
+    return cells
 
 
 # The times to look at first, as the table of files calls them; the others stand with the circumstances.
 _FIRST = {"p50": "time, p50", "p90": "time, p90", "JPEG to label": "JPEG to label"}
 
 
-def columns(rows: Iterable[Row]) -> tuple[Column, ...]:
+def columns(rows: Iterable[Row], words: Words) -> tuple[Column, ...]:
     """The columns of the table of files; of what was measured, those that any row has."""
     rows = list(rows)
-    measured = [name for name in _FIRST if any(row.figures and name in row.figures.times for row in rows)]
-    cells: dict[str, Callable[[Row], Cell]] = {
-        "size": _size,
-        "accuracy": _accuracy,
-        "change, points": _change,
-        "same answer": _agreement,
-    }
-    cells |= {_FIRST[name]: _time(name) for name in measured}
-    if any(row.figures and row.figures.peak_rss_bytes for row in rows):
-        cells["peak memory"] = lambda row: _memory(row.figures)
     return (
         Column(title="file", cell=lambda row: _said(row.name), number=False),
         Column(title="model", cell=lambda row: _said(row.model), number=False, several=True),
-        *(Column(title=title, cell=cell) for title, cell in cells.items()),
+        Column(title="size", cell=_size),
+        *(Column(title=title, cell=cell) for title, cell in _proof(words, rows).items()),
+        *_costs(rows),
     )
 
 
-def places(subject: Subject) -> list[tuple[str, str, list[str], list[tuple[Figures, list[Cell]]]]]:
+def file_columns(rows: Sequence[FileRow]) -> tuple[Column, ...]:
+    """The same of files of no bundle."""
+    file = Column(title="file", cell=lambda row: _said(row.name), number=False)
+    return (file, Column(title="size", cell=_size), *_costs(rows))
+
+
+def _costs(rows: Sequence[Row] | Sequence[FileRow]) -> list[Column]:
+    times = [name for name in _FIRST if any(row.figures and name in row.figures.times for row in rows)]
+    found = [Column(title=_FIRST[name], cell=_time(name)) for name in times]
+    if any(row.figures and row.figures.peak_rss_bytes for row in rows):
+        found.append(Column(title="peak memory", cell=lambda row: _memory(row.figures)))
+    return found
+
+
+def places(subject: Measured) -> list[tuple[str, str, list[str], list[tuple[Figures, list[Cell]]]]]:
     """Of each place: its name, what its figures mean, the columns, and a row a variant."""
     found = []
     for place in dict.fromkeys(f.place for f in subject.figures):
@@ -200,11 +254,11 @@ def _summary(target: str) -> str:
         return ""
 
 
-def circumstances(subject: Subject) -> list[tuple[str, str]]:
+def circumstances(subject: Measured) -> list[tuple[str, str]]:
     """What the figures depend on, as names and values."""
-    manifest, found = subject.manifest, []
-    if subject.bench:
-        env = subject.bench.environment
+    found: list[tuple[str, str]] = []
+    for bench in subject.benches:
+        env = bench.environment
         cores = f", {env['cores']} cores" if env.get("cores") else ""
         machine = " (virtual machine)" if env.get("virtual_machine") is True else ""
         found += [
@@ -216,15 +270,18 @@ def circumstances(subject: Subject) -> list[tuple[str, str]]:
             ("Python", _text(env.get("python"))),
             ("versions, measuring", _versions(env.get("versions"))),
         ]
+    if not isinstance(subject, Subject):
+        return [(name, value) for name, value in (*found, ("file", str(subject.path))) if value]
+    manifest = subject.manifest
     data, images = data_of(manifest), manifest.calibration.get("images")
     found += [
         ("versions, exporting", _versions(manifest.versions)),
         ("Keras model's SHA-256", _text(manifest.reference.get("model_sha256"))),
-        ("test data", _text(data.get("name"))),
+        ("test data" if subject.words.labelled else "pictures", _text(data.get("name"))),
         ("licence of the data", _text(data.get("licence"))),
         ("citation", _text(data.get("citation"))),
         ("calibrated with", f"{_text(images)} images" if images else ""),
-        ("bundle", str(subject.folder)),
+        ("bundle", str(subject.path)),
     ]
     return [(name, value) for name, value in found if value]
 

@@ -29,11 +29,11 @@ def write_report(bundles: Sequence[Path], out: Path, benches: Sequence[Path] = (
     """Write what bundles and their measurements say: which file to ship, what each costs, where it fails.
 
     Args:
-        bundles: bundle folders.
+        bundles: bundle folders, and model files of no bundle, of which only costs are told.
         out: a file that ends in `.html`, a page that is whole in itself, `.md`, Markdown for a README, or
             `.json`, for machines.
-        benches: files of measurements, each of the bundle that it names; a bundle without one takes
-            `BUNDLE-bench.json` beside it.
+        benches: files of measurements, each of the bundle or file that it names, several of one where it
+            was measured in several places; a bundle without one takes `BUNDLE-bench.json` beside it.
 
     Returns:
         What was written, which is the advice and every figure it stands on.
@@ -41,6 +41,7 @@ def write_report(bundles: Sequence[Path], out: Path, benches: Sequence[Path] = (
     Raises:
         BundleError: a bundle or a file of measurements that is damaged or missing.
         InputError: another ending, a bundle named twice, or measurements of none of the bundles.
+        ModelFileError: a file that no backend takes.
         MissingExtraError: a package that the page needs is not installed.
     """
     known = plugins.names(__name__)

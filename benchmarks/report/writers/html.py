@@ -13,8 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from edgewright.benchmarks.report import advice, pareto, wording
-from edgewright.benchmarks.report.facts import Report, Subject
+from edgewright.benchmarks.report import advice, judged, pareto, wording
+from edgewright.benchmarks.report.facts import Measured, Report, Task
+from edgewright.benchmarks.report.glossary import glossary
 from edgewright.runtime import plugins
 from edgewright.runtime.errors import MissingExtraError
 
@@ -32,8 +33,8 @@ def write(report: Report) -> bytes:
         """A name that a narrow column may break behind a hyphen or a plus."""
         return Markup(str(escape(name)).replace("-", "-<wbr>").replace("+", "+<wbr>"))
 
-    def of(subject: Subject) -> str:
-        return f": {subject.model}" if len(report.subjects) > 1 else ""
+    def of(subject: Measured) -> str:
+        return f": {subject.model}" if len(report.measured) > 1 else ""
 
     environment = Environment(
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
@@ -41,8 +42,9 @@ def write(report: Report) -> bytes:
     environment.filters |= {
         **{f.__name__: f for f in (breakable, png, unbroken, wording.change, wording.change_interval)},
         **{f.__name__: f for f in (wording.differing, wording.ms_interval, wording.named)},
+        **{f.__name__: f for f in (wording.does, wording.judged_on, wording.speed_note)},
         "ms": lambda value: unbroken(advice.milliseconds(value)),
-        "percent": lambda share: unbroken(advice.percent(share)),
+        "percent": lambda share: unbroken(judged.percent(share)),
         "tenths": lambda points: wording.points(points, 1),
         "share": lambda share: ">99\xa0%" if share > 0.995 else f"{100 * float(share):.0f}\xa0%",
         "size": lambda count: unbroken(advice.size(count)),
@@ -52,14 +54,15 @@ def write(report: Report) -> bytes:
     page = environment.from_string(_source("page.html")).render(
         report=report,
         title=wording.title(report),
-        rule=advice.RULE,
-        columns=wording.columns(report.rows),
+        columns=wording.columns,
+        file_columns=wording.file_columns([file.row for file in report.files]),
+        unproven=wording.UNPROVEN,
         recommended=[row for task in report.tasks for row in (task.advice.best, *task.advice.others)],
-        pictures=[_pictures(task.rows, task.advice.best, Markup) for task in report.tasks],
-        warned=sum(len(subject.warnings) for subject in report.subjects),
+        pictures=[_pictures(task, Markup) for task in report.tasks],
+        warned=sum(len(subject.warnings) for subject in report.measured),
         places=wording.places,
         circumstances=wording.circumstances,
-        glossary=wording.GLOSSARY,
+        glossary=glossary(report),
         of=of,
         style=Markup(_source("page.css")),
         script=Markup(script),
@@ -83,10 +86,11 @@ def unbroken(text: str) -> str:
     return re.sub(r"(\d) (%|ms|kB|MB|B)(?!\w)", "\\1\xa0\\2", text)
 
 
-def _pictures(rows: Any, best: Any, markup: Any) -> dict[str, Any]:
+def _pictures(task: Task, markup: Any) -> dict[str, Any]:
+    rows, best, words = task.rows, task.advice.best, task.words
     return {
-        "size": markup(pareto.by_size(rows, best)),
-        "latency": markup(pareto.by_latency(rows, best)),
+        "size": markup(pareto.by_size(rows, best, words)),
+        "latency": markup(pareto.by_latency(rows, best, words)),
         "legend": [{"mark": markup(mark), "text": text} for mark, text in pareto.legend(rows)],
     }
 

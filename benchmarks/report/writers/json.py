@@ -5,8 +5,9 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
+from edgewright.benchmarks.record.stats import Estimate
 from edgewright.benchmarks.report import advice
-from edgewright.benchmarks.report.facts import Report, Row, Subject, Task
+from edgewright.benchmarks.report.facts import LoneFile, Measured, Report, Row, Subject, Task
 from edgewright.runtime.disk import jsonio
 from edgewright.runtime.errors import BundleError
 
@@ -16,8 +17,11 @@ SCHEMA_VERSION = 1
 def write(report: Report) -> bytes:
     """Times are milliseconds, shares are 0 to 1, each estimate has its 95 % interval."""
     tasks = [_task(task) for task in report.tasks]
+    told = {"schema_version": SCHEMA_VERSION, "place": report.place, "tasks": tasks}
+    if report.files:
+        told["files"] = [_file(file) for file in report.files]
     try:
-        return jsonio.dump({"schema_version": SCHEMA_VERSION, "place": report.place, "tasks": tasks})
+        return jsonio.dump(told)
     except ValueError as failure:  # NaN in what a bundle or a file of measurements says for people
         raise BundleError(f"expected finite numbers in the bundles and measurements: {failure}") from failure
 
@@ -36,7 +40,9 @@ def _task(task: Task) -> dict[str, Any]:
             "variant": best.name,
             "reason": task.advice.reason,
             "by_speed": task.advice.timed,
+            "not_measured": [[row.model, row.name] for row in task.advice.unmeasured],
         },
+        "judging": dataclasses.asdict(task.words.judging),
         "by_format": {row.format: row.name for row in (best, *task.advice.others)},
         "front_by_size": [[row.model, row.name] for row in by_size],
         "front_by_latency": [[row.model, row.name] for row in by_latency],
@@ -48,7 +54,7 @@ def _subject(subject: Subject) -> dict[str, Any]:
     labels = subject.manifest.labels
     return {
         "model": subject.model,
-        "bundle": str(subject.folder),
+        "bundle": str(subject.path),
         "labels": list(labels),
         "reference": dict(subject.manifest.reference),
         "variants": [_row(row) for row in subject.rows],
@@ -59,7 +65,7 @@ def _subject(subject: Subject) -> dict[str, Any]:
         "worst_disagreements": {
             name: [
                 {
-                    "truth": labels[d.truth],
+                    **({"truth": labels[d.truth]} if subject.words.labelled else {}),
                     "keras": labels[d.keras],
                     "keras_probability": float(d.probabilities[0, 0]),
                     "variant": labels[d.variant],
@@ -69,10 +75,32 @@ def _subject(subject: Subject) -> dict[str, Any]:
             ]
             for name, one in (subject.evidence or {}).items()
         },
-        "measurements": [dataclasses.asdict(f) for f in subject.figures] if subject.bench else None,
-        "environment": dict(subject.bench.environment) if subject.bench else None,
+        **_measured(subject),
+    }
+
+
+def _file(file: LoneFile) -> dict[str, Any]:
+    return {
+        "file": str(file.path),
+        "bytes": file.row.bytes,
+        "latency_ms": _estimate(file.row.figures.times.get("p50") if file.row.figures else None),
+        **_measured(file),
+    }
+
+
+def _measured(subject: Measured) -> dict[str, Any]:
+    """`environment` is that of the machine that measured last, `environments` are all."""
+    surroundings = [dict(bench.environment) for bench in subject.benches]
+    return {
+        "measurements": [dataclasses.asdict(f) for f in subject.figures] if subject.benches else None,
+        "environment": surroundings[0] if surroundings else None,
+        "environments": surroundings,
         "warnings": list(subject.warnings),
     }
+
+
+def _estimate(e: Estimate | None) -> dict[str, float] | None:
+    return dataclasses.asdict(e) if e else None
 
 
 def _row(row: Row) -> dict[str, Any]:
@@ -82,5 +110,5 @@ def _row(row: Row) -> dict[str, Any]:
         "bytes": row.bytes,
         "gzip_bytes": row.entry.gzip_bytes,
         "parity": dataclasses.asdict(row.entry.parity),
-        "latency_ms": dataclasses.asdict(row.latency) if row.latency else None,
+        "latency_ms": _estimate(row.latency),
     }

@@ -10,8 +10,12 @@ import pytest
 from edgewright.benchmarks.record.stats import Estimate
 from edgewright.benchmarks.report import advice, facts
 from edgewright.benchmarks.report.facts import Row
+from edgewright.benchmarks.report.judged import Words
 from edgewright.benchmarks.report.measured import Figures
 from edgewright.export.exporter import Result
+from edgewright.runtime.bundle.manifest import Judging
+
+WORDS = Words(judging=Judging())
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +59,7 @@ def made(
 def test_advise_the_fastest_whatever_its_size(some_row: Row) -> None:
     rows = [made(some_row, "tflite-float32", 1000, ms=3.0), made(some_row, "tflite-int8", 400, ms=1.0)]
     rows.append(made(some_row, "tflite-weight-int4", 200, ms=3.0))
-    found = advice.advise(rows)
+    found = advice.advise(rows, WORDS)
     assert found.best is rows[1]
     assert found.timed
     assert "is the fastest (1.00 ms a picture, 3.0 times as fast as tflite-float32)" in found.reason
@@ -69,17 +73,61 @@ def test_advise_of_those_as_fast_the_smallest_and_of_those_the_most_accurate(som
         made(some_row, "tflite-c", 215, ms=1.04, drop=0.001),
         made(some_row, "tflite-d", 200, ms=1.50),
     ]
-    found = advice.advise(rows)
+    found = advice.advise(rows, WORDS)
     assert found.best is rows[2]
     assert "among the fastest" in found.reason
 
 
 def test_advise_without_measurements_of_every_model_leaves_speed_out(some_row: Row) -> None:
     rows = [made(some_row, "tflite-a", 400, ms=1.0), made(some_row, "tflite-b", 200, model="other")]
-    found = advice.advise(rows)
+    found = advice.advise(rows, WORDS)
     assert found.best is rows[1]
     assert not found.timed
     assert "fast" not in found.reason
+
+
+def test_advise_claims_no_more_than_was_measured(some_row: Row) -> None:
+    rows = [
+        made(some_row, "tflite-a", 400, ms=1.0),
+        made(some_row, "tflite-b", 300, ms=2.0),
+        made(some_row, "tflite-c", 200),
+        made(some_row, "onnx-d", 100),
+    ]
+    found = advice.advise(rows, WORDS)
+    assert found.best is rows[0]
+    assert "is the fastest of the 2 of 4 files that were measured (1.00 ms a picture)" in found.reason
+    assert found.reason.endswith("; not measured: tflite-c, onnx-d")
+    assert found.unmeasured == (rows[2], rows[3])
+    one = [rows[0], *(dataclasses.replace(row, figures=None) for row in rows[1:])]
+    found = advice.advise(one, WORDS)
+    assert found.best is one[3]  # the smallest: a time alone compares with nothing
+    assert "fast" not in found.reason
+    assert not found.timed
+    (only,) = (row for row in (advice.advise([one[0], made(some_row, "tflite-e", 900)], WORDS),))
+    assert "is the only one that was measured (1.00 ms a picture)" in only.reason
+    assert only.reason.endswith("; not measured: tflite-e")
+    assert "it takes 1.00 ms a picture," in advice.advise(rows[:1], WORDS).reason
+
+
+def test_advise_says_the_fastest_only_of_what_no_other_overlaps(some_row: Row) -> None:
+    rows = [made(some_row, "tflite-a", 100, ms=1.0), made(some_row, "tflite-b", 100, ms=1.01)]
+    assert "is among the fastest (" in advice.advise(rows, WORDS).reason
+
+
+def test_advise_says_of_which_files_it_is_the_fastest_where_faster_ones_lose_too_much(some_row: Row) -> None:
+    rows = [
+        made(some_row, "tflite-a", 400, ms=5.0),
+        made(some_row, "tflite-b", 400, ms=6.0),
+        made(some_row, "tflite-c", 100, ms=1.0, drop=0.2),
+    ]
+    found = advice.advise(rows, WORDS)
+    assert found.best is rows[0]
+    assert "is the fastest of the 2 files within the limit (5.00 ms" in found.reason
+
+
+def test_advise_lists_many_unmeasured_files_by_their_number(some_row: Row) -> None:
+    rows = [made(some_row, f"tflite-{i}", 400, ms=float(i + 1) if i < 2 else None) for i in range(12)]
+    assert advice.advise(rows, WORDS).reason.endswith("tflite-6, tflite-7 and 4 more")
 
 
 def test_advise_does_not_choose_a_worse_model_for_its_speed(some_row: Row) -> None:
@@ -87,12 +135,12 @@ def test_advise_does_not_choose_a_worse_model_for_its_speed(some_row: Row) -> No
         made(some_row, "tflite-a", 400, ms=5.0, model="good", keras=0.95),
         made(some_row, "tflite-a", 100, ms=1.0, model="poor", keras=0.90),
     ]
-    assert advice.advise(rows).best is rows[0]
+    assert advice.advise(rows, WORDS).best is rows[0]
 
 
 def test_advise_names_the_best_of_each_other_format(some_row: Row) -> None:
     rows = [made(some_row, "tflite-a", 100), made(some_row, "onnx-a", 900), made(some_row, "onnx-b", 300)]
-    assert advice.advise(rows).others == (rows[2],)
+    assert advice.advise(rows, WORDS).others == (rows[2],)
 
 
 def test_advise_does_not_fail_over_what_took_no_time_and_no_bytes(some_row: Row) -> None:
@@ -103,7 +151,7 @@ def test_advise_does_not_fail_over_what_took_no_time_and_no_bytes(some_row: Row)
         else None
     )
     rows[1] = dataclasses.replace(rows[1], figures=zero)
-    assert "is the fastest (0.00 ms a picture)" in advice.advise(rows).reason
+    assert "is the fastest (0.00 ms a picture)" in advice.advise(rows, WORDS).reason
 
 
 def test_pareto_front_is_what_nothing_beats(some_row: Row) -> None:

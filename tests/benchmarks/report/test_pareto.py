@@ -32,7 +32,7 @@ def titles(svg: str) -> list[str]:
 
 def test_pareto_by_size_has_every_file_as_a_point_and_names_the_front(report: Report) -> None:
     (task,) = report.tasks
-    svg = pareto.by_size(task.rows, task.advice.best)
+    svg = pareto.by_size(task.rows, task.advice.best, task.words)
     assert [title.partition(": ")[2].partition(",")[0] for title in titles(svg)] == [
         r.name for r in task.rows
     ]
@@ -44,20 +44,20 @@ def test_pareto_by_size_has_every_file_as_a_point_and_names_the_front(report: Re
 
 def test_pareto_by_latency_has_only_what_was_measured(report: Report) -> None:
     (task,) = report.tasks
-    svg = pareto.by_latency(task.rows, task.advice.best)
+    svg = pareto.by_latency(task.rows, task.advice.best, task.words)
     assert len(titles(svg)) == 3
     assert "10" in [
         text.text for text in ElementTree.fromstring(svg).iter("text")
     ]  # 1 to 50: a logarithmic axis
     unmeasured = [dataclasses.replace(row, figures=None) for row in task.rows]
-    assert pareto.by_latency(unmeasured, unmeasured[0]) == ""
+    assert pareto.by_latency(unmeasured, unmeasured[0], task.words) == ""
 
 
 def test_pareto_colours_are_all_the_pages(report: Report) -> None:
     (task,) = report.tasks
     for svg in (
-        pareto.by_size(task.rows, task.advice.best),
-        pareto.by_latency(task.rows, task.advice.best),
+        pareto.by_size(task.rows, task.advice.best, task.words),
+        pareto.by_latency(task.rows, task.advice.best, task.words),
         *(f"<svg>{mark}</svg>" for mark, _ in pareto.legend(task.rows)),
     ):
         assert set(re.findall(r"(?:fill|stroke): ?([^;\"]+)", svg)) <= {
@@ -69,13 +69,13 @@ def test_pareto_colours_are_all_the_pages(report: Report) -> None:
 def test_pareto_pictures_of_a_page_share_no_id(report: Report) -> None:
     (task,) = report.tasks
     found = [
-        set(re.findall(r'\bid="([^"]+)"', draw(task.rows, task.advice.best)))
+        set(re.findall(r'\bid="([^"]+)"', draw(task.rows, task.advice.best, task.words)))
         for draw in (pareto.by_size, pareto.by_latency)
     ]
     assert found[0]
     assert not found[0] & found[1]
     for draw, ids in zip((pareto.by_size, pareto.by_latency), found, strict=True):
-        svg = draw(task.rows, task.advice.best)
+        svg = draw(task.rows, task.advice.best, task.words)
         assert set(re.findall(r'href="#([^"]+)"', svg)) | set(re.findall(r"url\(#([^)]+)\)", svg)) <= ids
 
 
@@ -86,15 +86,15 @@ def test_pareto_draws_any_name(report: Report, name: str) -> None:
     (task,) = report.tasks
     rows = [dataclasses.replace(r, entry=dataclasses.replace(r.entry, name=name)) for r in task.rows]
     for draw in (pareto.by_size, pareto.by_latency):
-        assert all(f": {name}," in title for title in titles(draw(rows, rows[0])))
+        assert all(f": {name}," in title for title in titles(draw(rows, rows[0], task.words)))
 
 
 def test_pareto_draws_one_file_and_several_models(report: Report) -> None:
     (task,) = report.tasks
     alone = task.rows[:1]
-    assert len(titles(pareto.by_size(alone, alone[0]))) == 1
+    assert len(titles(pareto.by_size(alone, alone[0], task.words))) == 1
     several: list[Row] = [dataclasses.replace(row, model=f"m{i}") for i, row in enumerate(task.rows)]
     flat = Estimate(value=0.5, low=0.5, high=0.5)
     several = [dataclasses.replace(row, accuracy=flat) for row in several]
-    assert len(titles(pareto.by_size(several, several[0]))) == 6
+    assert len(titles(pareto.by_size(several, several[0], task.words))) == 6
     assert [text for _, text in pareto.legend(several)][2:8] == ["m0", "m1", "m2", "m3", "m4", "m5"]

@@ -235,9 +235,49 @@ def test_report_warns_of_measurements_of_other_files_and_machines(
         tmp_path / "second.json", {"tflite-int8": 1.0}, bundle="another", surroundings={"cpu": "Else"}
     )
     (task,) = facts.gather([bundle, other], [first, second]).tasks
-    warnings = task.subjects[0].warnings
-    assert "measured as files of other sizes, measure again: tflite-int8" in warnings
-    assert "times do not compare: bundles were measured on Else and Test CPU" in warnings
+    assert (
+        "what was measured of tflite-int8 is left out: it was another file then" in task.subjects[0].warnings
+    )
+    assert task.subjects[0].rows[3].latency is None
+    assert task.subjects[1].rows[3].latency
+
+
+def test_report_shows_each_machine_as_a_place_of_its_own(
+    run: Run, bundle: Path, write_bench: WriteBench, tmp_path: Path
+) -> None:
+    here = write_bench(tmp_path / "here.json", dict.fromkeys(SIX[:3], 2.0))
+    there = write_bench(tmp_path / "there.json", {SIX[0]: 1.0}, surroundings={"cpu": "Else"})
+    words = ("report", bundle, "--bench", here, "--bench", there)
+    for name in ("r.html", "r.json", "r.md"):
+        assert run(*words, "--out", tmp_path / name)[::2] == (0, "")
+    page = Page((tmp_path / "r.html").read_text(encoding="utf-8"))
+    for place in ("local, 1 thread, Test CPU", "local, 1 thread, Else"):
+        assert place in page.text
+    assert "not measured (local, 1 thread, Test CPU): tflite-int8, onnx-float32, onnx-int8" in page.text
+    report = json.loads((tmp_path / "r.json").read_bytes())
+    assert report["place"] == "local, 1 thread, Test CPU"  # where most files were measured
+    latencies = [v["latency_ms"] for v in report["tasks"][0]["bundles"][0]["variants"]]
+    assert [e and round(e["value"]) for e in latencies] == [2, 2, 2, None, None, None]
+    assert len(report["tasks"][0]["bundles"][0]["environments"]) == 2
+    assert "was measured on Test CPU, 2 cores and Else, 2 cores" in (tmp_path / "r.md").read_text().replace(
+        "Else, 2 cores and Test CPU, 2 cores", "Test CPU, 2 cores and Else, 2 cores"
+    )
+
+
+def test_report_tells_what_was_measured_with_other_versions(
+    bundle: Path, write_bench: WriteBench, tmp_path: Path
+) -> None:
+    paths = [
+        write_bench(
+            tmp_path / f"{version}.json", {name: 1.0}, surroundings={"versions": {"onnxruntime": version}}
+        )
+        for name, version in (("onnx-float32", "1.20"), ("onnx-int8", "1.23"))
+    ]
+    (subject,) = facts.gather([bundle], paths).subjects
+    assert (
+        "measured with several versions of onnxruntime, which may differ in speed: 1.20 (onnx-float32) and "
+        "1.23 (onnx-int8)"
+    ) in subject.warnings
 
 
 def test_report_in_markdown_and_json_says_the_same(run: Run, measured_bundle: Path, tmp_path: Path) -> None:
@@ -318,9 +358,60 @@ def test_report_refuses_measurements_of_another_bundle_and_one_bundle_twice(
 ) -> None:
     bench = write_bench(tmp_path / "bench.json", {"tflite-int8": 1.0}, bundle="other")
     _, _, complaints = run("report", bundle, "--bench", bench, "--out", tmp_path / "r.html")
-    assert "got those of 'other', as which no bundle is known here" in complaints
+    assert "got those of 'other', as which none is known here" in complaints
     _, _, complaints = run("report", bundle, bundle, "--out", tmp_path / "r.html")
-    assert "expected different bundles" in complaints
+    assert "expected different bundles and files" in complaints
+
+
+@pytest.mark.parametrize("suffix", ["tflite", "onnx"])
+def test_report_of_a_lone_file_says_what_it_costs_and_claims_nothing_else(
+    run: Run, bundle: Path, write_bench: WriteBench, tmp_path: Path, suffix: str
+) -> None:
+    file = Path(shutil.copy(bundle / f"{suffix}-int8.{suffix}", tmp_path / f"mine.{suffix}"))
+    write_bench(tmp_path / f"mine.{suffix}-bench.json", {"mine": 3.0}, bundle="mine")
+    for name in ("r.html", "r.md", "r.json"):
+        assert run("report", file, "--out", tmp_path / name)[::2] == (0, "")
+    page = Page((tmp_path / "r.html").read_text(encoding="utf-8"))
+    markdown = (tmp_path / "r.md").read_text(encoding="utf-8")
+    for text in (page.text, markdown):
+        assert "3.00" in text
+        assert "whether they do what their models did is not known here" in text
+        for claim in ("accuracy", "pictures right", "Ship", "Keras"):
+            assert claim not in text, claim
+    data = json.loads((tmp_path / "r.json").read_bytes())
+    assert data["tasks"] == []
+    assert data["files"][0]["latency_ms"]["value"] == pytest.approx(3, rel=0.1)
+    assert f"What it costs: mine.{suffix}" in page.text
+
+
+def test_report_puts_lone_files_beside_bundles_and_leaves_out_stale_figures(
+    run: Run, measured_bundle: Path, write_bench: WriteBench, tmp_path: Path
+) -> None:
+    files = [
+        Path(shutil.copy(measured_bundle / f"{s}-int8.{s}", tmp_path / f"mine.{s}"))
+        for s in ("tflite", "onnx")
+    ]
+    bench = write_bench(tmp_path / "b.json", {"mine": 3.0}, bundle="mine")
+    data = json.loads(bench.read_bytes())
+    data["models"] = {"mine": {"bytes": files[1].stat().st_size}}  # which of the two was measured
+    bench.write_text(json.dumps(data))
+    report = facts.gather([measured_bundle, *files], [bench])
+    assert [file.row.figures is None for file in report.files] == [True, False]
+    assert report.tasks[0].advice.best.name == "onnx-int8"
+    status, said, _ = run("report", measured_bundle, *files, "--bench", bench, "--out", tmp_path / "r.html")
+    assert status == 0
+    assert f"speed of mine.tflite was not measured; to have it: edgewright bench {files[0]}" in said
+    files[1].write_bytes(files[1].read_bytes() + b" ")
+    (lone,) = facts.gather([files[1]], [bench]).files
+    assert lone.row.figures is None
+    assert lone.warnings == ("what was measured of mine is left out: it was another file then",)
+
+
+def test_report_refuses_a_file_that_is_no_model(run: Run, bundle: Path, tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("")
+    status, said, complaints = run("report", bundle, tmp_path / "notes.txt", "--out", tmp_path / "r.html")
+    assert (status, said, complaints.count("\n")) == (1, "", 1)
+    assert "got 'notes.txt'" in complaints
 
 
 def test_report_without_a_package_names_its_extra(
