@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import gzip
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from edgewright.export.network import sizes
 from edgewright.runtime.backends.ort import schema as onnx_schema
 from edgewright.runtime.disk import files
 from edgewright.runtime.disk.jsonio import JsonObject
@@ -75,9 +75,9 @@ class Model:
         )
 
     def sizes(self) -> tuple[int, int]:
-        """Bytes of its files, as they are and each compressed with gzip."""
-        raws = [path.read_bytes() for path in _files(self.path)]
-        return sum(map(len, raws)), sum(len(gzip.compress(raw, mtime=0)) for raw in raws)
+        """Bytes of its weights and graph, as they are and compressed with gzip: see
+        `edgewright.export.network.sizes`."""
+        return sizes.of(self.path)
 
     def closed(self, name: str, height: int | None, width: int | None) -> tuple[int, int]:
         """Height and width of the input called `name`, open ends closed by `size`. Raises `ExportError`."""

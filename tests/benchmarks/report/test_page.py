@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,7 +13,7 @@ import pytest
 from edgewright.benchmarks.report import facts
 from edgewright.benchmarks.report.writers.html import write
 from edgewright.export.exporter import Result
-from edgewright.runtime.bundle.manifest import Bundle
+from edgewright.runtime.bundle.manifest import MANIFEST, Bundle
 
 pytestmark = pytest.mark.slow
 WriteBench = Callable[..., Path]
@@ -108,6 +110,43 @@ def test_report_page_pictures_are_there_and_nothing_is_wider_than_the_screen(
     assert (ink > paper) == (scheme == "dark")
     label = browser.run("getComputedStyle(document.querySelector('figure svg text')).fill")
     assert (sum(int(c) for c in label[4:-1].split(",")) > 3 * 128) == (scheme == "dark")
+
+
+# How many pairs of words of a picture, or of a table's headings, lie on each other.
+OVERLAPS = """
+[...document.querySelectorAll('figure svg'), ...document.querySelectorAll('thead tr')].flatMap(whole => {
+  const boxes = [...whole.querySelectorAll('text, th > *')].map(one => one.getBoundingClientRect());
+  return boxes.flatMap((a, i) => boxes.slice(i + 1).filter(b => a.width && b.width
+    && a.left < b.right - 1 && b.left < a.right - 1 && a.top < b.bottom - 1 && b.top < a.bottom - 1));
+}).length
+"""
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_report_page_labels_do_not_overlap(
+    browser: Any, exported: tuple[Path, Result], write_bench: WriteBench, tmp_path: Path, width: int
+) -> None:
+    folder = Path(shutil.copytree(exported[0], tmp_path / "bundle"))
+    manifest = Bundle.open(folder).manifest
+    names = [f"prune80+cluster16+{v.name}" for v in manifest.variants]
+    labels = ("\u77ed\u8896T\u6064\u548c\u4e0a\u8863", "a label of considerable length, nobody would want it")
+    manifest = dataclasses.replace(
+        manifest,
+        name="\u65f6\u88c5\u5206\u7c7b\u5668",
+        labels=(*labels, "Supercalifragilisticexpialidocious", *manifest.labels[3:]),
+        variants=tuple(dataclasses.replace(v, name=n) for v, n in zip(manifest.variants, names, strict=True)),
+    )
+    (folder / MANIFEST).write_bytes(manifest.to_bytes())
+    times = {name: 0.01 * 6.0**i for i, name in enumerate(names)}  # over four decades
+    bench = write_bench(tmp_path / "bench.json", times, bundle=manifest.name)
+    (tmp_path / "report.html").write_bytes(write(facts.gather([folder], [bench])))
+    browser.do(
+        "Emulation.setDeviceMetricsOverride", width=width, height=900, deviceScaleFactor=1, mobile=width < 500
+    )
+    browser.open(tmp_path / "report.html")
+    assert browser.run("document.documentElement.scrollWidth") <= width
+    assert browser.run("document.querySelectorAll('figure svg text').length") > 20
+    assert browser.run(OVERLAPS) == 0
 
 
 def test_report_page_leaves_the_console_silent_and_sends_no_request(browser: Any, page: Path) -> None:
