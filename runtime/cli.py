@@ -45,7 +45,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         subparser.set_defaults(run=module.run)
     arguments = parser.parse_args(words)
     try:
-        status: int = arguments.run(arguments)
+        with console.progress(arguments.command, total=0):
+            status: int = arguments.run(arguments)
         sys.stdout.flush()
     except EdgewrightError as failure:
         console.complain(" ".join(str(failure).split()))

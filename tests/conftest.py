@@ -15,6 +15,7 @@ import pytest
 from edgewright.export import variants
 from edgewright.export.exporter import Options as ExportOptions
 from edgewright.export.exporter import Result, export
+from edgewright.runtime import console
 from edgewright.runtime.cli import main
 from edgewright.train import datasets, recipe
 from edgewright.train.datasets import Dataset
@@ -77,11 +78,13 @@ def bundle(exported: tuple[Path, Result], tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def run(capfd: pytest.CaptureFixture[str]) -> Iterator[Run]:
+def run(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Iterator[Run]:
     """Run the command line in this process: exit status, standard output, standard error.
 
-    Native code's output is captured too, so "one line on standard error" means one line.
+    Native code's output is captured too, so "one line on standard error" means one line; it does not say how
+    far it is, however slow this machine.
     """
+    monkeypatch.setattr(console, "EVERY", 3600.0)
 
     def call(*words: object) -> tuple[int, str, str]:
         capfd.readouterr()

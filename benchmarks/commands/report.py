@@ -25,8 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     from edgewright.benchmarks.report.writers import write_report
 
-    with console.progress("writing the report", total=0):
-        report = write_report(arguments.bundles, arguments.out, arguments.bench)
+    report = write_report(arguments.bundles, arguments.out, arguments.bench)
     for task in report.tasks:
         console.say(f"ship {task.advice.best.name} of {task.advice.best.model}: {task.advice.reason}")
     for subject in report.measured:

@@ -9,6 +9,11 @@ from edgewright.benchmarks.record.record import TIMES, WAY, WORDS, Figure, Key, 
 from edgewright.runtime import console
 
 _RATE = "inferences_per_second"
+# In a narrow terminal, the first ones first.
+_DROPPED = (
+    *("kernels", "of peak", "MACs", "runs/s", "first run", "p99", "load", "peak RSS MiB", "threads"),
+    "p50, 95 % interval",
+)
 _ELSEWHERE = {*TIMES, "peak_rss", "bytes", "macs", "peak_share", _RATE}
 
 
@@ -25,18 +30,19 @@ def show(record: Record, plans: Sequence[Plan]) -> None:
                 ("variant", "threads", *(WORDS.get(metric, metric) for metric in WAY)),
                 rows,
                 left=2,
+                drop=("postprocess", "preprocess", "threads"),
             )
     for target in dict.fromkeys(key[1] for key in every):
         _counts({key: found for key, found in every.items() if key[1] == target})
 
 
 def _counts(every: Mapping[Key, Mapping[str, Figure]]) -> None:
-    """What one target counted: a row a count, a column a variant."""
+    """What one target counted: a row a count, a column a variant; as many tables as that takes."""
     names = [name for name in dict.fromkeys(n for f in every.values() for n in f) if name not in _ELSEWHERE]
     if names:
         rows = [(name, *(_counted(found, name) for found in every.values())) for name in (*names, "macs")]
         columns = ("count", *(key[0] for key in every))
-        console.table(f"Counted, target {next(iter(every))[1]}", columns, rows)
+        console.spread(f"Counted, target {next(iter(every))[1]}", columns, rows)
 
 
 def _times(record: Record, timed: Mapping[Key, Mapping[str, Figure]], plan: Plan) -> None:
@@ -69,6 +75,7 @@ def _times(record: Record, timed: Mapping[Key, Mapping[str, Figure]], plan: Plan
         columns,
         rows,
         left=2,
+        drop=_DROPPED,
     )
     for threads, rates in record.peaks.items():
         if rates:

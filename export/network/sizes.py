@@ -64,8 +64,8 @@ def _of_archive(path: Path) -> Iterator[bytes]:
             if name == "config.json":
                 yield _graph(raw)
             elif name.endswith(".h5"):
-                with h5py.File(io.BytesIO(raw), "r") as file:
-                    yield from _variables(file)
+                with h5py.File(io.BytesIO(raw), "r") as weights:
+                    yield from _variables(weights)
             elif name != "metadata.json":
                 yield raw
 
@@ -132,9 +132,9 @@ def _of_saved_model(folder: Path) -> Iterator[bytes]:
         shard, offset, size = (entry.integer(number) for number in (3, 4, 5))
         if entry.messages(7):
             raise _OtherError  # a part of a variable
-        with (variables / f"variables.data-{shard:05d}-of-{shards:05d}").open("rb") as file:
-            file.seek(offset)
-            yield file.read(size)
+        with (variables / f"variables.data-{shard:05d}-of-{shards:05d}").open("rb") as data:
+            data.seek(offset)
+            yield data.read(size)
 
 
 def _table(raw: bytes) -> Iterator[tuple[bytes, bytes]]:

@@ -13,7 +13,6 @@ from typing import Any
 
 import pytest
 
-from edgewright.runtime import console
 from edgewright.runtime.cli import main
 
 Run = Callable[..., tuple[int, str, str]]
@@ -114,19 +113,3 @@ print(sorted(m for m in sys.modules if m.startswith(("edgewright.train", "edgewr
 """
     done = fresh("inspect", bundle, code=code, blocked=["rich"])
     assert done.stdout.splitlines()[-1] == "[]", done.stderr
-
-
-def test_console_table_without_rich_is_aligned_and_has_no_trailing_blanks(fresh: Fresh) -> None:
-    code = """
-from edgewright.runtime import console
-console.table("Title", ("name", "n", "last"), [("a", "1", "x"), ("long", "1000", "")])
-"""
-    done = fresh(code=code, blocked=["rich"])
-    assert done.stdout.splitlines() == ["Title", "name     n  last", "a        1  x", "long  1000"]
-
-
-def test_console_progress_is_silent_where_there_is_no_terminal(capfd: pytest.CaptureFixture[str]) -> None:
-    with console.progress("working", total=3) as bar:
-        bar.advance(1, note="one")
-        bar.advance()
-    assert capfd.readouterr() == ("", "")

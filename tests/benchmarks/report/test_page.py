@@ -112,6 +112,22 @@ def test_report_page_pictures_are_there_and_nothing_is_wider_than_the_screen(
     assert (sum(int(c) for c in label[4:-1].split(",")) > 3 * 128) == (scheme == "dark")
 
 
+def test_report_page_leaves_the_console_silent_and_sends_no_request(browser: Any, page: Path) -> None:
+    browser.open(page)
+    browser.run(f"{HEADS}.forEach(head => head.querySelector('button').click())")
+    assert browser.reported("Log.entryAdded", "Runtime.exceptionThrown", "Runtime.consoleAPICalled") == []
+    asked = {event["request"]["url"] for event in browser.reported("Network.requestWillBeSent")}
+    assert {url for url in asked if not url.startswith("data:image/png;base64,")} == {page.resolve().as_uri()}
+
+
+def test_report_page_policy_runs_no_script_that_is_not_the_pages_own(browser: Any, page: Path) -> None:
+    raw = page.read_text(encoding="utf-8")
+    forged = page.with_name("forged.html")
+    forged.write_text(raw.replace("</main>", "<script>document.title = 'taken'</script></main>"))
+    browser.open(forged)
+    assert browser.run("document.title") == "Which file to ship: fashion-mlp"
+
+
 # How many pairs of words of a picture, or of a table's headings, lie on each other.
 OVERLAPS = """
 [...document.querySelectorAll('figure svg'), ...document.querySelectorAll('thead tr')].flatMap(whole => {
@@ -147,19 +163,3 @@ def test_report_page_labels_do_not_overlap(
     assert browser.run("document.documentElement.scrollWidth") <= width
     assert browser.run("document.querySelectorAll('figure svg text').length") > 20
     assert browser.run(OVERLAPS) == 0
-
-
-def test_report_page_leaves_the_console_silent_and_sends_no_request(browser: Any, page: Path) -> None:
-    browser.open(page)
-    browser.run(f"{HEADS}.forEach(head => head.querySelector('button').click())")
-    assert browser.reported("Log.entryAdded", "Runtime.exceptionThrown", "Runtime.consoleAPICalled") == []
-    asked = {event["request"]["url"] for event in browser.reported("Network.requestWillBeSent")}
-    assert {url for url in asked if not url.startswith("data:image/png;base64,")} == {page.resolve().as_uri()}
-
-
-def test_report_page_policy_runs_no_script_that_is_not_the_pages_own(browser: Any, page: Path) -> None:
-    raw = page.read_text(encoding="utf-8")
-    forged = page.with_name("forged.html")
-    forged.write_text(raw.replace("</main>", "<script>document.title = 'taken'</script></main>"))
-    browser.open(forged)
-    assert browser.run("document.title") == "Which file to ship: fashion-mlp"
