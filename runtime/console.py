@@ -18,6 +18,7 @@ from typing import Any, Protocol
 from edgewright.runtime import plugins
 
 EVERY = 10.0  # seconds without a word, until a line says what is being done
+_BETWEEN = 2  # blanks between columns
 _LEAST = 12  # letters that are left of a cell that has to be cut
 
 _tasks: list[Callable[[], str]] = []  # what is being done, the innermost last
@@ -64,7 +65,7 @@ def table(
     """
     whole = [[_printable(cell) for cell in row] for row in (columns, *rows)]
     rich, room = plugins.installed("rich"), _room()
-    shown, missing, is_cut = _fitted(whole, left, drop, room, between=3 if rich else 2)
+    shown, missing, is_cut = _fitted(whole, left, drop, room)
     for line in _wrapped(title, room):
         say(line)
     (_rich_table if rich else _plain_table)(shown, {*range(left), len(shown[0]) - 1})
@@ -78,11 +79,11 @@ def table(
 def spread(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Print a table of which no column may be missing: in several where it is too wide, each with the first
     column."""
-    room, between = _room(), 3 if plugins.installed("rich") else 2
+    room = _room()
     widths = [max(_width(_printable(row[i])) for row in (columns, *rows)) for i in range(len(columns))]
     parts: list[list[int]] = [[0]]
     for i in range(1, len(columns)):
-        needed = sum(widths[j] + between for j in (*parts[-1], i))
+        needed = sum(widths[j] + _BETWEEN for j in (*parts[-1], i))
         if room is not None and needed > room and len(parts[-1]) > 1:
             parts.append([0])
         parts[-1].append(i)
@@ -108,7 +109,7 @@ def _wrapped(text: str, room: int | None) -> list[str]:
 
 
 def _fitted(
-    whole: Sequence[Sequence[str]], left: int, drop: Sequence[str], room: int | None, *, between: int
+    whole: Sequence[Sequence[str]], left: int, drop: Sequence[str], room: int | None
 ) -> tuple[list[list[str]], list[str], bool]:
     """The rows as far as there is room, the headings first; the columns that were left out; whether cells
     were cut."""
@@ -116,7 +117,7 @@ def _fitted(
 
     def needed() -> int:
         widths = [max(map(_width, cells)) for cells in zip(*shown, strict=True)]
-        return sum(widths) + between * len(widths)
+        return sum(widths) + _BETWEEN * len(widths)
 
     def leave_out(place: int) -> str:
         heading, *_ = [row.pop(place) for row in shown]
@@ -178,7 +179,7 @@ def _rich_table(shown: Sequence[Sequence[str]], aligned_left: set[int]) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    out = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    out = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
     for i, column in enumerate(shown[0]):
         out.add_column(Text(column), justify="left" if i in aligned_left else "right", no_wrap=True)
     for row in shown[1:]:

@@ -14,6 +14,7 @@ from edgewright.benchmarks.report.glossary import BESIDE
 from edgewright.benchmarks.report.judged import Words
 from edgewright.benchmarks.report.measured import TIMES, Figures
 from edgewright.runtime.bundle.manifest import ParityReport
+from edgewright.runtime.contract.labels import quoted
 from edgewright.runtime.errors import EdgewrightError
 
 
@@ -88,11 +89,6 @@ def speed_note(task: Task) -> str:
     else:
         why = "was not measured of every model" if several else "was measured of too few files"
     return f"Speed {why}, so it is left out of this advice."
-
-
-def quoted(labels: Sequence[str]) -> str:
-    """Labels with commas between; one that could be taken for several is in quotes."""
-    return ", ".join(f'"{label}"' if "," in label or label != label.strip() else label for label in labels)
 
 
 def named(row: Row, task: Task) -> str:

@@ -85,7 +85,7 @@ def run(arguments: argparse.Namespace) -> int:
     from edgewright.export.exporter import export
     from edgewright.export.network.model import FileInterface
     from edgewright.export.source.options import Options
-    from edgewright.runtime.bundle.parity_table import parity_table
+    from edgewright.runtime.bundle.parity_table import NARROW, parity_table
 
     options = Options(
         out=arguments.out,
@@ -106,7 +106,8 @@ def run(arguments: argparse.Namespace) -> int:
         console.complain(f"left out: {line}")
     rows = [(o.name, o.bytes, o.gzip_bytes, o.parity) for o in result.outcomes if o.parity is not None]
     title = f"Parity with the float model of {arguments.model}"
-    console.table(*parity_table(title, result.reference, rows, result.judging))
+    parity = parity_table(title, result.reference, rows, result.judging)
+    console.table(*parity, drop=NARROW, also="edgewright inspect --json")
     for note in result.notes:
         console.say(note)
     written = [outcome.name for outcome in result.outcomes if outcome.passed]

@@ -77,7 +77,13 @@ def run(arguments: argparse.Namespace) -> int:
             for f in found
         ]
         columns = ("backend", "files", "package", "state", "kernels", "offers", "what to do")
-        console.table("Interpreters, each tried out on a network of its own", columns, rows, left=4)
+        console.table(
+            "Interpreters, each tried out on a network of its own",
+            columns,
+            rows,
+            left=4,
+            drop=("offers", "kernels", "files"),
+        )
         for note in notes:
             console.say(f"note: {note}")
     if any(finding.works for finding in found):

@@ -39,7 +39,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _bundle(path: Path, arguments: argparse.Namespace) -> None:
     from edgewright.runtime.bundle.manifest import Bundle
-    from edgewright.runtime.bundle.parity_table import parity_table
+    from edgewright.runtime.bundle.parity_table import NARROW, parity_table
     from edgewright.runtime.inspection import inspect
 
     bundle = Bundle.open(path)
@@ -54,13 +54,15 @@ def _bundle(path: Path, arguments: argparse.Namespace) -> None:
         _print_json({"bundle": str(path), "name": manifest.name, "files": entries})
         return
     rows = [(v.name, v.file.bytes, v.gzip_bytes, v.parity) for v in manifest.variants]
-    console.table(*parity_table(f"{manifest.name}: {path}", manifest.reference, rows, manifest.judging))
+    parity = parity_table(f"{manifest.name}: {path}", manifest.reference, rows, manifest.judging)
+    console.table(*parity, drop=NARROW, also="--json")
     columns = ("file", "multiply-accumulates", "peak activation bytes", "operators", "XNNPACK")
     summaries = [
         (one.file.path.name, one.macs(), one.peak(), str(len(one.graph.nodes)), one.left())
         for one in found.values()
     ]
-    console.table("What is in the files", columns, summaries)
+    narrow = ("operators", "peak activation bytes")
+    console.table("What is in the files", columns, summaries, drop=narrow, also="--json")
     for one in found.values():
         _details(one, arguments)
 
@@ -79,6 +81,7 @@ def _file(path: Path, arguments: argparse.Namespace) -> None:
 
 def _lines(found: Inspection) -> list[tuple[str, str]]:
     from edgewright.runtime.contract import TensorSpec
+    from edgewright.runtime.contract.labels import quoted
 
     def tensor(spec: TensorSpec) -> str:
         quantized = f", scale {spec.scale:.8g}, zero point {spec.zero_point}" if spec.scale else ""
@@ -105,7 +108,7 @@ def _lines(found: Inspection) -> list[tuple[str, str]]:
         ("contract", f"{contract.name}, variant {contract.variant}; its SHA-256 is right"),
         ("pixels", f"{given.height}x{given.width}x{given.channels} uint8, {given.fit}, {given.resample}"),
         ("scores", f"{len(contract.labels)} {contract.head}"),
-        ("labels", ", ".join(contract.labels)),
+        ("labels", quoted(contract.labels)),
     ]
 
 
@@ -124,7 +127,7 @@ def _details(found: Inspection, arguments: argparse.Namespace) -> None:
             for layer in found.graph.layers()
         ]
         columns = ("operator", "output", "multiply-accumulates", "constant bytes", "tensor")
-        console.table(f"Operators of {name}, as they run", columns, rows, left=2)
+        console.table(f"Operators of {name}, as they run", columns, rows, left=2, also="--json")
     if arguments.tensors:
         kinds = [
             (
@@ -137,7 +140,7 @@ def _details(found: Inspection, arguments: argparse.Namespace) -> None:
             for tensor in found.graph.tensors.values()
         ]
         columns = ("tensor", "dtype", "shape", "constant bytes", "quantization")
-        console.table(f"Tensors of {name}", columns, kinds, left=3)
+        console.table(f"Tensors of {name}", columns, kinds, left=3, also="--json")
 
 
 def _shape(shape: Shape | None) -> str:
