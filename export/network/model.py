@@ -77,7 +77,9 @@ class Model:
     def sizes(self) -> tuple[int, int]:
         """Bytes of its weights and graph, as they are and compressed with gzip: see
         `edgewright.export.network.sizes`."""
-        return sizes.of(self.path, _files(self.path))
+        if self.kind == ONNX:
+            return sizes.measured(path.read_bytes() for path in _files(self.path))
+        return sizes.of(self.path)
 
     def closed(self, name: str, height: int | None, width: int | None) -> tuple[int, int]:
         """Height and width of the input called `name`, open ends closed by `size`. Raises `ExportError`."""

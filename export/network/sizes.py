@@ -11,7 +11,7 @@ import io
 import json
 import zipfile
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -29,16 +29,18 @@ class _OtherError(Exception):
     """Another kind of file than those that are taken apart here."""
 
 
-def of(path: Path, files: Sequence[Path]) -> tuple[int, int]:
+def of(path: Path) -> tuple[int, int]:
     """Bytes of the weights and the graph of a .keras or .h5 file or a SavedModel folder, as they are and
-    compressed with gzip; those of all its `files` where they cannot be told apart, as in an ONNX file."""
+    compressed with gzip; those of its files where they cannot be told apart."""
     try:
-        return _measured(_parts(path))
+        return measured(_parts(path))
     except (_OtherError, DamagedError, OSError, KeyError, ValueError, zipfile.BadZipFile):
-        return _measured(file.read_bytes() for file in files)
+        files = [path] if path.is_file() else sorted(file for file in path.rglob("*") if file.is_file())
+        return measured(file.read_bytes() for file in files)
 
 
-def _measured(parts: Iterator[bytes]) -> tuple[int, int]:
+def measured(parts: Iterator[bytes]) -> tuple[int, int]:
+    """Bytes of the parts, as they are and compressed with gzip."""
     size = gzipped = 0
     gzip = zlib.compressobj(wbits=31)
     for part in parts:
