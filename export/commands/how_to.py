@@ -15,6 +15,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("bundle", type=Path, metavar="BUNDLE", help="a folder that export wrote")
     parser.add_argument("platform", choices=howto.PLATFORMS, help="where the app runs")
     parser.add_argument(
+        "--mediapipe", action="store_true", help="by MediaPipe Tasks, which reads the file's own metadata"
+    )
+    parser.add_argument(
         "--variant", metavar="NAME", help="which file (default: the smallest one for the platform)"
     )
 
@@ -26,8 +29,11 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.variant:
         variant = bundle.variant(arguments.variant)
     else:
-        variant = howto.for_platform(platform, bundle.manifest)
-    code = howto.snippet(platform, bundle.manifest, variant)
-    for line in (*howto.facts(bundle.manifest, variant).splitlines(), "", *code.splitlines()):
+        variant = howto.for_platform(platform, bundle.manifest, mediapipe=arguments.mediapipe)
+    code = howto.snippet(platform, bundle.manifest, variant, mediapipe=arguments.mediapipe)
+    mark = "#" if platform == "raspberry-pi" else "//"  # into a file, it compiles
+    for line in (*(f"{mark} {fact}" for fact in howto.facts(bundle.manifest, variant).splitlines()), mark):
+        console.say(line)
+    for line in code.splitlines():
         console.say(line)
     return 0

@@ -1,0 +1,136 @@
+"""What is said of a model file to whoever writes an app, and how a template is filled in with it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from edgewright.runtime.bundle.manifest import Manifest, VariantEntry
+from edgewright.runtime.contract.labels import quoted
+
+if TYPE_CHECKING:
+    from edgewright.runtime.contract.heads import Head
+
+_FITS = {
+    "stretch": "resize to {width}x{height}, whatever the picture's shape",
+    "crop": "crop the middle to {width}:{height}, then resize to {width}x{height}",
+    "letterbox": "resize to fit into {width}x{height} and fill the rest with black",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Given:
+    """A variant of a bundle."""
+
+    manifest: Manifest
+    variant: VariantEntry
+
+    @property
+    def file(self) -> str:
+        return self.variant.file.file
+
+    @property
+    def suffix(self) -> str:
+        return self.file[self.file.rfind(".") :]
+
+    @property
+    def head(self) -> Head:
+        from edgewright.runtime.contract.heads import Head  # needs numpy
+
+        count = self.variant.output.shape[-1]
+        return Head(kind=self.manifest.head, count=count, threshold=self.manifest.threshold)
+
+    @property
+    def answer(self) -> str:
+        """Which kind of answer the scores are: what `HEADS` names, or `binary`, `binary-logits`."""
+        head = self.head
+        return head.kind.replace("sigmoid", "binary") if head.is_binary else head.kind
+
+    @property
+    def fit(self) -> str:
+        given = self.manifest.input
+        return _FITS[given.fit].format(width=given.width, height=given.height)
+
+    @property
+    def is_grey(self) -> bool:
+        return self.manifest.input.channels == 1
+
+    @property
+    def takes_bytes(self) -> bool:
+        return self.variant.input.dtype == "uint8"
+
+    @property
+    def gives_bytes(self) -> bool:
+        return self.variant.output.dtype == "uint8"
+
+    def lines(self) -> str:
+        """What has to be done, in a few lines."""
+        given, scores, labels = self.manifest.input, self.variant.output, self.manifest.labels
+        takes = f"{self.variant.input.dtype} {self.variant.input.shape}"
+        quantized = f", score = {scores.scale:.8g} * (value - {scores.zero_point})" if scores.scale else ""
+        lines = [
+            f"file    {self.file}, {self.variant.file.bytes:,} bytes",
+            f"input   {takes}: {'grey' if self.is_grey else 'RGB'} pixels 0-255; the file scales them",
+            f"fit     {self.fit} ({given.resample})",
+            f"output  {scores.dtype} {scores.shape}: {self._meaning()}{quantized}",
+        ]
+        if labels:
+            order = "no, then yes" if self.head.is_binary else "in the order of the scores"
+            lines.append(f"labels  {len(labels)}, in labels.txt, {order}")
+        return "\n".join(lines)
+
+    def _meaning(self) -> str:
+        head = self.head
+        if head.is_embedding:
+            return "an embedding; the cosine of two says how alike the pictures are"
+        if not head.is_sigmoid:
+            return "probabilities" if head.kind == "softmax" else "logits: the largest is the best class"
+        score = "the score" if head.kind == "sigmoid" else "1 / (1 + exp(-score))"
+        if head.is_binary:
+            no, yes = (quoted([label]) for label in self.manifest.labels)
+            return f"{score} is the probability of {yes}; above {head.threshold:g} it is that, else {no}"
+        return f"{score} is the probability of each label alone; above {head.threshold:g} the picture has it"
+
+    def common(self, escape: str) -> dict[str, str]:
+        """The values of templates that are the same in every language; `escape` is how it writes the number
+        of a letter."""
+        given, head = self.manifest.input, self.head
+        no, yes = (literal(label, escape) for label in self.manifest.labels) if head.is_binary else ("", "")
+        file = literal(self.file, escape)[1:-1]
+        return {
+            "file": file,
+            "stem": file.rpartition(".")[0],
+            "fit": self.fit,
+            "height": str(given.height),
+            "width": str(given.width),
+            "channels": str(given.channels),
+            "count": str(head.count),
+            "threshold": f"{head.threshold:.6g}",
+            "zero_point": str(self.variant.output.zero_point),
+            "scale": f"{self.variant.output.scale:.9g}",
+            "no": no,
+            "yes": yes,
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Code:
+    """A language: the suffixes of files that it runs, whether one image at a time, and its source file."""
+
+    suffixes: tuple[str, ...]
+    one_image: bool
+    write: Callable[[Given, bool], str]
+
+
+def literal(text: str, escape: str) -> str:
+    """A string literal of a language that writes letters by their number as `escape` does, "\\u{:04x}"."""
+    return (
+        '"' + "".join(c if c.isprintable() and c not in '"\\$' else escape.format(ord(c)) for c in text) + '"'
+    )
+
+
+def filled(template: str, values: Mapping[str, str]) -> str:
+    """`template` with `<<name>>` replaced, once: what stands in a value is not looked at."""
+    return re.sub(r"<<(\w+)>>", lambda match: values[match[1]], template).strip() + "\n"
