@@ -83,6 +83,13 @@ def add(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="let Keras run Python code out of the file (Lambda layers); only for files you trust",
     )
+    group.add_argument(
+        "--code",
+        type=Path,
+        metavar="FILE",
+        help="your own Python file that defines layers or the model; it is run before the model is loaded",
+    )
+    group.add_argument("--output", metavar="NAME", help="the output that gives the scores, of several")
 
 
 def given(arguments: argparse.Namespace) -> Given:
@@ -101,6 +108,8 @@ def given(arguments: argparse.Namespace) -> Given:
         test=arguments.test,
         pictures=arguments.pictures,
         unsafe_load=arguments.unsafe_load,
+        code=arguments.code,
+        output=arguments.output,
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -23,7 +23,8 @@ class FloatNetwork(ABC):
     """A loaded model, never in training mode, with its normalization and the interface its files get.
 
     `shape` is that of one image, (height, width, channels); `onnx_tools` are the packages that `to_onnx`
-    is done by, and `ir_version` is that of the ONNX file that was loaded, 0 if it was none.
+    is done by, and `ir_version` is that of the ONNX file that was loaded, 0 if it was none; `began` is told
+    which step of a conversion begins.
     """
 
     onnx_tools: Sequence[str] = ()
@@ -34,6 +35,7 @@ class FloatNetwork(ABC):
     ) -> None:
         """Raises `ExportError`: the normalization is not one for so many channels."""
         self.shape, self.normalization, self.interface = shape, normalization, interface
+        self.began: Callable[[str], None] = lambda step: None
         for values in (normalization.factor, normalization.offset):
             if len(values) not in (1, shape[2]):
                 raise ExportError(
@@ -82,7 +84,9 @@ class FloatNetwork(ABC):
         """
         spanning = images.copy()
         spanning[0, 0, 0], spanning[0, -1, -1] = 0, 255
-        return self.batches(spanning)
+        self.began("calibrating")
+        yield from self.batches(spanning)
+        self.began("quantizing")
 
 
 def batches(images: Images, size: int, dtype: str | np.dtype[Any]) -> Iterator[NDArray[Any]]:

@@ -30,14 +30,27 @@ def kind_of(path: Path) -> str | None:
     return SAVED_MODEL if (path / _SAVED_MODEL_FILE).is_file() else None
 
 
+def described(path: Path) -> str:
+    """What lies at `path`, for a message to whoever named it."""
+    if not path.exists():
+        return f"{path}, which does not exist"
+    if path.is_dir():
+        holds = "a folder without a saved_model.pb"
+        if (path / "config.json").is_file():
+            holds = "the folder of an unpacked .keras file; zip what is in it"
+        return f"{path}, {holds}"
+    return str(path)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Model:
     """A model on disk and what must be known to run it.
 
     `kind` is `keras` (.keras, .h5), `saved-model` or `onnx`; `size` is the height and width for a network
-    that leaves them open; `output` is which of several outputs holds the scores; `unsafe` lets Keras run
-    Python code that the file holds; `fake_quantized` says that it holds the ranges of its 8-bit weights and
-    activations, which training has found.
+    that leaves them open; `output` which of several outputs gives the scores; `unsafe` lets Keras run Python
+    code that the file holds; `fake_quantized` says that it holds the ranges of its 8-bit weights and
+    activations, which training has found; `code` is a Python file of the user's own that defines layers or
+    models in the file, run before it is loaded.
     """
 
     path: Path
@@ -45,9 +58,11 @@ class Model:
     sha256: str
     normalization: Normalization
     size: tuple[int, int] | None = None
-    output: str | None = None
     unsafe: bool = False
     fake_quantized: bool = False
+    output: str | None = None
+    code: Path | None = None
+    code_sha256: str = ""
 
     @staticmethod
     def at(
@@ -55,23 +70,31 @@ class Model:
         normalization: Normalization,
         *,
         size: tuple[int, int] | None = None,
-        output: str | None = None,
         unsafe: bool = False,
         fake_quantized: bool = False,
+        output: str | None = None,
+        code: Path | None = None,
     ) -> Model:
-        """Raises `InputError`, `ModelFileError`: no model lies there, or not all of it."""
+        """Raises `InputError`, `ModelFileError`: no model lies there, or not all of it, or no Python file where
+        one is said to."""
         kind = kind_of(path)
         if kind is None:
-            raise InputError(f"expected a .keras, .h5 or .onnx file or a SavedModel folder, got {path}")
+            raise InputError(
+                f"expected a .keras, .h5 or .onnx file or a SavedModel folder, got {described(path)}"
+            )
+        if code is not None and not (code.is_file() and code.suffix == ".py"):
+            raise InputError(f"expected --code to be a Python file (.py), got {described(code)}")
         return Model(
             path=path.resolve(),
             kind=kind,
             sha256=digest(path),
             normalization=normalization,
             size=size,
-            output=output,
             unsafe=unsafe,
             fake_quantized=fake_quantized,
+            output=output,
+            code=None if code is None else code.resolve(),
+            code_sha256="" if code is None else digest(code),
         )
 
     def sizes(self) -> tuple[int, int]:
@@ -95,22 +118,29 @@ class Model:
 
     def to_json(self) -> dict[str, Any]:
         normalization = self.normalization.to_json()
-        size = list(self.size or ())
-        found = {"normalization": normalization, "size": size, "output": self.output or ""}
-        return {**vars(self), "path": str(self.path), **found}
+        return {
+            **vars(self),
+            "path": str(self.path),
+            "normalization": normalization,
+            "size": list(self.size or ()),
+            "output": self.output or "",
+            "code": str(self.code or ""),
+        }
 
     @staticmethod
     def from_json(obj: JsonObject) -> Model:
-        size, output = obj.integers("size"), obj.text("output")
+        size = obj.integers("size")
         return Model(
             path=Path(obj.text("path")),
             kind=obj.text("kind"),
             sha256=obj.text("sha256"),
             normalization=Normalization.from_json(obj.object("normalization")),
             size=(size[0], size[1]) if size else None,
-            output=output or None,
             unsafe=obj.flag("unsafe"),
             fake_quantized=obj.flag("fake_quantized"),
+            output=obj.text("output") or None,
+            code=Path(obj.text("code")) if obj.text("code") else None,
+            code_sha256=obj.text("code_sha256"),
         )
 
 

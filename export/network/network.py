@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 from functools import cached_property
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -67,6 +68,25 @@ class Network(FloatNetwork):
     @cached_property
     def graph(self) -> TracedGraph:
         return TracedGraph(self.on_scaled, self._loaded.layers)
+
+    @cached_property
+    def without_loops(self) -> Self:
+        """The same network with its recurrent layers written out step by step; itself, if none loops.
+
+        Raises:
+            ExportError: it has too many steps for that, or a loop that is no recurrent layer's.
+        """
+        if not self.graph.loops():
+            return self
+        network = object.__new__(type(self))
+        kept = {key: value for key, value in vars(self).items() if not hasattr(type(self), key)}
+        vars(network).update(kept, _loaded=dataclasses.replace(self._loaded, call=self._loaded.unrolled))
+        if network.graph.loops():
+            raise ExportError(
+                f"expected a network without loops, which this scheme cannot calibrate, got one "
+                f"{network.graph.loops()}; take a scheme without calibration"
+            )
+        return network
 
     def scaled(self, images: Images) -> NDArray[np.float32]:
         """Raw pixels as `on_scaled` takes them: 0 and 255 are the ends of `input_range`."""

@@ -8,6 +8,8 @@ from typing import Any
 
 from edgewright.runtime.errors import ExportError
 
+_LOOPS = {"While", "StatelessWhile", "LoopCond"}
+_CHANNELS_FIRST = "NCHW"
 # Ops that hand values on as they are: what they are given decides what the scores mean.
 _TRANSPARENT = {"Identity", "Cast", "Reshape", "Squeeze", "ExpandDims", "StopGradient", "EnsureShape"}
 
@@ -42,6 +44,19 @@ class TracedGraph:
         for op in self._ops.values():
             if any(tensor.dtype.name == "string" for tensor in (*op.inputs, *op.outputs)):
                 raise ExportError(f"expected a network of numbers, got string op {op.type} {self._place(op)}")
+
+    def refuse_channels_first(self) -> None:
+        """Raises `ExportError`: an op takes images with channels first, which no processor's kernels do."""
+        for op in self._ops.values():
+            if "data_format" in op.node_def.attr and op.get_attr("data_format") == _CHANNELS_FIRST.encode():
+                raise ExportError(
+                    f"expected channels last, got {op.type} with channels first {self._place(op)}; save the "
+                    "network with data_format='channels_last'"
+                )
+
+    def loops(self) -> str:
+        """The place of a loop; empty if there is none."""
+        return next((self._place(op) for op in self._ops.values() if op.type in _LOOPS), "")
 
     def blame(self, failure: Exception) -> str:
         """Why a converter failed: the ops it names with the layers they are in, else its own words."""

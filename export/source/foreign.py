@@ -37,7 +37,12 @@ def open_foreign(
     _refuse_missing_data(options, variants)
     labels = read_labels(Path(given.labels)) if given.labels else None
     model = Model.at(
-        path, given.normalization, size=given.size, output=given.output, unsafe=given.unsafe_load
+        path,
+        given.normalization,
+        size=given.size,
+        unsafe=given.unsafe_load,
+        output=given.output,
+        code=None if given.code is None else Path(given.code),
     )
     facts = load(model, sorted({variant.format for variant in variants}))
     head = _head(options, facts)
@@ -68,6 +73,7 @@ def open_foreign(
                 "output": facts.output,
                 "normalization": model.normalization.to_json(),
                 "unsafe_load": model.unsafe,
+                **({"code_sha256": model.code_sha256} if model.code else {}),
             },
             "model_sha256": model.sha256,
             "data": images.data,

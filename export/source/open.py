@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from edgewright.export import variants as known_variants
-from edgewright.export.network.model import KERAS, kind_of
+from edgewright.export.network.model import KERAS, described, kind_of
 from edgewright.export.source.checkpoint import open_checkpoint
 from edgewright.export.source.foreign import open_foreign
 from edgewright.export.source.options import Options
@@ -43,9 +43,8 @@ def open_source(
     if (path / CHECKPOINT).exists():
         return open_checkpoint(path, options, variants, load, progress)
     if kind_of(path) is None:
-        got = f"{path}, which does not exist" if not path.exists() else str(path)
         raise InputError(
             "expected a checkpoint folder (edgewright train makes one), a .keras, .h5 or .onnx file or a "
-            f"SavedModel folder, got {got}"
+            f"SavedModel folder, got {described(path)}"
         )
     return open_foreign(path, options, variants, load, progress)

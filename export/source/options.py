@@ -19,9 +19,9 @@ class Given:
     pixels brought to; `fit` how pictures of another shape are brought to its size, one of `FITS`; `size` the
     height and width for a network that leaves them open; `head` what the scores mean, one of `HEADS`, found
     in the network unless it is given; `threshold` above which a sigmoid is a yes; `output` which of several
-    outputs of an ONNX file holds the scores; `calibration` and `test` are folders of pictures, .npz files or
-    .csv tables; `pictures` is a folder of unlabelled ones, in place of both; `unsafe_load` lets Keras run
-    Python code that the file holds.
+    outputs gives the scores; `calibration` and `test` are folders of pictures, .npz files or .csv tables;
+    `pictures` is a folder of unlabelled ones, in place of both; `unsafe_load` lets Keras run Python code that
+    the file holds; `code` is a Python file that defines layers or models of the user's own.
     """
 
     labels: Path | str | None = None
@@ -35,6 +35,8 @@ class Given:
     test: Path | str | None = None
     pictures: Path | str | None = None
     unsafe_load: bool = False
+    code: Path | str | None = None
+    output: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
