@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -65,6 +65,15 @@ class FloatNetwork(ABC):
     @abstractmethod
     def clustered(self) -> list[NDArray[np.float32]]:
         """Kernels that clustering has left few values, see `codebooks.clustered`."""
+
+    @property
+    def without_loops(self) -> Self:
+        """The same network with its recurrent layers written out step by step; itself, if none loops.
+
+        Raises:
+            ExportError: it has too many steps for that, or a loop that is no recurrent layer's.
+        """
+        return self
 
     @property
     def reference_batch(self) -> int:

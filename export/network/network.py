@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgewright.export.network.float_network import INPUT, OUTPUT, FloatNetwork
+from edgewright.export.network.handlers import HANDLERS
 from edgewright.export.network.loading import load
 from edgewright.export.network.model import ONE_IMAGE, Facts, FileInterface, Model
 from edgewright.export.network.traced import TracedGraph
@@ -102,13 +103,18 @@ class Network(FloatNetwork):
         return np.concatenate([call(self.normalization.apply(part)).numpy() for part in parts])
 
     def to_onnx(self, opset: int) -> Any:
+        import onnx
         import tf2onnx
 
-        function = self.on_pixels
+        try:
+            function = self.without_loops.on_pixels  # quantizing needs it so
+        except ExportError:
+            function = self.on_pixels
         model, _ = tf2onnx.convert.from_function(
-            function, input_signature=function.input_signature, opset=opset
+            function, input_signature=function.input_signature, opset=opset, custom_op_handlers=HANDLERS
         )
         _close_in(model.graph, function.get_concrete_function().graph.captures)
+        onnx.checker.check_model(model)  # before time is spent on a node of no name that ONNX knows
         return model
 
     def blame(self, failure: Exception) -> str:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from edgewright.export.network.float_network import INPUT, OUTPUT
@@ -73,6 +74,63 @@ def flatten_biases(graph: Any) -> None:
         alone = all(node.op_type == "Gemm" for node in readers(graph, name))
         if alone and name in constants and len(constants[name].dims) == 2 and constants[name].dims[0] == 1:
             del constants[name].dims[0]
+
+
+def unshare(model: Any) -> None:
+    """Give nodes of their own what onnxruntime makes anew for each: it names what it makes by what was there,
+    and fails to load a file where two nodes had the same.
+
+    Told to keep 8-bit products exact (`session.x64quantprecision`), it makes signed weights and activations
+    unsigned. So signed weights that several nodes read, such as those of a recurrent layer that is written
+    out, are made unsigned here, which changes no product, and signed zero points are one a tensor.
+    """
+    from onnx import TensorProto
+
+    signed = {c.name: c for c in model.graph.initializer if c.data_type == TensorProto.INT8}
+    _make_shared_weights_unsigned(model.graph, signed)
+    _give_each_tensor_its_zero_point(model.graph, signed)
+
+
+def _make_shared_weights_unsigned(graph: Any, signed: dict[str, Any]) -> None:
+    from onnx import numpy_helper
+
+    reading: dict[str, list[Any]] = {}
+    for node in graph.node:
+        for name in {*node.input} & {*signed}:
+            reading.setdefault(name, []).append(node)
+    for name, nodes in reading.items():
+        places = {"DequantizeLinear": (0, 2), "MatMulInteger": (1, 3)}.get(nodes[0].op_type, (0, 0))
+        if len({node.op_type for node in nodes}) > 1 or len(nodes[0].input) <= places[1]:
+            continue
+        weight, zero = places
+        shared = len(nodes) > 1 or len(readers(graph, nodes[0].output[0])) > 1
+        if not shared or any(node.input[weight] != name for node in nodes):
+            continue
+        for stored, new in ((signed[name], name), (signed[nodes[0].input[zero]], f"{name}_zero_point")):
+            moved = (numpy_helper.to_array(stored).astype(np.int16) + 128).astype(np.uint8)
+            if new == name:
+                stored.CopyFrom(numpy_helper.from_array(moved, new))
+            else:
+                graph.initializer.append(numpy_helper.from_array(moved, new))
+        for node in nodes:
+            node.input[zero] = f"{name}_zero_point"
+
+
+def _give_each_tensor_its_zero_point(graph: Any, signed: dict[str, Any]) -> None:
+    from onnx import numpy_helper
+
+    tensors: dict[str, str] = {}  # by the zero point that stays with them
+    for node in graph.node:
+        if node.op_type not in ("QuantizeLinear", "DequantizeLinear") or len(node.input) < 3:
+            continue
+        tensor = node.output[0] if node.op_type == "QuantizeLinear" else node.input[0]
+        zero = node.input[2]
+        if zero not in signed or tensors.setdefault(zero, tensor) == tensor:
+            continue
+        node.input[2] = own = f"{zero}_of_{tensor}"
+        if tensors.setdefault(own, "") != tensor:
+            tensors[own] = tensor
+            graph.initializer.append(numpy_helper.from_array(numpy_helper.to_array(signed[zero]), own))
 
 
 def sizes(graph: Any) -> dict[str, int]:

@@ -145,6 +145,8 @@ def _static(network: FloatNetwork, calibration: Images, *, signed: bool) -> Conv
     from onnxruntime import quantization
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
+    network = network.without_loops  # what is in a loop is neither calibrated nor quantized
+
     class Reader(quantization.CalibrationDataReader):  # type: ignore[misc]
         def __init__(self) -> None:
             self._batches = network.calibrating(calibration)
@@ -289,6 +291,7 @@ class Onnx:
         settings = self.schemes[scheme]
         model, chosen = settings.convert(network, calibration)
         model.ir_version = _ir_version(network)
+        onnx_graph.unshare(model)
         _write(onnx_graph.normalized(model), path)
         used = versions(*network.onnx_tools, "onnxslim")
         tools = [f"{name} {version}" for name, version in used.items()]

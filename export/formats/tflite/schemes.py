@@ -133,6 +133,7 @@ def _small_classifier(raw: bytes) -> str | None:
 def _int8(network: Network, calibration: Images) -> Converted:
     import tensorflow as tf
 
+    network = network.without_loops  # the calibrator dies of one
     pixels = network.interface.dtype == "uint8"
     converter = _converter(network, network.on_scaled if pixels else network.on_pixels)
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
@@ -164,6 +165,7 @@ def _int16x8(network: Network, calibration: Images) -> Converted:
     """Float operators for the pixels' scaling, as the converter refuses uint8 beside 16-bit activations."""
     import tensorflow as tf
 
+    network = network.without_loops
     converter = _converter(network, network.on_pixels)
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
     converter.target_spec.supported_ops = [
