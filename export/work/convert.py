@@ -9,7 +9,7 @@ import dataclasses
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,10 +19,10 @@ from edgewright.export import formats, variants
 from edgewright.export.network.model import ONNX, FileInterface, Model
 from edgewright.export.weights import summary as weights
 from edgewright.export.work import protocol
-from edgewright.export.work.events import Converted, Event, Failed, ModelLoaded, ReferenceScored
+from edgewright.export.work.events import Began, Converted, Event, Failed, ModelLoaded, ReferenceScored
 from edgewright.runtime.contract import ModelContract
 from edgewright.runtime.disk.jsonio import JsonObject
-from edgewright.runtime.errors import ExportError
+from edgewright.runtime.errors import EdgewrightError, ExportError
 from edgewright.train.stack import import_keras
 
 if TYPE_CHECKING:
@@ -32,10 +32,16 @@ if TYPE_CHECKING:
 def _work(next_task: Callable[[], dict[str, Any]], report: Callable[[Event], None]) -> None:
     task = next_task()
     model = Model.from_json(JsonObject(task["model"], "the task", ExportError))
-    network = _opened(model, FileInterface(**task["interface"]))
-    facts = network.facts()
-    _refuse_what_no_format_takes(network, task["formats"])
-    report(ModelLoaded(facts=facts))
+    report(Began(step="loading the model"))
+    try:
+        network = _opened(model, FileInterface(**task["interface"]))
+        facts = network.facts()
+    except (EdgewrightError, RecursionError):
+        raise
+    except Exception as failure:  # layers of anyone are run here
+        raise ExportError(f"{model.path} cannot be run: {_words(failure)}") from failure
+    refused = _refused(network, task["formats"], report)
+    report(ModelLoaded(facts=facts, refused=refused))
     _convert(network, JsonObject(next_task(), "the task", ExportError), report)
 
 
@@ -51,50 +57,81 @@ def _opened(model: Model, interface: FileInterface) -> FloatNetwork:
     return Network(model, interface)
 
 
-def _refuse_what_no_format_takes(network: FloatNetwork, names: Sequence[str]) -> None:
-    """Write the plain float file of each format, which others start from: what fails now would fail later."""
+def _refused(
+    network: FloatNetwork, names: Sequence[str], report: Callable[[Event], None]
+) -> dict[str, str]:
+    """Write the plain float file of each format, which others start from: what fails now would fail later.
+    Gives the formats that cannot hold the network, with the reason."""
     nothing = np.empty((0, *network.shape), np.uint8)
+    refused = {}
     for name in names:
-        chosen = formats.get(name)
-        plain = [scheme for scheme, settings in chosen.schemes.items() if not settings.calibrated]
+        chosen, plain = formats.get(name), _plain(name)
         if plain:
+            report(Began(step=f"writing it as {name}", of=name))
             with tempfile.TemporaryDirectory() as folder:
                 try:
-                    chosen.export(network, plain[0], nothing, Path(folder, f"plain{chosen.suffix}"))
+                    chosen.export(network, plain, nothing, Path(folder, f"plain{chosen.suffix}"))
                 except Exception as failure:  # a converter raises what it likes
-                    raise ExportError(
-                        f"{name} files cannot hold this network, {network.blame(failure)}; "
-                        "change it, or name variants of another format with --variants"
-                    ) from failure
+                    refused[name] = network.blame(failure)
+    return refused
+
+
+def _plain(name: str) -> str | None:
+    """The scheme of a format that all others of it start from."""
+    schemes = formats.get(name).schemes.items()
+    return next((scheme for scheme, settings in schemes if not settings.calibrated), None)
 
 
 def _convert(network: FloatNetwork, asked: JsonObject, report: Callable[[Event], None]) -> None:
     folder = Path(asked.text("folder"))
     if asked.flag("reference"):
+        report(Began(step="computing the model's own scores"))
         np.save(folder / protocol.REFERENCE, network.scores(np.load(folder / protocol.TEST)))
         report(ReferenceScored())
     calibration = np.load(folder / protocol.CALIBRATION)
     contracts, fine_tuned = asked.object("contracts"), asked.object("fine_tuned")
+    refused: dict[tuple[str, str], str] = {}  # by chain and format
 
     @lru_cache(maxsize=1)  # variants of the same passes mostly stand together
     def network_of(chain: str) -> FloatNetwork:
         return _opened(Model.from_json(fine_tuned.object(chain)), network.interface)
 
     for variant in variants.parse(list(contracts.data)):
-        path = folder / variant.file
+        path, key = folder / variant.file, (variant.chain, variant.format)
         chosen = formats.get(variant.format)
+        converted: FloatNetwork | None = None
         try:
+            if key in refused:
+                raise ExportError(refused[key])
+            report(Began(step="loading the model", of=variant.name))
             converted = network_of(variant.chain) if variant.passes else network
+            converted.began = partial(_report_step, report, variant.name)
+            converted.began("converting")
             conversion = dataclasses.asdict(chosen.export(converted, variant.scheme, calibration, path))
             if variant.passes:
                 conversion["weights"] = weights.summary(chosen.weights(path))
             chosen.attach(path, ModelContract.from_json(contracts.object(variant.name)))
         except Exception as failure:  # a converter raises what it likes; the other variants go on
             path.unlink(missing_ok=True)
-            reason = " ".join(str(failure).split())[:300] or type(failure).__name__
+            foreign = converted is not None and not isinstance(failure, EdgewrightError)
+            reason = converted.blame(failure) if converted and foreign else _words(failure)
+            if variant.scheme == _plain(variant.format):
+                refused.setdefault(key, reason)
             report(Failed(variant=variant.name, reason=f"cannot be converted: {reason}"))
         else:
             report(Converted(variant=variant.name, conversion=conversion))
+
+
+def _report_step(report: Callable[[Event], None], variant: str, step: str) -> None:
+    report(Began(step=step, of=variant))
+
+
+def _words(failure: Exception) -> str:
+    """What it says, in one line."""
+    said = " ".join(str(failure).split())[:300]
+    if isinstance(failure, EdgewrightError):
+        return said
+    return f"{type(failure).__name__}: {said}" if said else type(failure).__name__
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeAlias, get_args
 
 from edgewright.export.network.model import Facts
@@ -14,9 +14,19 @@ from edgewright.runtime.errors import ExportError
 
 @dataclass(frozen=True, kw_only=True)
 class ModelLoaded:
-    """The model is loaded, and can be exported."""
+    """The model is loaded, and can be exported; `refused` are formats that cannot hold it, with reasons."""
 
     facts: Facts
+    refused: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Began:
+    """A step begins, such as `calibrating`; should the process end in it, `of` is lost: a variant, a format
+    that is tried, or all (empty)."""
+
+    step: str
+    of: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,7 +72,7 @@ class Stopped:
     reason: str
 
 
-Event: TypeAlias = ModelLoaded | ReferenceScored | Converted | Failed | Trained | Progressed | Stopped
+Event: TypeAlias = ModelLoaded | Began | ReferenceScored | Converted | Failed | Trained | Progressed | Stopped
 _KINDS = {kind.__name__: kind for kind in get_args(Event)}
 
 
@@ -76,8 +86,7 @@ def decode(message: Mapping[str, Any]) -> Event:
     fields = dict(message)
     kind = _KINDS[fields.pop("event")]
     if kind is ModelLoaded:
-        return ModelLoaded(
-            facts=Facts.from_json(JsonObject(fields["facts"], "the child's answer", ExportError))
-        )
+        facts = Facts.from_json(JsonObject(fields["facts"], "the child's answer", ExportError))
+        return ModelLoaded(facts=facts, refused=fields["refused"])
     event: Event = kind(**fields)
     return event

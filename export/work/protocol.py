@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import queue
+import signal
 import sys
 import threading
 from collections.abc import Callable, Generator, Mapping, Sequence
@@ -18,8 +19,18 @@ from typing import Any
 
 import numpy as np
 
-from edgewright.export.network.model import ONE_IMAGE, Facts, FileInterface, Model
-from edgewright.export.work.events import Event, ModelLoaded, Stopped, decode, encode
+from edgewright.export.network.model import ONE_IMAGE, FileInterface, Model
+from edgewright.export.work.events import (
+    Began,
+    Converted,
+    Event,
+    Failed,
+    ModelLoaded,
+    ReferenceScored,
+    Stopped,
+    decode,
+    encode,
+)
 from edgewright.runtime.contract import ModelContract
 from edgewright.runtime.errors import EdgewrightError, ExportError
 from edgewright.runtime.machine.child import ChildProcess, receive, send, standard_pipes
@@ -56,32 +67,49 @@ def serve(work: Callable[[Callable[[], dict[str, Any]], Callable[[Event], None]]
     return 0
 
 
+class ProcessEndedError(ExportError):
+    """A child ended before it was done, without a word; `of` is what is lost with it, see `Began`."""
+
+    def __init__(self, message: str, of: str) -> None:
+        super().__init__(message)
+        self.of = of
+
+
 class Process(ChildProcess):
     """A child that runs `module` by `serve`. Close it, or use it in `with`; it also ends when this process
     does."""
 
     def __init__(self, module: str) -> None:
         super().__init__([sys.executable, "-P", "-m", module], log=True)
+        self._began = Began(step="starting")
 
     def events(self) -> Generator[Event]:
-        """What the child reports. Raises `ExportError`, the line it failed with."""
+        """What the child reports, but for the steps that begin. Raises `ExportError`, the line it failed
+        with."""
         while (message := self.hear()) is not None:
             event = decode(message[0])
+            if isinstance(event, Began):
+                self._began = event
+                continue
             if isinstance(event, Stopped):
                 raise ExportError(event.reason)
             yield event
 
     def end(self) -> None:
-        """Wait for it. Raises `ExportError`: it did not end well."""
+        """Wait for it. Raises `ProcessEndedError`: it did not end well."""
         if self.status() != 0:
             raise self.ended()
 
-    def ended(self) -> ExportError:
-        """What became of a child that said nothing more."""
-        status = self.status()
-        return ExportError(
-            f"the converting process ended with status {status}: {self.last_line() or 'no message'}"
-        )
+    def ended(self) -> ProcessEndedError:
+        """What became of a child that said nothing more: the step it was in, and the signal by name."""
+        status, step = self.status(), self._began.step
+        at = f"while {step}{f' for {self._began.of}' if self._began.of else ''}"
+        if status < 0:
+            memory = "; is there enough memory?" if -status == signal.SIGKILL else ""
+            how = f"ended by {signal.Signals(-status).name} {at}{memory}"
+        else:
+            how = f"ended with status {status} {at}: {self.last_line() or 'no message'}"
+        return ProcessEndedError(f"the converting process {how}", self._began.of)
 
 
 class Child(Process):
@@ -91,18 +119,19 @@ class Child(Process):
         super().__init__("edgewright.export.work.convert")
         self._interface = interface
 
-    def load(self, model: Model, formats: Sequence[str] = ()) -> Facts:
-        """Have it load `model`, and see that the network can be written in `formats` at all.
+    def load(self, model: Model, formats: Sequence[str] = ()) -> ModelLoaded:
+        """Have it load `model`, and see in which of `formats` the network can be written at all.
 
         Raises:
             ExportError: it cannot be exported, with the layer that stands in the way.
+            ProcessEndedError: the process ended.
         """
         interface = dataclasses.asdict(self._interface)
         self.tell({"model": model.to_json(), "interface": interface, "formats": list(formats)})
         event = next(self.events(), None)
         if not isinstance(event, ModelLoaded):
             raise self.ended()
-        return event.facts
+        return event
 
     def convert(
         self,
@@ -123,6 +152,7 @@ class Child(Process):
 
         Raises:
             ExportError: the child failed, with the line it failed with.
+            ProcessEndedError: it ended before all was reported.
         """
         np.save(folder / CALIBRATION, calibration)
         self.tell(
@@ -133,5 +163,15 @@ class Child(Process):
                 "fine_tuned": {chain: model.to_json() for chain, model in (fine_tuned or {}).items()},
             }
         )
-        yield from self.events()
-        self.end()
+        waiting = {*contracts} | ({REFERENCE} if reference else set())
+        for event in self.events():
+            if isinstance(event, Converted | Failed):
+                waiting.discard(event.variant)
+            elif isinstance(event, ReferenceScored):
+                waiting.discard(REFERENCE)
+            yield event
+            if not waiting:
+                break
+        if waiting:
+            raise self.ended()
+        self.close()  # nothing it does after its last word matters

@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 from edgewright.export.network.model import Facts, FileInterface, Model
 from edgewright.export.variants import Variant
 from edgewright.export.work.cache import Cache
-from edgewright.export.work.events import Converted, Event, ReferenceScored
-from edgewright.export.work.protocol import REFERENCE, Child
+from edgewright.export.work.events import Converted, Event, Failed, ModelLoaded, ReferenceScored
+from edgewright.export.work.protocol import REFERENCE, Child, ProcessEndedError
 from edgewright.export.work.score import Scored, Scorer
 from edgewright.runtime.contract import ModelContract
 from edgewright.runtime.disk import files, jsonio
@@ -41,16 +41,41 @@ class Steps(ExitStack):
         super().__init__()
         self._interface, self._cache = interface, Cache()
         self._child: Child | None = None
+        self._refused: dict[str, str] = {}  # formats that cannot hold the model, with the reason
 
     def load(self, model: Model, formats: Sequence[str] = ()) -> Facts:
-        """As `Child.load`."""
+        """What the model turned out to be; which of `formats` cannot hold it is remembered for `convert`.
+
+        Raises:
+            ExportError: it cannot be exported, or in none of `formats`, with the layer that
+                stands in the way.
+        """
         parts = {**self._parts("load", model), "formats": list(formats)}
         if entry := self._cache.find(parts):
-            return Facts.from_json(jsonio.read(entry / _FACTS, ExportError))
-        facts = self._open(model, formats)
-        with self._cache.add(parts) as folder:
-            (folder / _FACTS).write_bytes(jsonio.dump(facts.to_json()))
-        return facts
+            kept = jsonio.read(entry / _FACTS, ExportError)
+            self._refused = dict(kept.object("refused").data)
+            return Facts.from_json(kept.object("facts"))
+        died: dict[str, str] = {}
+        while True:
+            try:
+                loaded = self._open(model, [name for name in formats if name not in died])
+            except ProcessEndedError as death:
+                if death.of not in formats:
+                    raise
+                died[death.of] = str(death)
+            else:
+                break
+        self._refused = {**loaded.refused, **died}
+        if formats and not {*formats} - {*self._refused}:
+            reasons = "; ".join(
+                f"{name} files cannot hold this network, {why}" for name, why in self._refused.items()
+            )
+            raise ExportError(f"{reasons}; change it, or name variants of another format with --variants")
+        if not died:  # it may have been for want of memory
+            with self._cache.add(parts) as folder:
+                told = {"facts": loaded.facts.to_json(), "refused": self._refused}
+                (folder / _FACTS).write_bytes(jsonio.dump(told))
+        return loaded.facts
 
     def convert(
         self,
@@ -63,6 +88,8 @@ class Steps(ExitStack):
         fine_tuned: Mapping[str, Model],
     ) -> Generator[Event]:
         """Put the variants' files and the model's own scores into `folder`, and say so one by one.
+
+        A process that ends while it is at work on a variant costs that one: another goes on with the rest.
 
         Args:
             folder: holds the test images, see `Child.convert`.
@@ -86,6 +113,10 @@ class Steps(ExitStack):
             shutil.copyfile(kept_reference / REFERENCE, folder / REFERENCE)
         missing: dict[str, Variant] = {}
         for variant in variants:
+            if not variant.passes and variant.format in self._refused:
+                reason = f"cannot be converted: {self._refused[variant.format]}"
+                yield Failed(variant=variant.name, reason=reason)
+                continue
             entry = self._cache.find(made_from[variant.name])
             if entry is None:
                 missing[variant.name] = variant
@@ -93,27 +124,37 @@ class Steps(ExitStack):
             shutil.copyfile(entry / variant.file, folder / variant.file)
             conversion = jsonio.read(entry / _CONVERSION, ExportError).data
             yield Converted(variant=variant.name, conversion=conversion)
-        if kept_reference and not missing:
-            return
-        if self._child is None:
-            self._open(model)
-        assert self._child is not None
-        for event in self._child.convert(
-            folder,
-            {name: contracts[name] for name in missing},
-            calibration,
-            reference=kept_reference is None,
-            fine_tuned=fine_tuned,
-        ):
-            if isinstance(event, ReferenceScored):
-                with self._cache.add(of_reference) as kept:
-                    shutil.copyfile(folder / REFERENCE, kept / REFERENCE)
-            elif isinstance(event, Converted):
-                file = missing[event.variant].file
-                with self._cache.add(made_from[event.variant]) as kept:
-                    shutil.copyfile(folder / file, kept / file)
-                    (kept / _CONVERSION).write_bytes(jsonio.dump(dict(event.conversion)))
-            yield event
+        has_reference = kept_reference is not None
+        while missing or not has_reference:
+            events = self._converting(model).convert(
+                folder,
+                {name: contracts[name] for name in missing},
+                calibration,
+                reference=not has_reference,
+                fine_tuned=fine_tuned,
+            )
+            try:
+                for event in events:
+                    if isinstance(event, ReferenceScored):
+                        has_reference = True
+                        with self._cache.add(of_reference) as kept:
+                            shutil.copyfile(folder / REFERENCE, kept / REFERENCE)
+                    elif isinstance(event, Converted):
+                        file = missing.pop(event.variant).file
+                        with self._cache.add(made_from[event.variant]) as kept:
+                            shutil.copyfile(folder / file, kept / file)
+                            (kept / _CONVERSION).write_bytes(jsonio.dump(dict(event.conversion)))
+                    elif isinstance(event, Failed):
+                        del missing[event.variant]
+                    yield event
+            except ProcessEndedError as death:
+                if death.of not in missing:
+                    raise
+                (folder / missing.pop(death.of).file).unlink(missing_ok=True)
+                lost = Failed(variant=death.of, reason=f"cannot be converted: {death}")
+            else:
+                return
+            yield lost
 
     def score(self, workers: Scorer, file: Path, test: str, places: NDArray[np.intp]) -> Callable[[], Scored]:
         """Have `file` scored on the images at `places` of those whose SHA-256 is `test`.
@@ -144,13 +185,23 @@ class Steps(ExitStack):
 
         return result
 
-    def _open(self, model: Model, formats: Sequence[str] = ()) -> Facts:
+    def _open(self, model: Model, formats: Sequence[str] = ()) -> ModelLoaded:
+        if self._child is not None:
+            self._child.close()
         self._child = self.enter_context(Child(self._interface))
         return self._child.load(model, formats)
 
+    def _converting(self, model: Model) -> Child:
+        """The child that has the model loaded; one converts once."""
+        if self._child is None:
+            self._open(model)
+        child, self._child = self._child, None
+        assert child is not None
+        return child
+
     def _parts(self, step: str, model: Model) -> dict[str, Any]:
         """What a step of the converting child depends on; where the model lies is not among it."""
-        asked = {key: value for key, value in model.to_json().items() if key != "path"}
+        asked = {key: value for key, value in model.to_json().items() if key not in ("path", "code")}
         used = versions("edgewright", "numpy", *_CONVERTERS)
         return {"step": step, "model": asked, "interface": vars(self._interface), "versions": used}
 

@@ -9,6 +9,7 @@ import pytest
 from edgewright.export.network.model import Facts
 from edgewright.export.work import events
 from edgewright.export.work.events import (
+    Began,
     Converted,
     Event,
     Failed,
@@ -24,6 +25,11 @@ from edgewright.runtime.machine.child import receive, send
 
 EVENTS: list[Event] = [
     ModelLoaded(facts=Facts(shape=(28, 28, 1), classes=10, head="softmax", input="in", output="out")),
+    ModelLoaded(
+        facts=Facts(shape=(8, 8, 3), classes=2, head="logits", input="in", output="out"),
+        refused={"onnx": "no such op: Tan"},
+    ),
+    Began(step="calibrating", of="tflite-int8"),
     ReferenceScored(),
     Converted(variant="tflite-int8", conversion={"tool": "a", "chosen": {"a": [1, None]}}),
     Failed(variant="onnx-int8", reason="two\nlines, “quoted”"),
