@@ -81,7 +81,7 @@ class Process(ChildProcess):
 
     def __init__(self, module: str) -> None:
         super().__init__([sys.executable, "-P", "-m", module], log=True)
-        self._began = Began(step="starting")
+        self._began = Began(step="")
 
     def events(self) -> Generator[Event]:
         """What the child reports, but for the steps that begin. Raises `ExportError`, the line it failed
@@ -102,14 +102,15 @@ class Process(ChildProcess):
 
     def ended(self) -> ProcessEndedError:
         """What became of a child that said nothing more: the step it was in, and the signal by name."""
-        status, step = self.status(), self._began.step
-        at = f"while {step}{f' for {self._began.of}' if self._began.of else ''}"
+        status, began = self.status(), self._began
+        at = f" while {began.step}" if began.step else ""
+        at += f" for {began.of}" if began.of else ""
         if status < 0:
             memory = "; is there enough memory?" if -status == signal.SIGKILL else ""
-            how = f"ended by {signal.Signals(-status).name} {at}{memory}"
+            how = f"ended by {signal.Signals(-status).name}{at}{memory}"
         else:
-            how = f"ended with status {status} {at}: {self.last_line() or 'no message'}"
-        return ProcessEndedError(f"the converting process {how}", self._began.of)
+            how = f"ended with status {status}{at}: {self.last_line() or 'no message'}"
+        return ProcessEndedError(f"the converting process {how}", began.of)
 
 
 class Child(Process):
@@ -118,6 +119,7 @@ class Child(Process):
     def __init__(self, interface: FileInterface = ONE_IMAGE) -> None:
         super().__init__("edgewright.export.work.convert")
         self._interface = interface
+        self._began = Began(step="starting")
 
     def load(self, model: Model, formats: Sequence[str] = ()) -> ModelLoaded:
         """Have it load `model`, and see in which of `formats` the network can be written at all.

@@ -55,8 +55,9 @@ class _Turned:
 class ChannelsLast:
     """A functional or Sequential model as a function of a batch `(n, height, width, channels)`."""
 
-    def __init__(self, network: Any) -> None:
-        self._network = network
+    def __init__(self, network: Any, *, first: bool) -> None:
+        """`first`: its input has the channels first, not only layers inside."""
+        self._network, self._first = network, first
         self._twins: dict[int, Any] = {}
 
     @property
@@ -68,8 +69,8 @@ class ChannelsLast:
         """The outputs, as the network gives them. `image` is turned to what the network takes."""
         import tensorflow as tf
 
-        first = self._network.inputs[0].shape[3] not in (1, 3)
-        return self._walk(self._network, [_Turned(tf.cast(image, tf.float32)) if first else image])
+        image = tf.cast(image, tf.float32)
+        return self._walk(self._network, [_Turned(image) if self._first else image])
 
     def check(self, shape: tuple[int, int, int]) -> None:
         """Make all layers, and compare with the network as it is. Raises `ExportError`: they differ."""
@@ -77,8 +78,7 @@ class ChannelsLast:
 
         image = np.random.default_rng(0).uniform(0, 1, (_IMAGES, *shape)).astype(np.float32)
         got = self(tf.constant(image))
-        first = self._network.inputs[0].shape[3] not in (1, 3)
-        given = np.transpose(image, _TURN_BACK) if first else image
+        given = np.transpose(image, _TURN_BACK) if self._first else image
         compiled = tf.function(lambda x: self._network(x, training=False), jit_compile=True, autograph=False)
         try:
             expected = compiled(tf.constant(given))
@@ -91,7 +91,8 @@ class ChannelsLast:
         tree = import_keras().tree
         for one, other in zip(tree.flatten(expected), tree.flatten(got), strict=True):
             a, b = np.asarray(one), np.asarray(other)
-            if a.shape != b.shape or np.abs(a - b).max() > _TOLERANCE * max(1.0, np.abs(a).max()):
+            limit = _TOLERANCE * max(1.0, float(np.abs(a).max()))
+            if a.shape != b.shape or not np.abs(a - b).max() <= limit:
                 raise ExportError(
                     "expected the same scores with channels last as with channels first, got others; save "
                     f"the network with data_format='{_LAST}'"

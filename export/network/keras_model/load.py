@@ -62,7 +62,7 @@ def _functional(model: Model, network: Any) -> tuple[ImageInput, Call, list[str]
     if given.channels_first or any(
         getattr(layer, "data_format", None) == "channels_first" for layer in network._flatten_layers()
     ):
-        turned = ChannelsLast(network)
+        turned = ChannelsLast(network, first=given.channels_first)
         turned.check(given.shape)
         return given, turned, names
     structure = getattr(network, "_inputs_struct", None)

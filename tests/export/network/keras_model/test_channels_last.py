@@ -158,11 +158,11 @@ def test_channels_first_that_would_change_the_scores_is_refused(
     from edgewright.export.network.keras_model import channels_last
 
     model = network_of_all(keras)
-    ChannelsLast(model).check((12, 10, 3))
+    ChannelsLast(model, first=True).check((12, 10, 3))
     monkeypatch.setattr(channels_last, "_axis", lambda operation: None)  # Concatenate among others
     monkeypatch.setattr(channels_last, "_NUMBER_BY_NUMBER", {*channels_last._NUMBER_BY_NUMBER, "Concatenate"})
     with pytest.raises(ExportError, match="channels last"):
-        ChannelsLast(model).check((12, 10, 3))
+        ChannelsLast(model, first=True).check((12, 10, 3))
 
 
 def test_channels_first_op_that_no_kernel_computes_is_refused_with_its_place(
