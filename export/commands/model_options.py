@@ -56,9 +56,6 @@ def add(parser: argparse.ArgumentParser) -> None:
         help="above which probability a sigmoid is a yes (default: 0.5)",
     )
     group.add_argument(
-        "--output", metavar="NAME", help="which output of an .onnx file holds the scores, if it has several"
-    )
-    group.add_argument(
         "--calibration",
         type=Path,
         metavar="FOLDER|NPZ|CSV",
@@ -109,7 +106,6 @@ def given(arguments: argparse.Namespace) -> Given:
         pictures=arguments.pictures,
         unsafe_load=arguments.unsafe_load,
         code=arguments.code,
-        output=arguments.output,
     )
 
 

@@ -75,8 +75,8 @@ class Model:
         output: str | None = None,
         code: Path | None = None,
     ) -> Model:
-        """Raises `InputError`, `ModelFileError`: no model lies there, or not all of it, or no Python file where
-        one is said to."""
+        """Raises `InputError`, `ModelFileError`: no model lies there, or not all of it, or no Python file
+        where one is said to be."""
         kind = kind_of(path)
         if kind is None:
             raise InputError(

@@ -36,7 +36,6 @@ class Given:
     pictures: Path | str | None = None
     unsafe_load: bool = False
     code: Path | str | None = None
-    output: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -57,9 +57,7 @@ def _opened(model: Model, interface: FileInterface) -> FloatNetwork:
     return Network(model, interface)
 
 
-def _refused(
-    network: FloatNetwork, names: Sequence[str], report: Callable[[Event], None]
-) -> dict[str, str]:
+def _refused(network: FloatNetwork, names: Sequence[str], report: Callable[[Event], None]) -> dict[str, str]:
     """Write the plain float file of each format, which others start from: what fails now would fail later.
     Gives the formats that cannot hold the network, with the reason."""
     nothing = np.empty((0, *network.shape), np.uint8)
