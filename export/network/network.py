@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+from collections.abc import Iterator
 from functools import cached_property
 from typing import Any, Self
 
@@ -149,7 +151,8 @@ class Network(FloatNetwork):
             if self.normalization.bgr:
                 x = tf.gather(x, [2, 1, 0], axis=-1)
             x = x * factor
-            return {OUTPUT: self._loaded.call(x + offset if offset.any() else x)}
+            with _inlined():
+                return {OUTPUT: self._loaded.call(x + offset if offset.any() else x)}
 
         return tf.function(call, input_signature=[self._signature(self.interface.dtype)])
 
@@ -167,7 +170,8 @@ class Network(FloatNetwork):
         import tensorflow as tf
 
         def call(image: Any) -> dict[str, Any]:
-            return {OUTPUT: self._loaded.call(image if self._uniform else self._convolved(image))}
+            with _inlined():
+                return {OUTPUT: self._loaded.call(image if self._uniform else self._convolved(image))}
 
         return tf.function(call, input_signature=[self._signature("float32")])
 
@@ -184,6 +188,23 @@ class Network(FloatNetwork):
         import tensorflow as tf
 
         return tf.TensorSpec((self.interface.batch, *self.shape), dtype, name=INPUT)
+
+
+@contextlib.contextmanager
+def _inlined() -> Iterator[None]:
+    """What is traced in the block holds the ops of functions that it calls, and no calls of them.
+
+    Keras has XLA compile convolutions in groups, which TensorFlow's own kernels cannot compute; tf2onnx does
+    not look into such a call.
+    """
+    import tensorflow as tf
+
+    before = tf.config.functions_run_eagerly()
+    tf.config.run_functions_eagerly(True)
+    try:
+        yield
+    finally:
+        tf.config.run_functions_eagerly(before)
 
 
 def _close_in(graph: Any, captured: Any) -> None:

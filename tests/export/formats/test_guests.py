@@ -78,6 +78,15 @@ def test_gelu_exact_and_approximate_is_in_every_default_variant(keras: Any, erro
     assert found["onnx-float32"] < 2e-6
 
 
+def test_convolution_in_groups_is_in_every_default_variant(keras: Any, errors: Errors) -> None:
+    """Keras has XLA compile it, a call that converters do not look into; as in ConvNeXt."""
+    layers = keras.layers
+    keras.utils.set_random_seed(0)
+    grouped = [layers.Conv2D(6, 3, groups=3), layers.Conv2D(12, 3, groups=6, padding="same"), layers.ReLU()]
+    tail = [layers.Flatten(), layers.Dense(5, activation="softmax")]
+    check(errors(sharpened(keras, keras.Sequential([keras.Input(SHAPE), *grouped, *tail])), DEFAULTS))
+
+
 def recurrent(keras: Any, kind: str, steps: int = 12) -> Any:
     layers = keras.layers
     keras.utils.set_random_seed(0)
