@@ -1,7 +1,7 @@
 """The graph inside a model file, for people: operators, sizes, multiplications, memory.
 
-Only `inspect` reads it; a device that predicts does not. What is counted is what the file says: an
-interpreter fuses operators and packs weights as it likes.
+`inspect` reads it, and `foreign` to see what scores mean; a device that predicts with a file of ours does
+not. What is counted is what the file says: an interpreter fuses operators and packs weights as it likes.
 """
 
 from __future__ import annotations
@@ -20,6 +20,16 @@ _BYTES = {
     **dict.fromkeys(("int8", "uint8", "bool"), 1.0),
     **dict.fromkeys(("int4", "uint4"), 0.5),
 }
+
+# What gives the values that it takes: in another shape, order or dtype, but none changed on purpose.
+_PASSING = frozenset(
+    (
+        *("RESHAPE", "SQUEEZE", "EXPAND_DIMS", "TRANSPOSE", "QUANTIZE", "DEQUANTIZE", "CAST"),
+        *("STABLEHLO_RESHAPE", "STABLEHLO_TRANSPOSE", "STABLEHLO_CONVERT"),
+        *("Identity", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Transpose", "Cast"),
+        *("QuantizeLinear", "DequantizeLinear", "Dropout"),
+    )
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,6 +90,35 @@ class Graph:
         """Multiply-accumulates of one run, and of how many operators they are unknown."""
         known = [node.macs for node in self.nodes if node.macs is not None]
         return sum(known), len(self.nodes) - len(known)
+
+    def ending(self) -> str:
+        """The operator that the first output's values come from: what only reshapes, quantizes or casts
+        them is passed over. `Softmax` where e^x is divided by its sum; empty if nothing computes it."""
+        maker = {key: node for node in self.nodes for key in node.outputs}
+
+        def behind(key: Hashable) -> Node | None:
+            seen = set[Hashable]()
+            while (node := maker.get(key)) and node.operator in _PASSING and node.inputs and key not in seen:
+                seen.add(key)
+                key = node.inputs[0]
+            return node
+
+        def is_exponential(key: Hashable) -> bool:
+            node = behind(key)
+            return node is not None and node.operator in ("Exp", "EXP")
+
+        last = behind(self.outputs[0]) if self.outputs else None
+        if last is None:
+            return ""
+        if last.operator in ("Div", "DIV") and len(last.inputs) == 2 and is_exponential(last.inputs[0]):
+            total = behind(last.inputs[1])
+            if (
+                total
+                and total.operator in ("ReduceSum", "SUM")
+                and any(map(is_exponential, total.inputs[:1]))
+            ):
+                return "Softmax"
+        return last.operator
 
     def layers(self) -> list[Layer]:
         found, counted = [], set[Hashable]()

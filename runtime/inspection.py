@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from edgewright.runtime import backends, trust
-from edgewright.runtime.backends import ModelFile
+from edgewright.runtime.backends import ModelFile, check_single, scores_spec
 from edgewright.runtime.contract import ModelContract
 from edgewright.runtime.errors import EdgewrightError
+from edgewright.runtime.foreign import Given, head_of, hints_of
 from edgewright.runtime.graph import Graph, Node
 
 
@@ -51,6 +53,28 @@ class Inspection:
         found = counts(Counter(node.operator for node in self.undelegated))
         return f"takes all but {found}" if found else "takes all operators"
 
+    def guessed(self) -> list[tuple[str, str]]:
+        """Of a file that carries no contract: what its graph and its metadata say all the same."""
+        hints, found = hints_of(self.file), []
+        try:
+            check_single(self.file.path, self.file.inputs, self.file.outputs)
+            count = scores_spec(self.file.outputs[0]).shape[1]
+            head, (said, *_) = head_of(self.graph, count if count > 0 else 2, Given(), hints)
+            found.append(("scores", f"{count if count > 0 else '?'} {head.kind}: {said}"))
+        except EdgewrightError:
+            found.append(("scores", "no image classifier with one input and one output"))
+        if hints.scaling is not None:
+            scaling = hints.scaling.value
+            told = f"mean {_plain(scaling.mean)}, std {_plain(scaling.std)} of pixels in 0..1"
+            if scaling.input_range is not None:
+                told = "brought to {:g}..{:g}".format(*scaling.input_range)
+            found.append(("pixels", f"{told}, as {hints.scaling.source} says"))
+        if hints.threshold is not None:
+            found.append(("threshold", f"{hints.threshold.value:g}, as {hints.threshold.source} says"))
+        if hints.labels is not None:
+            found.append(("labels", f"{', '.join(hints.labels.value)}, as {hints.labels.source} says"))
+        return [*found, *(("note", remark) for remark in hints.remarks)]
+
     def to_json(self) -> dict[str, Any]:
         known, unknown = self.graph.macs()
         undelegated = self.undelegated
@@ -62,6 +86,7 @@ class Inspection:
             "inputs": [spec.to_json() for spec in self.file.inputs],
             "outputs": [spec.to_json() for spec in self.file.outputs],
             "contract": self.contract and self.contract.to_json(),
+            **({} if self.contract else {"guessed": [list(pair) for pair in self.guessed()]}),
             "operators": dict(self.graph.operators()),
             "macs": known,
             "operators_of_unknown_macs": unknown,
@@ -102,3 +127,7 @@ def counts(operators: Counter[str]) -> str:
     """Such as "CONV_2D 3, SOFTMAX 1", the most frequent first."""
     ordered = sorted(operators.items(), key=lambda item: (-item[1], item[0]))
     return ", ".join(f"{name} {count}" for name, count in ordered)
+
+
+def _plain(value: object) -> str:
+    return ", ".join(f"{number:.6g}" for number in (value if isinstance(value, Sequence) else [value]))

@@ -6,7 +6,7 @@ import os
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
@@ -17,7 +17,7 @@ from edgewright.runtime.backends import Backend, ModelFile, Pixels, Scores, Sess
 from edgewright.runtime.contract import ModelContract
 from edgewright.runtime.contract.heads import Head
 from edgewright.runtime.disk.files import mend
-from edgewright.runtime.errors import BundleError, ImageError, InputError, MissingExtraError, ModelFileError
+from edgewright.runtime.errors import BundleError, ImageError, InputError, MissingExtraError
 from edgewright.runtime.preprocess import ImageSource, to_pixels
 
 if TYPE_CHECKING:
@@ -104,18 +104,28 @@ class Predictor:
         Raises:
             InputError: `k`, `workers` or `batch` below 1.
         """
+        if k < 1:
+            raise InputError(f"expected k of at least 1, got {k}")
+        stream = self.scores_many(images, workers=workers, batch=batch)
+        return (found if isinstance(found, FailedImage) else self.top(found, k) for found in stream)
+
+    def scores_many(
+        self, images: Iterable[ImageSource], *, workers: int | None = None, batch: int | None = None
+    ) -> Iterator[Scores | FailedImage]:
+        """The scores of each of `images`, float32 `(scores,)`, in their order, as soon as they are there.
+
+        Pictures that cannot be decoded, arguments and errors are as with `predict_many`.
+        """
         from edgewright.runtime.machine import stream, threads
 
         takes = self.session.input.shape[0]
         workers = threads.cores() if workers is None else workers
         batch = max(takes, 1) if batch is None else batch
-        for name, value in (("k", k), ("workers", workers), ("batch", batch)):
+        for name, value in (("workers", workers), ("batch", batch)):
             if value < 1:
                 raise InputError(f"expected {name} of at least 1, got {value}")
 
-        def label(
-            sources: Sequence[ImageSource], worker: _Worker
-        ) -> Sequence[list[Prediction] | FailedImage]:
+        def score(sources: Sequence[ImageSource], worker: _Worker) -> Sequence[Scores | FailedImage]:
             pixels: list[Pixels] = []
             failed: dict[int, FailedImage] = {}
             for place, source in enumerate(sources):
@@ -127,9 +137,9 @@ class Predictor:
                 scores = iter([worker.run(one)[0] for one in pixels])
             else:
                 scores = iter(worker.run(np.concatenate(pixels)) if pixels else ())
-            return [failed.get(place) or self.top(next(scores), k) for place in range(len(sources))]
+            return [failed.get(place) or next(scores) for place in range(len(sources))]
 
-        return stream.in_order(images, label, self._hired(workers), batch)
+        return stream.in_order(images, score, self._hired(workers), batch)
 
     def scores(self, pixels: Pixels) -> Scores:
         """Scores of uint8 pixels `(n, height, width, channels)` as the contract says: float32 `(n, classes)`.
@@ -215,6 +225,9 @@ def load(
     input_range: tuple[float, float] | None = None,
     mean: float | Sequence[float] | None = None,
     std: float | Sequence[float] | None = None,
+    head: str | None = None,
+    threshold: float | None = None,
+    size: tuple[int, int] | None = None,
     isolate: bool = False,
 ) -> Predictor:
     """Open a bundle, or one .tflite or .onnx file.
@@ -226,11 +239,15 @@ def load(
         variant: which of a bundle's variants; by default the recommended one that an installed
             interpreter can run (see `recommended`).
         backend: the only backend to use, `litert` or `ort`; by default the one that takes the file.
-        labels, input_range: for a file that carries no contract: a label a score, in their order, and
-            what the network wants pixels brought to, such as (0, 1) or (-1, 1). What else had to be
-            assumed is in `Predictor.assumptions`.
+        labels, input_range: for a file that carries no contract, as far as its own metadata do not say it: a
+            label a class, in their order, and what the network wants pixels brought to, such as (0, 1) or
+            (-1, 1). What else had to be assumed is in `Predictor.assumptions`.
         mean, std: in place of `input_range`: the network wants `(pixel / 255 - mean) / std`, one number or
             one a channel, as torchvision states them.
+        head, threshold: of such a file: what its scores are, `softmax`, `logits`, `sigmoid`,
+            `sigmoid-logits` or `embedding`, by default what the operator says that gives them; and the
+            probability above which a sigmoid is a yes.
+        size: of such a file: height and width, if it takes pictures of any.
         isolate: keep the interpreter in a process of its own. A file that this machine does not know is
             opened in one first in any case (see `edgewright.runtime.trust`).
 
@@ -265,19 +282,22 @@ def load(
             f"{path} does not hold what the manifest says of '{expected.variant}'; export the bundle again"
         )
     if contract is None:
-        if labels is None:
-            raise ModelFileError(
-                f"{path} carries no contract (input and labels); export it with edgewright export, or give "
-                "labels= and input_range=, or mean= and std= (--labels FILE --input-range 0..1)"
-            )
         from edgewright.runtime import foreign
 
-        scaling = foreign.Scaling(input_range=input_range, mean=mean, std=std)
-        reopen = _opener(reader, file, threads, backend, isolate)
-        adopted = foreign.adopt(file, labels, scaling, reopen)
+        given = foreign.Given(
+            labels=labels,
+            input_range=input_range,
+            mean=mean,
+            std=std,
+            head=head,
+            threshold=threshold,
+            size=size,
+        )
+        opener = cache(partial(_opener, reader, file, threads, backend, isolate))
+        adopted = foreign.adopt(file, given, reader.graph(file), lambda: opener()())
         return Predictor(adopted.contract, adopted.session, adopted.reopen, adopted.assumptions)
-    if (labels, input_range, mean, std) != (None, None, None, None):
-        raise InputError(f"{path} carries its own labels and scaling; leave them out")
+    if (labels, input_range, mean, std, head, threshold, size) != (None,) * 7:
+        raise InputError(f"{path} carries its own labels, scaling and head; leave them out")
     reopen = _opener(reader, file, threads, backend, isolate)
     return Predictor(contract, reopen(), reopen)
 

@@ -73,7 +73,7 @@ class ModelFile:
                 f"{self.path} is damaged: its SHA-256 is not the one it carries; copy it again"
             )
         check_single(self.path, self.inputs, self.outputs)
-        scores = self.outputs[0].shape[1]
+        scores = scores_spec(self.outputs[0]).shape[1]
         wanted = Head(kind=contract.head, count=scores).labels
         if self.inputs[0].shape[1:] != contract.input.shape or wanted != len(contract.labels):
             raise ModelFileError(
@@ -125,8 +125,7 @@ class Batches:
         if (
             not isinstance(pixels, np.ndarray)
             or pixels.dtype not in ("uint8", self.input.dtype)
-            or pixels.ndim != 4
-            or pixels.shape[1:] != tuple(shape)
+            or not fits(pixels.shape, (-1, *shape))
             or len(pixels) == 0
         ):
             raise wrong_pixels(pixels, dataclasses.replace(self.input, shape=(-1, *shape), dtype="uint8"))
@@ -230,8 +229,12 @@ def damage_as(path: Path, what: str) -> Iterator[None]:
 
 
 def check_single(path: Path, inputs: tuple[TensorSpec, ...], outputs: tuple[TensorSpec, ...]) -> None:
-    """An image classifier has one input (batch, height, width, channels) and one output of scores."""
-    if len(inputs) != 1 or len(outputs) != 1 or len(inputs[0].shape) != 4 or len(outputs[0].shape) != 2:
+    """An image classifier has one input (batch, height, width, channels) and one output of scores.
+
+    Raises:
+        ModelFileError: anything else.
+    """
+    if len(inputs) != 1 or len(outputs) != 1 or len(inputs[0].shape) != 4 or not _is_row(outputs[0].shape):
         raise ModelFileError(
             f"expected one (batch, height, width, channels) input and one (batch, classes) output in {path}, "
             f"got inputs {[t.shape for t in inputs]} and outputs {[t.shape for t in outputs]}"
@@ -241,10 +244,30 @@ def check_single(path: Path, inputs: tuple[TensorSpec, ...], outputs: tuple[Tens
             raise ModelFileError(f"expected numbers in {path}, got '{spec.name}' of dtype {spec.dtype}")
 
 
-def check_scores(scores: Scores, path: Path, batch: int, output: TensorSpec) -> None:
-    """See that a run gave what the file declares. Raises `ModelFileError`."""
-    if scores.shape != (batch, output.shape[1]):
+def _is_row(shape: tuple[int, ...]) -> bool:
+    """True of (batch, n), and of that with axes of size 1 in it, as (batch, 1, 1, n)."""
+    return len(shape) >= 2 and sum(size != 1 for size in shape[1:]) <= 1
+
+
+def scores_spec(output: TensorSpec) -> TensorSpec:
+    """An output that is a row of scores, as `(batch, n)`."""
+    sizes = [size for size in output.shape[1:] if size != 1]
+    return dataclasses.replace(output, shape=(output.shape[0], *(sizes or [1])))
+
+
+def fits(shape: tuple[int, ...], declared: tuple[int, ...]) -> bool:
+    """True if an array of that shape can be given where -1 stands for any size."""
+    return len(shape) == len(declared) and all(
+        want in (-1, got) for got, want in zip(shape, declared, strict=True)
+    )
+
+
+def rows(scores: Scores, path: Path, batch: int, output: TensorSpec) -> Scores:
+    """What a run gave as `(batch, n)`. Raises `ModelFileError` unless it is what the file declares."""
+    flat: Scores = scores.reshape(batch, -1) if scores.size and scores.shape[0] == batch else scores
+    if not fits(flat.shape, (batch, output.shape[1])):
         raise ModelFileError(f"expected scores {(batch, output.shape[1])} of {path}, got {scores.shape}")
+    return flat
 
 
 def wrong_pixels(pixels: object, expected: TensorSpec) -> InputError:

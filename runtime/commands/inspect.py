@@ -101,7 +101,7 @@ def _lines(found: Inspection) -> list[tuple[str, str]]:
         ("metadata", ", ".join(sorted(file.metadata)) or "none"),
     ]
     if contract is None:
-        return [*lines, ("contract", "none: input range and labels are unknown")]
+        return [*lines, ("contract", "none"), *found.guessed()]
     given = contract.input
     return [
         *lines,

@@ -9,10 +9,11 @@ from __future__ import annotations
 import glob
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from edgewright.runtime.errors import ImageError
 
@@ -26,6 +27,7 @@ STDIN = "-"
 MAX_BYTES = 2**28  # of one picture that is held in memory
 MAX_RATIO = 100  # an archive of pictures, which are compressed already, does not grow like this
 MAX_MEMBERS = 1_000_000
+Outcome = TypeVar("Outcome")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,6 +55,35 @@ def find(words: Sequence[str]) -> Iterator[Picture]:
             yield from map(_file, found) if found else [_failed(word, "no file is named like this")]
         else:
             yield _file(word)
+
+
+def through(
+    found: Iterable[Picture], work: Callable[[Iterator[str | bytes]], Iterator[Outcome]]
+) -> Iterator[tuple[Picture, Outcome | ImageError]]:
+    """Each picture with what `work` makes of it, in order; one that cannot even be read takes its turn too.
+
+    `work` is given what was read and gives as many outcomes, such as `Predictor.scores_many`.
+    """
+    waiting: deque[tuple[Picture, ImageError | None]] = deque()
+
+    def sources() -> Iterator[str | bytes]:
+        for picture in found:
+            try:
+                source = picture.read()
+            except ImageError as failure:
+                waiting.append((picture, failure))
+                continue
+            waiting.append((picture, None))
+            yield source
+
+    def unreadable() -> Iterator[tuple[Picture, ImageError]]:
+        while waiting and (failure := waiting[0][1]):
+            yield waiting.popleft()[0], failure
+
+    for outcome in work(sources()):
+        yield from unreadable()
+        yield waiting.popleft()[0], outcome
+    yield from unreadable()
 
 
 def is_one_file(words: Sequence[str]) -> bool:

@@ -86,7 +86,7 @@ def ensure(backend: Backend, file: ModelFile, name: str | None = None) -> None:
     try:
         batch, *shape = session.input.shape
         if min(shape) > 0:
-            session.run(np.full((max(batch, 1), *shape), 128, session.input.dtype))
+            session.run(np.full((max(batch, 1), *shape), 100, session.input.dtype))
     finally:
         session.close()
     _list(file.sha256)

@@ -43,6 +43,15 @@ class Table:
         field = self._field(slot)
         return read_int(self._raw, field, layout) if field else default
 
+    def real(self, slot: int, default: float = 0.0) -> float:
+        """A float field of 32 bits."""
+        field = self._field(slot)
+        if not field:
+            return default
+        read_int(self._raw, field, "<I")  # which sees that it lies inside
+        value: float = struct.unpack_from("<f", self._raw, field)[0]
+        return value
+
     def table(self, slot: int) -> Table | None:
         target = self._target(slot)
         return Table(self._raw, target) if target else None

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from edgewright.runtime.backends import ModelFile, Pixels, Scores, check_scores, wrong_pixels
+from edgewright.runtime.backends import ModelFile, Pixels, Scores, fits, rows, scores_spec, wrong_pixels
 from edgewright.runtime.contract import TensorSpec
 from edgewright.runtime.errors import MissingExtraError, ModelFileError
 
@@ -21,11 +21,13 @@ class LiteRTSession:
     def __init__(self, file: ModelFile, threads: int) -> None:
         self._interpreter = interpreter = _interpreter(file, threads)
         self._path = file.path
-        self.input, self.output = file.inputs[0], file.outputs[0]
+        self.input, self.output = file.inputs[0], scores_spec(file.outputs[0])
         self.kernels = "xnnpack" if _delegated(interpreter) else "builtin"
         self._dtype = np.dtype(self.input.dtype)
-        self._shape, self._scores_shape = self.input.shape, self.output.shape  # as they are set now
-        self._input_index: int = interpreter.get_input_details()[0]["index"]
+        given = interpreter.get_input_details()[0]
+        self._shape = tuple(int(size) for size in given["shape"])  # as it is set now
+        self._scores_shape = self.output.shape
+        self._input_index: int = given["index"]
         self._output_index: int = interpreter.get_output_details()[0]["index"]
         self._dequantize = _dequantizer(self.output)
 
@@ -40,20 +42,18 @@ class LiteRTSession:
         except (RuntimeError, ValueError) as failure:
             raise ModelFileError(f"LiteRT cannot run {self._path}: {failure}") from failure
         if scores.shape != self._scores_shape:
-            check_scores(scores, self._path, len(pixels), self.output)
+            scores = rows(scores, self._path, len(pixels), self.output)
         return self._dequantize(scores) if self._dequantize else scores
 
     def close(self) -> None:
         vars(self).pop("_interpreter", None)
 
     def _resize(self, pixels: Pixels) -> None:
-        """Set a file of free batch to take as many images as there are. Raises `InputError`."""
-        free, *shape = self.input.shape
+        """Set a file of free batch or size to take the images as they are. Raises `InputError`."""
         if (
             not isinstance(pixels, np.ndarray)
             or pixels.dtype != self._dtype
-            or pixels.shape[1:] != tuple(shape)
-            or free != -1
+            or not fits(pixels.shape, self.input.shape)
         ):
             raise wrong_pixels(pixels, self.input)
         try:
@@ -68,7 +68,7 @@ class LiteRTSession:
 
 
 def _interpreter(file: ModelFile, threads: int) -> Any:
-    """LiteRT's own, with its tensors allocated."""
+    """LiteRT's own, tensors allocated; where the size of pictures is free the first run does that."""
     try:
         from ai_edge_litert.interpreter import Interpreter
     except ImportError as failure:
@@ -76,7 +76,8 @@ def _interpreter(file: ModelFile, threads: int) -> Any:
     try:
         with _hushed():
             interpreter = Interpreter(model_content=file.raw, num_threads=threads)
-            interpreter.allocate_tensors()
+            if all(size > 0 for spec in file.inputs for size in spec.shape[1:]):
+                interpreter.allocate_tensors()
     except (RuntimeError, ValueError) as failure:
         reason = " ".join(str(failure).split())
         raise ModelFileError(f"LiteRT cannot load {file.path}: {reason}") from failure

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from edgewright.runtime.backends import ModelFile, Pixels, Scores, check_scores, wrong_pixels
+from edgewright.runtime.backends import ModelFile, Pixels, Scores, fits, rows, scores_spec, wrong_pixels
 from edgewright.runtime.errors import MissingExtraError, ModelFileError
 
 # On x86 without VNNI, sums of two products of unsigned and signed 8-bit numbers saturate at 16 bits, unless
@@ -35,10 +35,11 @@ class OnnxSession:
         except Exception as failure:  # onnxruntime's own exceptions share no public base class
             reason = " ".join(str(failure).split())
             raise ModelFileError(f"onnxruntime cannot load {file.path}: {reason}") from failure
-        self.input, self.output = file.inputs[0], file.outputs[0]
+        self.input, self.output = file.inputs[0], scores_spec(file.outputs[0])
         self._path, self._dtype = file.path, np.dtype(self.input.dtype)
         self._outputs = [self.output.name]
-        self._bound = self._bind(onnxruntime) if min(*self.input.shape, *self.output.shape) > 0 else None
+        fixed = min(*self.input.shape, *self.output.shape) > 0 and len(file.outputs[0].shape) == 2
+        self._bound = self._bind(onnxruntime) if fixed else None
 
     def _bind(self, onnxruntime: Any) -> tuple[Any, Any, Any]:
         """The binding of a file of fixed shapes, and arrays that are its input and its output.
@@ -59,8 +60,7 @@ class OnnxSession:
         if (
             not isinstance(pixels, np.ndarray)
             or pixels.dtype != self._dtype
-            or pixels.shape[1:] != self.input.shape[1:]
-            or self.input.shape[0] not in (-1, pixels.shape[0])
+            or not fits(pixels.shape, self.input.shape)
         ):
             raise wrong_pixels(pixels, self.input)
         try:
@@ -75,7 +75,7 @@ class OnnxSession:
             reason = " ".join(str(failure).split())
             raise ModelFileError(f"onnxruntime cannot run {self._path}: {reason}") from failure
         if self._bound is None:
-            check_scores(scores, self._path, len(pixels), self.output)
+            scores = rows(scores, self._path, len(pixels), self.output)
         return scores if scores.dtype == np.float32 else scores.astype(np.float32)  # type: ignore[no-any-return]
 
     def close(self) -> None:

@@ -276,11 +276,16 @@ def test_predict_damaged_model_is_one_line(
 
 
 def test_predict_model_without_a_contract_is_one_line(
-    refused: Refused, bundle: Path, picture: Path, tmp_path: Path
+    refused: Refused, run: Run, bundle: Path, picture: Path, tmp_path: Path
 ) -> None:
     for file in ("tflite-int8.tflite", "onnx-int8.onnx"):
         (tmp_path / file).write_bytes((bundle / file).read_bytes().replace(b"edgewright", b"someoneels"))
-        assert "carries no contract" in refused("predict", tmp_path / file, picture)
+    line = refused("predict", tmp_path / "onnx-int8.onnx", picture)
+    assert "carries no contract" in line and "pixels go in as they are" in line
+    assert "--input-range" not in line  # which would change pixels that it takes as they are
+    status, said, assumed = run("predict", tmp_path / "tflite-int8.tflite", picture)
+    assert (status, "Ankle boot" in said) == (0, True)
+    assert "10 labels, as labels.txt in its TFLite metadata says" in assumed
 
 
 def test_predict_unknown_variant_suggests_the_nearest(refused: Refused, bundle: Path, picture: Path) -> None:

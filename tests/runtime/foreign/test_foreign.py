@@ -100,7 +100,7 @@ def test_predictor_assumptions_say_what_was_assumed_without_a_contract(tmp_path:
         assert predictor.assumptions == (
             "RGB pixels, channels first, brought to -1..1 as told",
             "pictures are stretched to size, bilinear",
-            "scores are probabilities, as those of a grey picture add up to 1",
+            "scores are probabilities, as the graph ends in Softmax",
         )
 
 
