@@ -19,16 +19,19 @@ if TYPE_CHECKING:
     from edgewright.runtime.bundle.manifest import Bundle, Manifest, ParityReport
     from edgewright.runtime.contract import InputContract, ModelContract, TensorSpec
     from edgewright.runtime.errors import EdgewrightError
+    from edgewright.runtime.evaluation import Evaluation, evaluate
     from edgewright.runtime.predictor import FailedImage, Prediction, Predictor, load
     from edgewright.runtime.verification import verify
 
-__all__ = ["Bundle", "EdgewrightError", "FailedImage", "InputContract", "Manifest", "ModelContract"]
-__all__ += ["ParityReport", "Prediction", "Predictor", "TensorSpec", "load", "verify"]
+__all__ = ["Bundle", "EdgewrightError", "Evaluation", "FailedImage", "InputContract", "Manifest"]
+__all__ += ["ModelContract", "ParityReport", "Prediction", "Predictor", "TensorSpec"]
+__all__ += ["evaluate", "load", "verify"]
 
 _HOME = {
     "edgewright.runtime.bundle.manifest": ("Bundle", "Manifest", "ParityReport"),
     "edgewright.runtime.contract": ("InputContract", "ModelContract", "TensorSpec"),
     "edgewright.runtime.errors": ("EdgewrightError",),
+    "edgewright.runtime.evaluation": ("Evaluation", "evaluate"),
     "edgewright.runtime.predictor": ("FailedImage", "Prediction", "Predictor", "load"),
     "edgewright.runtime.verification": ("verify",),
 }

@@ -15,7 +15,7 @@ import numpy as np
 from edgewright.runtime import backends, trust
 from edgewright.runtime.backends import Backend, ModelFile, Pixels, Scores, Session
 from edgewright.runtime.contract import ModelContract
-from edgewright.runtime.contract.heads import Head
+from edgewright.runtime.contract.heads import NUMBERS, Head
 from edgewright.runtime.disk.files import mend
 from edgewright.runtime.errors import BundleError, ImageError, InputError, MissingExtraError
 from edgewright.runtime.preprocess import ImageSource, to_pixels
@@ -296,7 +296,8 @@ def load(
         opener = cache(partial(_opener, reader, file, threads, backend, isolate))
         adopted = foreign.adopt(file, given, reader.graph(file), lambda: opener()())
         return Predictor(adopted.contract, adopted.session, adopted.reopen, adopted.assumptions)
-    if (labels, input_range, mean, std, head, threshold, size) != (None,) * 7:
+    named = None if labels is NUMBERS else labels
+    if (named, input_range, mean, std, head, threshold, size) != (None,) * 7:
         raise InputError(f"{path} carries its own labels, scaling and head; leave them out")
     reopen = _opener(reader, file, threads, backend, isolate)
     return Predictor(contract, reopen(), reopen)

@@ -20,6 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 Scores = NDArray[np.float32]
+# This very tuple as labels of a file that has none: its classes go by their numbers.
+NUMBERS = ("0", "1", "…")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,13 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
-from typing import Final
 
 import numpy as np
 
 from edgewright.runtime.backends import ModelFile, Session, check_single, scores_spec
 from edgewright.runtime.contract import HEADS, InputContract, ModelContract, TensorSpec
-from edgewright.runtime.contract.heads import Head
+from edgewright.runtime.contract.heads import NUMBERS, Head
 from edgewright.runtime.errors import InputError, ModelFileError, UnknownNameError
 from edgewright.runtime.foreign import huggingface, properties, standard
 from edgewright.runtime.foreign.heads import head_of
@@ -24,9 +23,9 @@ from edgewright.runtime.foreign.scaled import Scaled, bare
 from edgewright.runtime.foreign.scaling import ASK, InputRange, Scaling, table
 from edgewright.runtime.graph import Graph
 
-__all__ = ["NUMBERS", "Adopted", "Given", "InputRange", "Scaling", "adopt", "bare", "head_of", "hints_of"]
+__all__ = ["BY_NUMBER", "Adopted", "Given", "InputRange", "Scaling", "adopt", "bare", "head_of", "hints_of"]
 
-NUMBERS: Final = ("0", "1", "…")  # this very tuple as labels: the classes are called by their numbers
+BY_NUMBER = "classes are called by their numbers"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -218,7 +217,7 @@ def _labels(file: ModelFile, given: Given, hints: Hints, head: Head) -> tuple[tu
             f"{wanted} classes"
         )
     if given.labels is NUMBERS:
-        return tuple(map(str, range(wanted))), (*said, "classes are called by their numbers")
+        return tuple(map(str, range(wanted))), (*said, BY_NUMBER)
     raise ModelFileError(
         f"{file.path} carries no contract (input and labels); export it with edgewright export, or give "
         f"labels= (--labels FILE{_and_range(file.inputs[0], hints)}" + (f"; {said[0]}" if said else "")

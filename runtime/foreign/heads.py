@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from edgewright.runtime.contract import THRESHOLD
-from edgewright.runtime.contract.heads import Head
+from edgewright.runtime.contract.heads import NUMBERS, Head
 from edgewright.runtime.errors import InputError
 from edgewright.runtime.foreign.hints import Hints
 from edgewright.runtime.graph import Graph
@@ -68,7 +68,7 @@ def _kind(ending: str, count: int, given: Given, hints: Hints) -> tuple[str, str
     if given.head is not None:
         return given.head, "as told"
     found = _ENDINGS.get(ending)
-    if found == "embedding" and given.labels is not None:
+    if found == "embedding" and given.labels not in (None, NUMBERS):
         found = None
     if found is not None:
         return found, f"as the graph ends in {ending}"

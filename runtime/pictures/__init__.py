@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from edgewright.runtime.errors import ImageError
 
@@ -35,7 +35,7 @@ class Picture:
     """One picture: the name to show, and `read`, which gives what `predict` takes, or raises `ImageError`."""
 
     name: str
-    read: Callable[[], str | bytes]
+    read: Callable[[], Any]
 
 
 def find(words: Sequence[str]) -> Iterator[Picture]:
@@ -58,7 +58,7 @@ def find(words: Sequence[str]) -> Iterator[Picture]:
 
 
 def through(
-    found: Iterable[Picture], work: Callable[[Iterator[str | bytes]], Iterator[Outcome]]
+    found: Iterable[Picture], work: Callable[[Iterator[Any]], Iterator[Outcome]]
 ) -> Iterator[tuple[Picture, Outcome | ImageError]]:
     """Each picture with what `work` makes of it, in order; one that cannot even be read takes its turn too.
 
@@ -66,7 +66,7 @@ def through(
     """
     waiting: deque[tuple[Picture, ImageError | None]] = deque()
 
-    def sources() -> Iterator[str | bytes]:
+    def sources() -> Iterator[Any]:
         for picture in found:
             try:
                 source = picture.read()
