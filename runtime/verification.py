@@ -17,12 +17,16 @@ from numpy.typing import NDArray
 from edgewright.runtime import backends
 from edgewright.runtime.backends import Scores
 from edgewright.runtime.bundle import arrays
-from edgewright.runtime.bundle.manifest import Bundle, VariantEntry
-from edgewright.runtime.errors import BundleError
-from edgewright.runtime.predictor import load
+from edgewright.runtime.bundle.manifest import MANIFEST, Bundle, VariantEntry
+from edgewright.runtime.contract import ModelContract
+from edgewright.runtime.contract.heads import Head
+from edgewright.runtime.disk.files import sha256_of
+from edgewright.runtime.errors import BundleError, InputError, ModelFileError
+from edgewright.runtime.predictor import Predictor, load
 
 GOLDEN_INPUTS = "inputs"  # uint8 (n, height, width, channels)
 GOLDEN_REFERENCE = "keras"  # float32 (n, classes): the float Keras model's scores
+_FLOAT_STEP = 1e-5  # how closely floats are repeated
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,20 +45,92 @@ class Verification:
     reason: str = ""
 
 
-def verify(path: str | os.PathLike[str]) -> list[Verification]:
-    """Check a bundle's files and run its golden images through every variant that can run here.
+def verify(
+    path: str | os.PathLike[str],
+    *,
+    bundle: str | os.PathLike[str] | None = None,
+    golden: str | os.PathLike[str] | None = None,
+) -> list[Verification]:
+    """Check a bundle's files and run its golden images through every variant that can run here; or do so for
+    one file.
+
+    Args:
+        path: a bundle folder, or one file that was exported into a bundle.
+        bundle: of a lone file: the bundle it is from, by default the folder it lies in.
+        golden: of a lone file: instead, the `golden.npz` of that bundle. No file says then how closely the
+            scores have to be repeated: they may be as far off as the file is from the Keras model on these
+            images (two steps of an 8-bit output, or 2e-5, at least), and all decisions have to be the same.
 
     Raises:
-        BundleError: the manifest or a file is damaged (named in the message).
+        BundleError: the manifest or a file is damaged (named in the message), or is none of the bundle's.
+        ModelFileError: a lone file that carries no contract, or cannot be opened.
+        InputError: `bundle` or `golden` of what is no lone file, or both.
     """
-    bundle = Bundle.open(Path(path))
-    for entry in bundle.manifest.variants:
-        bundle.path(entry.file)
-    golden = read_golden(bundle)
-    if bundle.manifest.evidence is not None:
-        bundle.path(bundle.manifest.evidence)
-    bundle.check_labels()
-    return [_verify(bundle, entry, golden) for entry in bundle.manifest.variants]
+    path = Path(path)
+    lone = path.is_file() and path.name != MANIFEST
+    if (bundle, golden) != (None, None) and not lone:
+        raise InputError(f"expected a lone model file with a bundle or golden images of its own, got {path}")
+    if bundle is not None and golden is not None:
+        raise InputError("expected a bundle or golden images, got both")
+    if lone:
+        found = _lone_by_golden(path, Path(golden)) if golden else _lone_of_bundle(path, bundle)
+        return [found]
+    opened = Bundle.open(path)
+    for entry in opened.manifest.variants:
+        opened.path(entry.file)
+    expected = read_golden(opened)
+    if opened.manifest.evidence is not None:
+        opened.path(opened.manifest.evidence)
+    opened.check_labels()
+    return [_verify(opened, entry, opened.folder, expected) for entry in opened.manifest.variants]
+
+
+def _lone_of_bundle(path: Path, folder: str | os.PathLike[str] | None) -> Verification:
+    """A file that is one of a bundle's, byte by byte."""
+    where = path.parent if folder is None else Path(folder)
+    contract = _own_contract(path)
+    if folder is None and not (where / MANIFEST).is_file():
+        raise BundleError(
+            f"expected {path} to lie in its bundle, got a folder without {MANIFEST}; say which bundle it is "
+            "from (--bundle FOLDER), or give its golden images (--golden FILE.npz)"
+        )
+    opened = Bundle.open(where)
+    entry = opened.variant(contract.variant)
+    if sha256_of(path) != entry.file.sha256:  # it is whole: it carries its own hash
+        raise BundleError(f"expected the {entry.name} of {where}, got {path}, which is of another export")
+    return _verify(opened, entry, path, read_golden(opened))
+
+
+def _lone_by_golden(path: Path, golden: Path) -> Verification:
+    """A file beside the images and scores that were recorded with it."""
+    contract = _own_contract(path)
+    try:
+        raw = golden.read_bytes()
+    except OSError as failure:
+        raise BundleError(f"cannot read {golden}: {failure.strerror}") from failure
+    found = arrays.parse(golden, raw)
+    if contract.variant not in found:
+        known = ", ".join(sorted(set(found) - {GOLDEN_INPUTS, GOLDEN_REFERENCE})) or "none"
+        raise BundleError(f"expected the scores of {contract.variant} in {golden}, got those of {known}")
+    if missing := _missing(path, contract.variant):
+        return missing
+    with load(path) as predictor:
+        _check_golden(found, contract.input.shape, predictor.head.count, (contract.variant,), golden)
+        step = predictor.session.output.scale or _FLOAT_STEP
+        scores = _run(predictor, found)
+        own, keras = found[contract.variant], found[GOLDEN_REFERENCE]
+        limit = max(float(np.max(np.abs(own - keras))), 2 * step)
+        return _held(contract.variant, predictor.session.kernels, scores, own, limit, predictor.head)
+
+
+def _own_contract(path: Path) -> ModelContract:
+    contract = backends.for_path(path).read(path).contract()
+    if contract is None:
+        raise ModelFileError(
+            f"expected a file that edgewright export wrote, got {path}, which carries no contract: nothing "
+            "was recorded of it"
+        )
+    return contract
 
 
 def read_golden(bundle: Bundle) -> Mapping[str, NDArray[Any]]:
@@ -64,47 +140,82 @@ def read_golden(bundle: Bundle) -> Mapping[str, NDArray[Any]]:
         BundleError: damaged, or arrays of other shapes than the manifest promises.
     """
     path, golden = arrays.read(bundle, bundle.manifest.golden)
-    count = len(np.atleast_1d(golden.get(GOLDEN_INPUTS, ())))
-    expected: dict[str, tuple[int, ...]] = {GOLDEN_INPUTS: (count, *bundle.manifest.input.shape)}
-    for name in (GOLDEN_REFERENCE, *(v.name for v in bundle.manifest.variants)):
-        expected[name] = (count, bundle.manifest.scores)
-    if count == 0:
-        raise BundleError(f"expected images in {path}, got none")
-    for name, shape in expected.items():
-        arrays.check(golden, name, shape, np.uint8 if name == GOLDEN_INPUTS else np.float32, path)
+    names = tuple(variant.name for variant in bundle.manifest.variants)
+    _check_golden(golden, bundle.manifest.input.shape, bundle.manifest.scores, names, path)
     return golden
 
 
-def _verify(bundle: Bundle, entry: VariantEntry, golden: Mapping[str, NDArray[Any]]) -> Verification:
-    backend = backends.for_path(Path(entry.file.file))
-    if not backend.available():
-        reason = f"pip install 'edgewright[{backend.extra}]'"
-        return Verification(variant=entry.name, status="not run", reason=reason)
-    with load(bundle.folder, variant=entry.name) as predictor:
-        kernels = predictor.session.kernels
-        scores = np.concatenate([predictor.scores(image[np.newaxis]) for image in golden[GOLDEN_INPUTS]])
-    return judge(entry, kernels, scores, golden[entry.name])
+def _check_golden(
+    golden: Mapping[str, NDArray[Any]],
+    image: tuple[int, int, int],
+    scores: int,
+    names: tuple[str, ...],
+    path: Path,
+) -> None:
+    """Raises `BundleError` unless there are images of that shape, and scores of Keras and of `names`."""
+    count = len(np.atleast_1d(golden.get(GOLDEN_INPUTS, ())))
+    if count == 0:
+        raise BundleError(f"expected images in {path}, got none")
+    arrays.check(golden, GOLDEN_INPUTS, (count, *image), np.uint8, path)
+    for name in (GOLDEN_REFERENCE, *names):
+        arrays.check(golden, name, (count, scores), np.float32, path)
 
 
-def judge(entry: VariantEntry, kernels: str, scores: Scores, expected: Scores) -> Verification:
-    """Hold scores `(n, classes)` against the ones that were recorded, by the manifest's tolerance.
+def _missing(path: Path, variant: str) -> Verification | None:
+    """That a file cannot run here for want of its interpreter."""
+    backend = backends.for_path(path)
+    if backend.available():
+        return None
+    return Verification(
+        variant=variant, status="not run", reason=f"pip install 'edgewright[{backend.extra}]'"
+    )
+
+
+def _run(predictor: Predictor, golden: Mapping[str, NDArray[Any]]) -> Scores:
+    return np.concatenate([predictor.scores(image[np.newaxis]) for image in golden[GOLDEN_INPUTS]])
+
+
+def _verify(
+    bundle: Bundle, entry: VariantEntry, path: Path, golden: Mapping[str, NDArray[Any]]
+) -> Verification:
+    """One variant, opened from `path`: the bundle, or a copy of its file."""
+    if missing := _missing(Path(entry.file.file), entry.name):
+        return missing
+    with load(path, variant=entry.name if path.is_dir() else None) as predictor:
+        scores = _run(predictor, golden)
+        return judge(entry, predictor.session.kernels, scores, golden[entry.name], predictor.head)
+
+
+def judge(entry: VariantEntry, kernels: str, scores: Scores, expected: Scores, head: Head) -> Verification:
+    """Hold scores `(n, scores)` against the ones that were recorded, by the manifest's tolerance.
 
     Args:
         entry: the variant.
         kernels: what computed the scores.
         scores: what came of the golden images.
         expected: what the exporting host recorded.
+        head: what they mean: on other kernels no image may be decided otherwise.
     """
     same = kernels == entry.tolerance.kernels
     limit = entry.tolerance.max_abs if same else entry.tolerance.max_abs_elsewhere
+    return _held(entry.name, kernels, scores, expected, limit, None if same else head)
+
+
+def _held(
+    variant: str, kernels: str, scores: Scores, expected: Scores, limit: float, head: Head | None
+) -> Verification:
+    """Whether scores are within a limit; with `head`, whether they decide alike too."""
     error = float(np.max(np.abs(scores - expected)))
     reason = ""
     if not error <= limit:
         reason = f"scores differ by {error:.2g}, more than {limit:.2g}"
-    elif not same and (changed := int(np.sum(scores.argmax(1) != expected.argmax(1)))):
-        reason = f"another top class on {changed} of {len(scores)} images"
+    elif head is not None and not head.is_embedding:
+        differ = np.atleast_2d((head.decisions(scores) != head.decisions(expected)).T).any(0)
+        if changed := int(differ.sum()):
+            what = "other labels" if head.is_multi_label else "another top class"
+            reason = f"{what} on {changed} of {len(scores)} images"
     return Verification(
-        variant=entry.name,
+        variant=variant,
         status="failed" if reason else "ok",
         kernels=kernels,
         max_abs_error=error,

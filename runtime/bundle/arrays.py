@@ -23,11 +23,16 @@ def read(bundle: Bundle, entry: FileEntry) -> tuple[Path, Mapping[str, NDArray[A
         BundleError: damaged, no arrays, or more than `MAX_BYTES` of them.
     """
     path, raw = bundle.read(entry)
+    return path, parse(path, raw)
+
+
+def parse(path: Path, raw: bytes) -> Mapping[str, NDArray[Any]]:
+    """The arrays of an .npz that was read already; `path` is only named in messages. Raises `BundleError`."""
     try:
         with np.load(io.BytesIO(raw), allow_pickle=False) as archive:
             if sum(member.file_size for member in archive.zip.infolist()) > MAX_BYTES:
                 raise BundleError(f"expected at most {MAX_BYTES} bytes of arrays in {path}, got more")
-            return path, {name: np.asarray(archive[name]) for name in archive.files}
+            return {name: np.asarray(archive[name]) for name in archive.files}
     except BundleError:
         raise
     except Exception as failure:  # zipfile, zlib and numpy raise much

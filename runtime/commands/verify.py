@@ -7,17 +7,28 @@ from pathlib import Path
 
 from edgewright.runtime import console
 
-HELP = "check a bundle's files and outputs on this machine, without data set or TensorFlow"
+HELP = "check a bundle or a file of it, hashes and outputs, on this machine without data set or TensorFlow"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("bundle", type=Path, metavar="BUNDLE", help="a bundle folder")
+    parser.add_argument(
+        "path", type=Path, metavar="BUNDLE|FILE", help="a bundle folder, or one file that is from a bundle"
+    )
+    parser.add_argument(
+        "--bundle", type=Path, metavar="FOLDER", help="of a lone file: its bundle (default: where it lies)"
+    )
+    parser.add_argument(
+        "--golden",
+        type=Path,
+        metavar="FILE.npz",
+        help="of a lone file: the golden.npz of its bundle, instead",
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
     from edgewright.runtime.verification import verify
 
-    found = verify(arguments.bundle)
+    found = verify(arguments.path, bundle=arguments.bundle, golden=arguments.golden)
     rows = [
         (v.variant, v.kernels, f"{v.max_abs_error:.2g}", f"{v.limit:.2g}", v.status, v.reason)
         if v.kernels
@@ -25,7 +36,7 @@ def run(arguments: argparse.Namespace) -> int:
         for v in found
     ]
     columns = ("variant", "kernels", "max abs error", "limit", "verdict", "reason")
-    console.table(f"Golden outputs of {arguments.bundle}", columns, rows, left=2)
+    console.table(f"Golden outputs of {arguments.path}", columns, rows, left=2)
     failed = [v for v in found if v.status == "failed"]
     for v in failed:
         console.complain(f"{v.variant} does not give here what it gave where it was made")

@@ -55,6 +55,11 @@ class Arm64(Target):
         if "images" in plan.options:
             from edgewright.benchmarks.measure import images
 
+            if bundle.manifest.is_multi_label or not bundle.manifest.labels:
+                raise InputError(
+                    f"expected --images for a model of one class an image, got {bundle.manifest.name}, whose "
+                    f"head is {bundle.manifest.head}"
+                )
             images.read(Path(plan.options["images"]), bundle.manifest)
 
     def run(self, bundle: Bundle, variant: str, plan: Plan, say: Say = lambda line: None) -> Measurement:
@@ -62,11 +67,14 @@ class Arm64(Target):
 
         from edgewright.benchmarks.measure import images
         from edgewright.benchmarks.targets.arm64.inference import infer
+        from edgewright.runtime.contract.heads import Head
         from edgewright.runtime.verification import judge, read_golden
 
         entry = bundle.variant(variant)
         bundle.path(entry.file)
         golden = read_golden(bundle)[variant]
+        manifest = bundle.manifest
+        head = Head(kind=manifest.head, count=manifest.scores, threshold=manifest.threshold)
         emulated = machine.ready(say)
         pixels = classes = None
         if "images" in plan.options:
@@ -79,7 +87,7 @@ class Arm64(Target):
         for processor, (name, inference) in zip(PROCESSORS, inferences.items(), strict=True):
             if inference.instructions:
                 counts[f"{name}_instructions"] = [float(count) for count in inference.instructions]
-            verdict = judge(entry, inference.kernels, inference.golden, golden)
+            verdict = judge(entry, inference.kernels, inference.golden, golden, head)
             counts[f"{name}_golden_max_abs_error"] = [verdict.max_abs_error]
             if verdict.reason:
                 notes.append(
@@ -97,9 +105,9 @@ class Arm64(Target):
         if pixels is not None:
             host = _on_this_machine(bundle, entry, pixels)
             for name, inference in inferences.items():
-                best = np.argmax(inference.images, axis=1)
+                best = head.decisions(inference.images)
                 counts[f"{name}_accuracy"] = [float(np.mean(best == classes))]
-                counts[f"{name}_same_class_as_host"] = [float(np.mean(best == host.argmax(1)))]
+                counts[f"{name}_same_class_as_host"] = [float(np.mean(best == head.decisions(host)))]
         return Measurement(
             variant=variant,
             target="arm64",

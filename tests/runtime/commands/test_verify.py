@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -79,8 +80,56 @@ def test_verify_manifest_from_the_future_or_that_climbs_out_is_refused(
 
 
 def test_verify_what_is_no_bundle_is_refused(refused: Refused, bundle: Path, tmp_path: Path) -> None:
-    for path in (tmp_path / "nowhere", tmp_path, bundle / "onnx-int8.onnx", bundle / MANIFEST):
+    for path in (tmp_path / "nowhere", tmp_path, bundle / MANIFEST):
         assert "expected a bundle" in refused("verify", path)
+
+
+def test_verify_a_lone_file_against_its_bundle_or_golden_images(
+    run: Run, refused: Refused, bundle: Path, tmp_path: Path
+) -> None:
+    status, out, err = run("verify", bundle / "tflite-int8.tflite")
+    assert (status, err, verdicts(out)) == (0, "", {"tflite-int8": "ok"})
+    lone = Path(shutil.copy(bundle / "onnx-float32.onnx", tmp_path / "phone.onnx"))
+    assert "--bundle FOLDER" in refused("verify", lone)
+    for words in (("--bundle", bundle), ("--golden", bundle / GOLDEN)):
+        status, out, err = run("verify", lone, *words)
+        assert (status, err, verdicts(out)) == (0, "", {"onnx-float32": "ok"})
+    assert "expected a bundle or golden images" in refused(
+        "verify", lone, "--bundle", bundle, "--golden", lone
+    )
+    assert "expected a lone model file" in refused("verify", bundle, "--golden", bundle / GOLDEN)
+    assert "cannot read" in refused("verify", lone, "--golden", tmp_path / "none.npz")
+    assert "expected arrays" in refused("verify", lone, "--golden", lone)
+
+
+def test_verify_a_lone_file_that_gives_something_else_fails(
+    run: Run, refused: Refused, bundle: Path, tmp_path: Path
+) -> None:
+    golden = dict(read_golden(Bundle.open(bundle)))
+    lone = Path(shutil.copy(bundle / "tflite-int8.tflite", tmp_path / "phone.tflite"))
+    for change, reason in (
+        ({name: golden[name] + np.float32(0.5) for name in ("tflite-int8", "keras")}, "scores differ by 0.5"),
+        ({name: golden[name][::-1] for name in ("tflite-int8", "keras")}, "scores differ by"),
+    ):
+        np.savez(tmp_path / "golden.npz", **(golden | change))
+        status, out, err = run("verify", lone, "--golden", tmp_path / "golden.npz")
+        assert (status, verdicts(out)) == (1, {"tflite-int8": "failed"})
+        assert reason in out and "does not give here" in err
+    changed = golden | {"keras": 1 - golden["tflite-int8"], "tflite-int8": golden["tflite-int8"][:, ::-1]}
+    np.savez(tmp_path / "golden.npz", **changed)
+    status, out, _ = run("verify", lone, "--golden", tmp_path / "golden.npz")
+    assert (status, "another top class on 16 of 16 images" in out) == (1, True)
+    del golden["tflite-int8"]
+    np.savez(tmp_path / "golden.npz", **golden)
+    assert "expected the scores of tflite-int8" in refused(
+        "verify", lone, "--golden", tmp_path / "golden.npz"
+    )
+    raw = bytearray(lone.read_bytes())
+    raw[len(raw) // 3] ^= 4
+    lone.write_bytes(bytes(raw))
+    assert "is damaged" in refused("verify", lone, "--bundle", bundle)
+    lone.write_bytes((bundle / "tflite-int8.tflite").read_bytes().replace(b"edgewright", b"someoneels"))
+    assert "carries no contract" in refused("verify", lone, "--bundle", bundle)
 
 
 def test_verify_on_a_device_without_tensorflow(fresh: Fresh, bundle: Path) -> None:
