@@ -9,12 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from edgewright.benchmarks import targets
-from edgewright.benchmarks.measure import cost, environment, profile
+from edgewright.benchmarks.measure import cost, environment, lone, profile
 from edgewright.benchmarks.record.measurement import MODES, MOST_THREADS, Plan
 from edgewright.benchmarks.record.record import Key, Model, Record
 from edgewright.runtime import backends
 from edgewright.runtime.bundle.manifest import Bundle
 from edgewright.runtime.errors import InputError, MissingExtraError, UnknownNameError
+from edgewright.runtime.foreign import bare, told_of
+from edgewright.runtime.predictor import load
 from edgewright.runtime.verification import GOLDEN_INPUTS, read_golden
 
 
@@ -25,7 +27,8 @@ class Options:
     `variants`: names, all of the bundle's if empty. `target`: where, a file of `benchmarks/targets`, with
     `target_options` for what it declares (`images` of arm64). `threads`: of the interpreter; each count is
     measured. `mode`: a name of `MODES`, which is how long each variant runs, or `seconds` in all instead.
-    `profile`: also the time by operator, where the interpreter tells it.
+    `profile`: also the time by operator, where the interpreter tells it. `size`: height and width, of a lone
+    file that takes pictures of any.
     """
 
     variants: tuple[str, ...] = ()
@@ -35,6 +38,7 @@ class Options:
     mode: str = "quick"
     seconds: float | None = None
     profile: bool = False
+    size: tuple[int, int] | None = None
 
 
 DEFAULTS = Options()
@@ -78,7 +82,8 @@ def bench(
     """Measure what a bundle's variants cost. `write_record` keeps it, its `figures` are derived.
 
     Args:
-        bundle: a bundle folder.
+        bundle: a bundle folder, or one .tflite or .onnx file of anyone: it is measured on noise, as the only
+            variant of a bundle named after it.
         options: what is measured, and how much.
         done: called with the variant after each measurement.
         say: told a line when a target has to be set up first.
@@ -100,7 +105,7 @@ def prepare(bundle: Path | str, options: Options) -> Job:
     targets.check_options(options.target, tuple(options.target_options))
     if not target.repeats:
         plans = tuple(dataclasses.replace(plan, processes=1) for plan in plans)
-    opened = Bundle.open(Path(bundle))
+    opened = _opened(Path(bundle), options)
     names = [opened.variant(name).name for name in options.variants]
     names = names or [variant.name for variant in opened.manifest.variants]
     refused = {name: why for name in names if (why := _refusal(target, opened, name, plans))}
@@ -136,10 +141,11 @@ def measure(
     timed = any(m.samples_ns.get("warm_run") for m in measurements)
     profiles = {}
     if job.options.profile and timed:
-        pixels = read_golden(job.bundle)[GOLDEN_INPUTS]
         for name in job.variants:
             path = job.bundle.path(job.bundle.variant(name).file)
-            if spent := profile.operators(path, pixels, job.plans[0].threads):
+            with load(path, **told_of(job.bundle.manifest)) as predictor:
+                _, given = bare(predictor.session, read_golden(job.bundle)[GOLDEN_INPUTS])
+            if spent := profile.operators(path, given, job.plans[0].threads):
                 profiles[name] = spent
     return Record(
         bundle=job.bundle.manifest.name,
@@ -149,6 +155,15 @@ def measure(
         peaks={plan.threads: cost.peaks(plan.threads) for plan in job.plans} if timed else {},
         profiles=profiles,
     )
+
+
+def _opened(path: Path, options: Options) -> Bundle:
+    """The bundle, or the one that stands for a lone file. Raises `InputError`."""
+    if path.is_file():
+        return lone.as_bundle(path, options.size)
+    if options.size is not None:
+        raise InputError(f"expected --size with a lone model file, got {path}")
+    return Bundle.open(path)
 
 
 def _plan(threads: int, options: Options) -> Plan:

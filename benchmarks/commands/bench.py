@@ -6,15 +6,18 @@ import argparse
 from pathlib import Path
 
 from edgewright.runtime import console
+from edgewright.runtime.commands import _foreign
 
-HELP = "measure the latency and memory of a bundle's variants"
+HELP = "measure the latency and memory of a bundle's variants, or of any file"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     from edgewright.benchmarks import targets
 
     places = ", ".join(f"{name} ({targets.get(name).title})" for name in targets.names())
-    parser.add_argument("bundle", type=Path, metavar="BUNDLE", help="a bundle folder")
+    parser.add_argument(
+        "bundle", type=Path, metavar="BUNDLE|FILE", help="a bundle folder, or any .tflite or .onnx file"
+    )
     parser.add_argument("--variants", metavar="LIST", help="comma-separated (default: all of the bundle's)")
     where = f"where to measure: {places} (default: %(default)s)"
     parser.add_argument("--target", default="local", help=where)
@@ -26,6 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="quick: 128 runs and 10 s of each variant; single-stream: 1,024 and 60 s, as MLPerf has it "
         "(default: %(default)s)",
     )
+    _foreign.add_size(parser)
     parser.add_argument(
         "--seconds", type=float, help="how long each variant runs in all, instead of what the mode says"
     )
@@ -65,6 +69,7 @@ def run(arguments: argparse.Namespace) -> int:
         mode=arguments.mode,
         seconds=arguments.seconds,
         profile=arguments.profile,
+        size=arguments.size,
     )
     budget = limits.parse_budget(arguments.budget) if arguments.budget else []
     most = limits.parse_share(arguments.max_slowdown or "5%")

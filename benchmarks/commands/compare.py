@@ -7,9 +7,10 @@ import dataclasses
 from pathlib import Path
 
 from edgewright.runtime import console
+from edgewright.runtime.commands import _foreign
 
 HELP = "say whether one model file is slower than another, with a proof"
-_WHAT = "BUNDLE:VARIANT, a bundle folder (its recommended variant), or a model file"
+_WHAT = "BUNDLE:VARIANT, a bundle folder (its recommended variant), or any .tflite or .onnx file"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -18,6 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--threads", type=int, default=1, help="threads of the interpreter (default: %(default)s)"
     )
+    _foreign.add_size(parser)
     parser.add_argument("--out", type=Path, metavar="FILE.json", help="write raw figures too")
 
 
@@ -31,7 +33,7 @@ def run(arguments: argparse.Namespace) -> int:
     design = compare.Design(threads=arguments.threads)
     if arguments.out is not None and arguments.out.is_dir():
         raise InputError(f"expected --out to be a file, got the folder {arguments.out}")
-    a, b = compare.side(arguments.a), compare.side(arguments.b)
+    a, b = (compare.side(word, arguments.size) for word in (arguments.a, arguments.b))
     surroundings = environment.describe()
     with console.progress("comparing", total=design.pairs) as bar:
         result = compare.compare(a, b, design, done=bar.advance)

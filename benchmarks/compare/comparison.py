@@ -54,7 +54,8 @@ class Design:
 
 @dataclass(frozen=True, kw_only=True)
 class Side:
-    """One of the two: a file of a bundle, or a lone one (`bundle` None).
+    """One of the two: a file of a bundle, or a lone one (`bundle` None), whose `size` is the height and width
+    of pictures if it takes them of any.
 
     To try the method, `slow_down` is a share of each run that is waited after it; with 0 as well as with
     more the clock is asked once more a run, so that the two differ in nothing else.
@@ -64,6 +65,7 @@ class Side:
     path: Path
     bundle: Path | None = None
     slow_down: float | None = None
+    size: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,7 +95,7 @@ class Comparison:
         return f"B is {abs(self.ratio.value - 1):.1%} {word} [{ends[0]:.1%}, {ends[1]:.1%}]"
 
 
-def side(text: str) -> Side:
+def side(text: str, size: tuple[int, int] | None = None) -> Side:
     """What a word of the command line means: BUNDLE:VARIANT, BUNDLE (its recommended variant), or a file.
 
     Raises:
@@ -112,7 +114,7 @@ def side(text: str) -> Side:
         return Side(name=f"{bundle.manifest.name}:{entry.name}", path=bundle.path(entry.file), bundle=path)
     if variant or not path.is_file():
         raise InputError(f"expected BUNDLE:VARIANT, a bundle folder or a model file, got '{text}'")
-    return Side(name=path.name, path=path)
+    return Side(name=path.name, path=path, size=size)
 
 
 def summarise(blocks_ns: ArrayLike, notes: Sequence[str] = ()) -> Comparison:
@@ -134,7 +136,12 @@ def summarise(blocks_ns: ArrayLike, notes: Sequence[str] = ()) -> Comparison:
 
 
 def compare_models(
-    a: str | Path, b: str | Path, *, threads: int = 1, done: Callable[[], None] = lambda: None
+    a: str | Path,
+    b: str | Path,
+    *,
+    threads: int = 1,
+    size: tuple[int, int] | None = None,
+    done: Callable[[], None] = lambda: None,
 ) -> Comparison:
     """Say whether B is slower than A on this machine; `Comparison.verdict` puts it in words. Takes a minute.
 
@@ -142,6 +149,7 @@ def compare_models(
         a: `BUNDLE:VARIANT`, a bundle folder (its recommended variant), or a model file.
         b: what is compared with it, the same.
         threads: of the interpreter.
+        size: height and width, of files that take pictures of any.
         done: called after each of the pairs of processes.
 
     Raises:
@@ -149,7 +157,7 @@ def compare_models(
         InputError: nothing of that name, or a number of threads that cannot be.
         EdgewrightError: a file that cannot be run.
     """
-    return compare(side(str(a)), side(str(b)), Design(threads=threads), done=done)
+    return compare(side(str(a), size), side(str(b), size), Design(threads=threads), done=done)
 
 
 def compare(

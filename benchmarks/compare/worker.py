@@ -55,7 +55,7 @@ def _open(job: dict[str, Any]) -> tuple[Callable[[Any], object], list[Any], list
     """What runs an image, the images, and what is to be said of them."""
     import numpy as np
 
-    from edgewright.runtime import backends, trust
+    from edgewright.runtime import backends, foreign, trust
     from edgewright.runtime.bundle.manifest import Bundle
     from edgewright.runtime.verification import GOLDEN_INPUTS, read_golden
 
@@ -67,9 +67,14 @@ def _open(job: dict[str, Any]) -> tuple[Callable[[Any], object], list[Any], list
     if job["bundle"] is not None:
         images = read_golden(Bundle.open(Path(job["bundle"])))[GOLDEN_INPUTS]
         return session.run, [image[None].copy() for image in images], []
-    batch, *shape = session.input.shape
-    noise = np.random.default_rng(0).integers(0, 256, (16, max(batch, 1), *shape), np.uint8)
-    return session.run, list(noise), ["a lone file has no images: it ran on noise"]
+    shape, remark = foreign.input_shape(file, job["size"] and tuple(job["size"]))
+    random, dtype = np.random.default_rng(0), np.dtype(session.input.dtype)
+    noise: Any = random.random((16, *shape), np.float32)
+    if dtype.kind in "iu":
+        ends = np.iinfo(dtype)
+        noise = random.integers(max(ends.min, -255), min(ends.max, 255), (16, *shape), endpoint=True)
+    notes = ["a lone file has no images: it ran on noise"] + [remark] * bool(remark)
+    return session.run, list(noise.astype(dtype)), notes
 
 
 def _slowed(run: Callable[[Any], object], share: float) -> Callable[[Any], object]:

@@ -15,7 +15,7 @@ import json
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from importlib import import_module
 from pathlib import Path
@@ -38,11 +38,14 @@ def main(job: dict[str, Any]) -> dict[str, Any]:
 
     from edgewright.runtime import backends
     from edgewright.runtime.bundle.manifest import Bundle
+    from edgewright.runtime.foreign import LONE, bare, told_of
     from edgewright.runtime.machine.threads import cores
     from edgewright.runtime.predictor import load
     from edgewright.runtime.verification import GOLDEN_INPUTS, read_golden
 
     bundle = Bundle.open(folder)
+    given = told_of(bundle.manifest)
+    notes = bundle.manifest.provenance.get(LONE, {}).get("notes", ())
     images = read_golden(bundle)[GOLDEN_INPUTS]
     pixels = [image[None].copy() for image in images]
     kinds = ("jpeg", "png")
@@ -54,9 +57,10 @@ def main(job: dict[str, Any]) -> dict[str, Any]:
     samples = {"import": sampling.time_each(import_module, iter([backend.module]))}
     base_rss = _peak_rss_bytes()
     start = time.perf_counter_ns()
-    predictor = load(path, threads=plan.threads)
+    predictor = load(path, threads=plan.threads, **given)
     samples["load"] = [time.perf_counter_ns() - start]
-    run, label = predictor.session.run, functools.partial(predictor.predict, k=1)
+    session, label = predictor.session, _labelling(predictor)
+    run, pixels = bare(session, pixels[0])[0].run, [bare(session, one)[1] for one in pixels]
     samples["first_run"] = sampling.time_each(run, iter(pixels[:1]))
     for pictures in encoded.values():
         label(pictures[0])
@@ -81,7 +85,7 @@ def main(job: dict[str, Any]) -> dict[str, Any]:
     for kind, pictures in encoded.items():
         samples[f"{kind}_to_label"] = sampling.time_each(label, _pictures(pictures, plan))
     samples |= _parts(predictor, itertools.islice(_pictures(encoded["jpeg"], plan), len(images)))
-    loaded = [load(path, threads=plan.threads) for _ in range(cores() // plan.threads)]
+    loaded = [load(path, threads=plan.threads, **given) for _ in range(cores() // plan.threads)]
     rate = _throughput(loaded, pixels, plan)
     return {
         "variant": variant,
@@ -92,10 +96,28 @@ def main(job: dict[str, Any]) -> dict[str, Any]:
         "base_rss_bytes": base_rss,
         "environment": surroundings,
         "counts": {"inferences_per_second": rate} if rate else {},
-        "notes": [note for note in (warm.note(), *disturbed, *_few(runs, step)) if note],
+        "notes": [
+            note
+            for note in (
+                *notes,
+                warm.note(),
+                *disturbed,
+                *_few(runs, step),
+            )
+            if note
+        ],
         "calls_per_sample": runs.calls,
         "queries": runs.queries,
     }
+
+
+def _labelling(predictor: Predictor) -> Callable[[bytes], object]:
+    """From the bytes of a picture to its label; to its vector where that is what a model gives."""
+    if not predictor.head.is_embedding:
+        return functools.partial(predictor.predict, k=1)
+    from edgewright.runtime.preprocess import to_pixels
+
+    return lambda picture: predictor.scores(to_pixels(picture, predictor.contract.input))
 
 
 def _few(runs: sampling.Runs, step_ns: int) -> list[str]:
@@ -131,7 +153,8 @@ def _parts(predictor: Predictor, pictures: Any) -> dict[str, list[int]]:
         times.append(clock())
         scores = predictor.scores(pixels)
         times.append(clock())
-        predictor.top(scores[0], 1)
+        if not predictor.head.is_embedding:
+            predictor.top(scores[0], 1)
         times.append(clock())
         for part, (start, end) in zip(found, itertools.pairwise(times), strict=True):
             found[part].append(end - start)
@@ -140,12 +163,14 @@ def _parts(predictor: Predictor, pictures: Any) -> dict[str, list[int]]:
 
 def _throughput(predictors: Sequence[Predictor], pixels: Sequence[Any], plan: Plan) -> list[float]:
     """Inferences a second with an interpreter for each core, each in a thread; [] if not asked for."""
+    from edgewright.runtime.foreign import inner
+
     if not predictors or not plan.throughput_seconds:
         return []
     ready = threading.Barrier(len(predictors))
 
     def work(predictor: Predictor) -> int:
-        run = predictor.session.run
+        run = inner(predictor.session).run
         ready.wait()
         end = time.perf_counter() + plan.throughput_seconds
         count = 0

@@ -25,18 +25,18 @@ from edgewright.runtime.backends.ort.session import EXACT_PRODUCTS
 RUNS = 200
 
 
-def operators(path: Path, images: NDArray[np.uint8], threads: int) -> dict[str, float] | None:
+def operators(path: Path, images: NDArray[Any], threads: int) -> dict[str, float] | None:
     """Nanoseconds of a run by operator, the slowest first; None where the interpreter tells none.
 
     Args:
-        images: uint8 `(n, height, width, channels)`, as one image goes into the file.
+        images: `(n, …)`, as one image goes into the file.
     """
     backend = backends.for_path(path)
     told = backend.module == "onnxruntime" and backend.available()
     return _onnxruntime(backend.read(path), images, threads) if told else None
 
 
-def _onnxruntime(file: ModelFile, images: NDArray[np.uint8], threads: int) -> dict[str, float]:
+def _onnxruntime(file: ModelFile, images: NDArray[Any], threads: int) -> dict[str, float]:
     import onnxruntime
 
     spec = file.inputs[0]

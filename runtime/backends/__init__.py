@@ -132,6 +132,8 @@ class Batches:
         pixels = np.ascontiguousarray(pixels, self.input.dtype)
         if size < 0:
             return self._session.run(pixels)
+        if len(pixels) == size:
+            return self._session.run(pixels)
         filled = np.pad(pixels, ((0, -len(pixels) % size), *[(0, 0)] * 3))
         parts = [self._session.run(filled[i : i + size]) for i in range(0, len(filled), size)]
         return np.concatenate(parts)[: len(pixels)]

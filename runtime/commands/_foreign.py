@@ -53,8 +53,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="P",
         help="probability above which a sigmoid is a yes (default: 0.5)",
     )
-    group.add_argument(
-        "--size", type=_size, metavar="HxW", help="height and width, if it takes pictures of any size"
+    add_size(group)
+
+
+def add_size(parser: argparse._ActionsContainer) -> None:
+    """The option that commands need too which look at no score."""
+    parser.add_argument(
+        "--size",
+        type=_size,
+        metavar="HxW",
+        help="height and width, of a file without a contract that takes pictures of any size",
     )
 
 

@@ -7,25 +7,31 @@ Scaling is not inside such a file, so the runtime does it (`scaling`, `scaled`).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
 
 from edgewright.runtime.backends import ModelFile, Session, check_single, scores_spec
+from edgewright.runtime.bundle.manifest import Manifest
 from edgewright.runtime.contract import HEADS, InputContract, ModelContract, TensorSpec
 from edgewright.runtime.contract.heads import NUMBERS, Head
 from edgewright.runtime.errors import InputError, ModelFileError, UnknownNameError
 from edgewright.runtime.foreign import huggingface, properties, standard
 from edgewright.runtime.foreign.heads import head_of
 from edgewright.runtime.foreign.hints import Hints, Said
-from edgewright.runtime.foreign.scaled import Scaled, bare
+from edgewright.runtime.foreign.scaled import Scaled, bare, inner
 from edgewright.runtime.foreign.scaling import ASK, InputRange, Scaling, table
 from edgewright.runtime.graph import Graph
 
-__all__ = ["BY_NUMBER", "Adopted", "Given", "InputRange", "Scaling", "adopt", "bare", "head_of", "hints_of"]
+__all__ = ["BY_NUMBER", "LONE", "SIDE", "Adopted", "Given", "InputRange", "Scaling", "adopt", "bare"]
+__all__ += ["head_of", "hints_of", "inner", "input_shape", "told_of"]
 
 BY_NUMBER = "classes are called by their numbers"
+
+SIDE = 224  # pixels, of a file whose size nobody says
+LONE = "lone"  # in the provenance of a bundle that stands for a lone file: what `load` has to be told of it
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,11 +116,11 @@ def adopt(file: ModelFile, given: Given, graph: Graph, open_file: Callable[[], S
     plain = codes is None and not layout.channels_first and not bgr and as_it_is
     every_value = np.tile(np.arange(256, dtype=np.uint8), (layout.channels, 1)) if codes is None else codes
 
-    def for_pixels(inner: Session) -> Session:
+    def for_pixels(own: Session) -> Session:
         if plain:
-            return inner
+            return own
         first = layout.channels_first
-        return Scaled(inner, layout.shape, every_value, channels_first=first, bgr=bgr, scores=count)
+        return Scaled(own, layout.shape, every_value, channels_first=first, bgr=bgr, scores=count)
 
     contract = ModelContract(
         name=file.path.stem,
@@ -149,9 +155,36 @@ def adopt(file: ModelFile, given: Given, graph: Graph, open_file: Callable[[], S
     )
 
 
+def told_of(manifest: Manifest) -> dict[str, Any]:
+    """What `load` has to be told of the file of a bundle that stands for a lone one; nothing of others."""
+    told = manifest.provenance.get(LONE)
+    if not isinstance(told, Mapping):
+        return {}
+    given = {key: tuple(value) for key, value in told.items() if key in ("input_range", "size")}
+    return {**given, **({"labels": NUMBERS} if told.get("nameless") else {})}
+
+
 def hints_of(file: ModelFile) -> Hints:
     """What the file's own metadata say, and where they say nothing, what lies beside it. Never raises."""
     return standard.read(file).or_else(properties.read(file)).or_else(huggingface.read(file))
+
+
+def input_shape(file: ModelFile, size: tuple[int, int] | None = None) -> tuple[tuple[int, ...], str]:
+    """The shape of one input of a file `(batch, …)` with what it leaves open filled in, and a line if nobody
+    says how: 224 pixels a side. Raises `InputError`, `ModelFileError`."""
+    check_single(file.path, file.inputs, file.outputs)
+    given, hints, remark = Given(size=size), hints_of(file), ""
+    given.check()
+    shape = file.inputs[0].shape
+    if file.contract() is None and min(shape[1:]) < 0:
+        if size is None and hints.size is None:
+            given, remark = Given(size=(SIDE, SIDE)), f"its size is free: it ran on {SIDE}x{SIDE} pixels"
+        layout, _ = _layout(file, given, hints)
+        form = layout.shape
+        if layout.channels_first:
+            form = (layout.channels, layout.height, layout.width)
+        shape = (shape[0], *form)
+    return (max(1, shape[0]), *shape[1:]), remark
 
 
 def _layout(file: ModelFile, given: Given, hints: Hints) -> tuple[_Layout, Sequence[str]]:

@@ -24,14 +24,22 @@ _RESAMPLES = {0: "nearest", 1: "lanczos", 2: "bilinear", 3: "bicubic", 4: "box"}
 
 def read(file: ModelFile) -> Hints:
     """What the two files say; nothing where they are not there, or are of something else."""
-    folder = file.path.absolute().parent
-    if folder.name == "onnx" and not (folder / CONFIG).is_file():
-        folder = folder.parent
+    folder = _folder(file.path)
     remarks: list[str] = []
     config, processor = (_read(folder / name, remarks) for name in (CONFIG, PROCESSOR))
     if "id2label" not in config and "image_mean" not in processor:
         return Hints(remarks=tuple(remarks))
     return _config(config).or_else(_processor(processor)).or_else(Hints(remarks=tuple(remarks)))
+
+
+def beside(path: Path) -> list[Path]:
+    """The files that would be read for a model file."""
+    return [found for name in (CONFIG, PROCESSOR) if (found := _folder(path) / name).is_file()]
+
+
+def _folder(path: Path) -> Path:
+    folder = path.absolute().parent
+    return folder.parent if folder.name == "onnx" and not (folder / CONFIG).is_file() else folder
 
 
 def _read(path: Path, remarks: list[str]) -> dict[str, Any]:

@@ -36,6 +36,10 @@ class Scaled:
         self.kernels = inner.kernels
 
     def run(self, pixels: Pixels) -> Scores:
+        return self.inner.run(self.prepared(pixels))
+
+    def prepared(self, pixels: Pixels) -> NDArray[Any]:
+        """Raw pixels as the file takes them. Raises `InputError`."""
         if not isinstance(pixels, np.ndarray) or pixels.dtype != "uint8" or pixels.shape[1:] != self._shape:
             raise wrong_pixels(pixels, self.input)
         height, width, channels = self._shape
@@ -44,12 +48,19 @@ class Scaled:
         planes = np.moveaxis(scaled, 1 if self._channels_first else 3, 0)
         for place, (values, out) in enumerate(zip(self._table, planes, strict=True)):
             out[...] = values[pixels[..., channels - 1 - place if self._bgr else place]]
-        return self.inner.run(scaled)
+        return scaled
 
     def close(self) -> None:
         self.inner.close()
 
 
-def bare(session: Session) -> Session:
+def inner(session: Session) -> Session:
     """The file's own session, which takes what the file takes."""
     return session.inner if isinstance(session, Scaled) else session
+
+
+def bare(session: Session, pixels: Pixels) -> tuple[Session, NDArray[Any]]:
+    """The file's own session, and raw pixels as that takes them: for those who time it."""
+    if isinstance(session, Scaled):
+        return session.inner, session.prepared(pixels)
+    return session, pixels

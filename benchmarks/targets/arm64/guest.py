@@ -19,6 +19,7 @@ import numpy as np
 from edgewright.runtime import backends, trust
 from edgewright.runtime.bundle.manifest import Bundle
 from edgewright.runtime.errors import EdgewrightError
+from edgewright.runtime.foreign import told_of
 from edgewright.runtime.predictor import load
 from edgewright.runtime.verification import GOLDEN_INPUTS, read_golden
 
@@ -28,7 +29,7 @@ def main(job: dict[str, Any]) -> None:
     inputs = read_golden(bundle)[GOLDEN_INPUTS]
     path = bundle.path(bundle.variant(job["variant"]).file)
     trust.remember(path)  # this process is the one apart; it could not start another for the trial
-    with load(path) as predictor:
+    with load(path, **told_of(bundle.manifest)) as predictor:
         pixels = [image[np.newaxis].copy() for image in inputs]
         golden = np.concatenate([predictor.scores(one) for one in pixels])
         run, mark = predictor.session.run, os.sched_yield

@@ -138,9 +138,10 @@ def _environment(emulated: machine.Machine, tested: int) -> dict[str, Any]:
 def _on_this_machine(bundle: Bundle, entry: VariantEntry, pixels: Pixels) -> Scores:
     import numpy as np
 
+    from edgewright.runtime.foreign import told_of
     from edgewright.runtime.predictor import load
 
-    with load(bundle.folder / entry.file.file) as predictor:
+    with load(bundle.folder / entry.file.file, **told_of(bundle.manifest)) as predictor:
         return np.concatenate([predictor.scores(image[np.newaxis]) for image in pixels])
 
 
