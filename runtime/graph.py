@@ -93,12 +93,13 @@ class Graph:
 
     def ending(self) -> str:
         """The operator that the first output's values come from: what only reshapes, quantizes or casts
-        them is passed over. `Softmax` where e^x is divided by its sum; empty if nothing computes it."""
+        them is passed over. `Softmax` where e^x is divided by its sum, `LpNormalization` where a vector is by
+        its length; empty if nothing computes it."""
         maker = {key: node for node in self.nodes for key in node.outputs}
 
-        def behind(key: Hashable) -> Node | None:
+        def behind(key: Hashable, passing: frozenset[str] = _PASSING) -> Node | None:
             seen = set[Hashable]()
-            while (node := maker.get(key)) and node.operator in _PASSING and node.inputs and key not in seen:
+            while (node := maker.get(key)) and node.operator in passing and node.inputs and key not in seen:
                 seen.add(key)
                 key = node.inputs[0]
             return node
@@ -110,13 +111,13 @@ class Graph:
         last = behind(self.outputs[0]) if self.outputs else None
         if last is None:
             return ""
-        if last.operator in ("Div", "DIV") and len(last.inputs) == 2 and is_exponential(last.inputs[0]):
-            total = behind(last.inputs[1])
-            if (
-                total
-                and total.operator in ("ReduceSum", "SUM")
-                and any(map(is_exponential, total.inputs[:1]))
-            ):
+        if last.operator in ("Div", "DIV") and len(last.inputs) == 2:
+            above, below = last.inputs
+            divisor = behind(below, _PASSING | {"Expand", "Clip", "Max"})
+            if divisor and divisor.operator == "ReduceL2":
+                return "LpNormalization"
+            summed = divisor.inputs[:1] if divisor and divisor.operator in ("ReduceSum", "SUM") else ()
+            if is_exponential(above) and any(map(is_exponential, summed)):
                 return "Softmax"
         return last.operator
 

@@ -77,8 +77,8 @@ class ModelFile:
         wanted = Head(kind=contract.head, count=scores).labels
         if self.inputs[0].shape[1:] != contract.input.shape or wanted != len(contract.labels):
             raise ModelFileError(
-                f"expected input {contract.input.shape} and scores of {len(contract.labels)} labels by "
-                f"{where}, got {self.inputs[0].shape[1:]} and {scores} scores"
+                f"expected input {contract.input.shape} and {len(contract.labels)} labels' scores by {where},"
+                f" got {self.inputs[0].shape[1:]} and {scores} scores"
             )
         return contract
 

@@ -79,9 +79,11 @@ def ending_in(path: Path, *chain: str, count: int = 3) -> Path:
         if operator == "Cast":
             extra = {"to": TensorProto.FLOAT}
         elif operator == "Div":  # e^x by its sum
-            given = [str(i - 2), before]
+            given = ["0" if "ReduceL2" in chain else str(i - 2), before]
         elif operator == "ReduceSum":
             extra = {"keepdims": 1}
+        elif operator == "ReduceL2":
+            extra = {"keepdims": 1, "axes": [1]}
         elif operator == "Mul":
             given = [before, before]
         elif operator == "LpNormalization":
@@ -203,3 +205,11 @@ def test_what_is_missing_is_asked_for_and_no_value_is_recommended(plain: dict[st
     assert "range" not in str(refused.value)  # its own quantization scales
     with pytest.raises(InputError, match=r"--input-range 0\.\.1, -1\.\.1 or 0\.\.255, or --mean and --std"):
         load(plain["float"], labels=named(4))
+
+
+def test_a_vector_divided_by_its_length_is_an_embedding(tmp_path: Path) -> None:
+    """As torch.nn.functional.normalize is exported."""
+    path = ending_in(tmp_path / "theirs.onnx", "ReduceL2", "Clip", "Div")
+    with load(path, input_range=(0, 1)) as predictor:
+        assert predictor.head.is_embedding
+        assert np.linalg.norm(predictor.scores(PIXELS)) == pytest.approx(1)
