@@ -18,6 +18,7 @@ import io
 import os
 import threading
 import warnings
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -34,8 +35,13 @@ if TYPE_CHECKING:
 ImageSource: TypeAlias = str | os.PathLike[str] | bytes | Image.Image | NDArray[Any]
 
 # Pillow also opens formats that it hands to other programs (EPS to Ghostscript) or that are no pictures.
-# They are tried in this order; from WEBP on Pillow has to load its plugins first.
+# They are tried in this order; from WEBP on Pillow has to load its plugins first. HEIC comes from the package
+# pillow_heif, where that is installed.
 FORMATS = ("JPEG", "PNG", "GIF", "BMP", "PPM", "WEBP", "TIFF", "AVIF")
+_CURES = {
+    b"avif": "AVIF pictures need Pillow 11.3 or newer; run: pip install --upgrade pillow",
+    b"hei": "HEIC pictures need the package pillow-heif; run: pip install pillow-heif",
+}
 
 MARGIN = 3  # with 2.7 times the size left, single pixels differed by 10
 _SMOOTH = ("bilinear", "bicubic", "lanczos")
@@ -91,17 +97,62 @@ def decode(image: str | os.PathLike[str] | bytes, contract: InputContract) -> Im
             source = io.BytesIO(Path(image).read_bytes())
         except (OSError, ValueError) as failure:
             raise ImageError(f"cannot read {name}: {getattr(failure, 'strerror', failure)}") from failure
+    picture = _opened(source, name)
+    if contract.resample in _SMOOTH:
+        try:
+            _scale_while_decoding(picture, MARGIN * max(contract.height, contract.width))
+        except Exception as failure:  # decoders raise what they like
+            raise ImageError(
+                f"expected a whole picture, got {name}, which is damaged: {failure}"
+            ) from failure
+    return _upright(picture, name)
+
+
+def look(path: str | os.PathLike[str]) -> tuple[int, int, str]:
+    """Width and height of a picture as it is seen, and its Pillow mode, from the head of its file.
+
+    Raises:
+        ImageError: no picture; what is damaged further on is not noticed.
+    """
+    name = f"'{os.fspath(path)}'"
+    try:
+        with Path(path).open("rb") as file:
+            picture = _opened(file, name)
+            width, height = picture.size
+            turned = picture.getexif().get(ExifTags.Base.Orientation, 1) in (5, 6, 7, 8)
+    except ImageError:
+        raise
+    except Exception as failure:  # of the file, or of its EXIF part
+        raise ImageError(f"expected a whole picture, got {name}, which is damaged: {failure}") from failure
+    return (height, width, picture.mode) if turned else (width, height, picture.mode)
+
+
+def _opened(source: Any, name: str) -> Image.Image:
+    """A picture whose pixels are not decoded yet, from a seekable stream."""
+    brand = source.read(12)[4:]
+    source.seek(0)
     try:
         with _opening, warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow warns of half its limit; above the limit it raises
-            picture = Image.open(source, formats=FORMATS)
-            if contract.resample in _SMOOTH:
-                _scale_while_decoding(picture, MARGIN * max(contract.height, contract.width))
+            formats = (*FORMATS, "HEIF") if brand[:4] == b"ftyp" and _reads_heif() else FORMATS
+            return Image.open(source, formats=formats)
     except Image.DecompressionBombError as failure:
         raise ImageError(f"expected a picture of ordinary size, got {name}: {failure}") from failure
     except Exception as failure:  # decoders raise what they like
-        raise ImageError(f"expected a picture (JPEG, PNG, ...), got {name}, which is none") from failure
-    return _upright(picture, name)
+        cure = next((cure for kind, cure in _CURES.items() if brand.startswith(b"ftyp" + kind)), "")
+        got = f"expected a picture (JPEG, PNG, ...), got {name}, which is none"
+        raise ImageError(f"cannot read {name}: {cure}" if cure else got) from failure
+
+
+@cache
+def _reads_heif() -> bool:
+    """Whether the package that brings HEIC to Pillow is there; then it does so."""
+    try:
+        import pillow_heif
+    except ImportError:
+        return False
+    pillow_heif.register_heif_opener()
+    return True
 
 
 def fitted(picture: Image.Image, contract: InputContract) -> Pixels:

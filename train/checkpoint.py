@@ -16,10 +16,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgewright.runtime.contract import HEADS, SCHEMA_VERSION, InputContract, check_schema
+from edgewright.runtime.contract import SCHEMA_VERSION, THRESHOLD, InputContract, check_schema, read_head
 from edgewright.runtime.disk import files, jsonio
-from edgewright.runtime.errors import CheckpointError, MissingExtraError
+from edgewright.runtime.errors import CheckpointError
 from edgewright.train.datasets import Dataset, Images, Labels
+from edgewright.train.datasets.splitting import hold_out
 from edgewright.train.evaluation import report as evaluation
 from edgewright.train.normalization import Normalization
 
@@ -50,10 +51,10 @@ class DataRecord:
 class Checkpoint:
     """A trained model and what is known of it.
 
-    `input_range` is what the network wants pixels 0-255 brought to; `head` whether its scores are
-    `softmax` or `logits`; `validation` and `seed` give the split again (see `split`); `weights` says
-    whose weights it started from, with licence and citation, and is empty if it started from random
-    ones; `metrics` and `training` are figures for people.
+    `input_range` is what the network wants pixels 0-255 brought to; `head` what its scores are
+    (`edgewright.runtime.contract.heads`), of sigmoids above `threshold` a yes; `validation` and `seed` give
+    the split again (see `split`); `weights` says whose weights it started from, with licence and citation,
+    and is empty if it started from random ones; `metrics` and `training` are figures for people.
     """
 
     recipe: str
@@ -61,6 +62,7 @@ class Checkpoint:
     input: InputContract
     input_range: tuple[float, float]
     head: str
+    threshold: float = THRESHOLD
     data: DataRecord
     validation: float
     seed: int
@@ -92,11 +94,13 @@ class Checkpoint:
             raise obj.fail("validation", "a share between 0 and 1")
         if len(obj.texts("labels")) < 2:
             raise obj.fail("labels", "a list of at least two labels")
+        head, threshold, _ = read_head(obj)
         data = obj.object("data")
         others = {
             "input": InputContract.from_json(obj.object("input")),
             "input_range": _rising(obj, "input_range"),
-            "head": obj.choice("head", HEADS),
+            "head": head,
+            "threshold": threshold,
             "data": data.make(DataRecord, {"skip_bad": data.has("skip_bad") and data.flag("skip_bad")}),
             "seed": obj.integer("seed", 0, 2**32 - 1),
             "weights": _texts(obj, "weights") if obj.has("weights") else {},
@@ -127,17 +131,14 @@ def _rising(obj: jsonio.JsonObject, key: str) -> tuple[float, float]:
     return low, high
 
 
-def split(labels: Labels, validation: float, seed: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Indices of the training images proper and of those held out for validation, stratified by class."""
-    try:
-        from sklearn.model_selection import train_test_split
-    except ImportError as failure:
-        raise MissingExtraError("scikit-learn, which splits data sets,", "train") from failure
+def split(
+    labels: Labels, validation: float, seed: int, groups: NDArray[np.intp] | None = None
+) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Indices of the training images proper and of those held out for validation, stratified by class.
 
-    train, held_out = train_test_split(
-        np.arange(len(labels)), test_size=validation, random_state=seed, stratify=labels
-    )
-    return np.sort(train), np.sort(held_out)
+    `groups` are those of `Dataset`: images that show the same are on one side.
+    """
+    return hold_out(labels, validation, seed, groups)
 
 
 def scale(images: Images, input_range: tuple[float, float]) -> NDArray[np.float32]:

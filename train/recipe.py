@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
 import re
 import sys
@@ -13,14 +14,25 @@ from typing import TYPE_CHECKING, Any
 
 from edgewright.runtime import plugins
 from edgewright.runtime.errors import InputError
+from edgewright.train.pretrained import BASES, Weights
 
 if TYPE_CHECKING:
     import numpy as np
 
     from edgewright.train.datasets import Images
-    from edgewright.train.pretrained import Weights
 
 _RECIPES = "edgewright.train.recipes"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tuning:
+    """How a model with a frozen base goes on once its last layers are trained: all layers but
+    BatchNormalization learn, for at most `epochs` epochs, until `patience` of them brought nothing, with a
+    new `optimizer(keras, steps)`."""
+
+    optimizer: Callable[[Any, int], Any]
+    epochs: int
+    patience: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,17 +40,23 @@ class Recipe:
     """How a model is trained.
 
     `build(keras, shape, classes)` gives an uncompiled Keras model from images `(height, width, channels)`
-    whose pixels were brought to `input_range`, to `classes` probabilities or logits. A recipe with
+    whose pixels were brought to `input_range`, to `classes` probabilities or logits. Where an image may have
+    several labels it ends in a sigmoid for each, and for two classes it may end in one sigmoid, how likely
+    the second is; or in what comes before the sigmoid. A recipe with `any_head` is told: it is called with
+    the number of scores (1 for two classes) and `activation`, which is `softmax` or `sigmoid`. A recipe with
     `weights` starts from what someone else has trained; it is called as `build(keras, shape, classes,
     weights)`. `optimizer(keras, steps)` gives a new optimizer for a training of `steps` batches.
 
-    `data` is the data set and `shape` what pictures of a folder are brought to, if the user names no
-    other. `loss` is `sparse_categorical_crossentropy`, or `categorical_crossentropy` for one-hot labels.
+    `data` is the data set if the user names no other, and `shape` what pictures of a folder are brought to
+    unless the user says otherwise; with `at_most` those that have less, of size or colour, are left at that.
+    `loss` is `sparse_categorical_crossentropy`, or `categorical_crossentropy` for one-hot labels; sigmoids
+    are always trained by binary cross-entropy. `balanced` has classes of uneven size count the same in it.
     `augment(images, random)` changes a batch of raw pixels before it is learnt from; it is no part of the
     model.
 
-    Training stops when the validation loss has not improved for `patience` epochs (None: never); the
-    weights of the epoch with the lowest validation loss are kept.
+    Training stops when the validation loss has not improved for `patience` epochs (None: never); the weights
+    of the epoch with the lowest validation loss are kept. With `tuning` it goes on from these with the base
+    unfrozen, and only that part augments.
     """
 
     summary: str
@@ -54,6 +72,35 @@ class Recipe:
     validation: float = 0.1
     input_range: tuple[float, float] = (0.0, 1.0)
     weights: Weights | None = None
+    tuning: Tuning | None = None
+    at_most: bool = False
+    any_head: bool = False
+    balanced: bool = False
+
+    def starting_from(self, name: str, base: str | None, source: str | None) -> Recipe:
+        """This recipe with another base or source of weights, where one is given.
+
+        Args:
+            name: of the recipe, for messages.
+            base: one of `edgewright.train.pretrained.BASES`.
+            source: `imagenet`, `none` or the path of a Keras weights file of the base.
+
+        Raises:
+            InputError: there is no such base or file, or the recipe leaves no choice.
+        """
+        weights, input_range = self.weights, self.input_range
+        if source is not None:
+            if weights is None:
+                raise InputError(f"{name} starts from random weights of its own; leave out --weights")
+            weights = dataclasses.replace(weights, source=source)
+        if base is not None:
+            if weights is None or not weights.base:
+                raise InputError(f"{name} has a network of its own; leave out --base, or train photos")
+            weights = weights.of(base)
+            input_range = BASES[weights.base].input_range
+        if weights is not None:
+            weights.check()
+        return dataclasses.replace(self, weights=weights, input_range=input_range)
 
 
 def names() -> tuple[str, ...]:

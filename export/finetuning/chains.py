@@ -109,6 +109,7 @@ def fine_tune(
                     "model": str(before.model.path),
                     "data": _written(training, Path(data)),
                     "recipe": training.checkpoint.recipe,
+                    "head": training.checkpoint.head,
                     "input_range": training.checkpoint.input_range,
                     "chain": chain,
                     "asked": asked,
@@ -179,7 +180,7 @@ def _written(training: Training, folder: Path) -> str:
     """The folder with training and held-out images, written when the first child needs them."""
     if not (folder / f"{FILES[-1]}.npy").exists():
         checkpoint, dataset = training.checkpoint, training.dataset
-        learnt, held_out = split(dataset.y_train, checkpoint.validation, checkpoint.seed)
+        learnt, held_out = split(dataset.y_train, checkpoint.validation, checkpoint.seed, dataset.groups)
         for (images, labels), chosen in zip((FILES[:2], FILES[2:]), (learnt, held_out), strict=True):
             np.save(folder / f"{images}.npy", dataset.x_train[chosen])
             np.save(folder / f"{labels}.npy", dataset.y_train[chosen])

@@ -24,7 +24,6 @@ from edgewright.export.work.events import Event, Progressed, Trained
 from edgewright.export.work.protocol import serve
 from edgewright.train import bridge, recipe
 from edgewright.train.checkpoint import scale
-from edgewright.train.fitting.fit import head_of
 from edgewright.train.stack import import_keras
 
 
@@ -46,7 +45,7 @@ def _work(next_task: Callable[[], dict[str, Any]], report: Callable[[Event], Non
     trainer = Trainer(
         model,
         recipe=recipe.named(task["recipe"]),
-        head=head_of(model),
+        head=task["head"],
         input_range=(task["input_range"][0], task["input_range"][1]),
         examples=Examples(**{key: np.load(folder / f"{key}.npy") for key in FILES}),
         epochs=task["epochs"],

@@ -11,13 +11,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edgewright.runtime.contract.heads import Head
 from edgewright.runtime.errors import TrainingError
 from edgewright.train.bridge import to_tf_keras
 from edgewright.train.checkpoint import scale
 from edgewright.train.datasets import Images, Labels
 from edgewright.train.evaluation import metrics
 from edgewright.train.fitting.batches import batches
-from edgewright.train.fitting.fit import loss_of, scorer
+from edgewright.train.fitting.heads import loss_of, scorer
 from edgewright.train.recipe import Recipe
 from edgewright.train.stack import import_keras, import_tf_keras
 
@@ -31,7 +32,7 @@ Report = Callable[[float, str], None]  # the share that is done, and a note
 
 @dataclass(frozen=True, kw_only=True)
 class Examples:
-    """Raw uint8 images `(n, height, width, channels)` with class numbers, and those held out."""
+    """Raw uint8 images `(n, height, width, channels)` with labels, and those held out."""
 
     x: Images
     y: Labels
@@ -87,9 +88,8 @@ class Trainer:
         self.model = self.bridged.model
         count = len(examples.x_validation)
         frozen = [layer for layer in self.model.layers if layer.weights and not layer.trainable]
-        self._given = batches(
-            keras, recipe, self._prepare, examples.x, examples.y, self.model.output_shape[-1], seed, 0
-        )
+        ends = Head(kind=head, count=self.model.output_shape[-1])
+        self._given = batches(keras, recipe, self._prepare, examples.x, examples.y, ends, seed, 0)
         self._per_epoch = len(self._given)
         self._highest_rate = _UNFROZEN_LEARNING_RATE if frozen else math.inf
         if frozen:

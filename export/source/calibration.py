@@ -26,7 +26,7 @@ def choose(dataset: Dataset, validation: float, split_seed: int, size: int, seed
     classes = len(dataset.labels)
     if size < classes:
         raise InputError(f"expected at least {classes} calibration images, one a class, got {size}")
-    candidates, _ = split(dataset.y_train, validation, split_seed)
+    candidates, _ = split(dataset.y_train, validation, split_seed, dataset.groups)
     return draw(candidates, dataset.y_train[candidates], size, seed)
 
 

@@ -21,7 +21,10 @@ if TYPE_CHECKING:
     from zipfile import ZipFile, ZipInfo
 
 SUFFIXES = frozenset(
-    (".jpg", ".jpeg", ".png", ".gif", ".bmp", ".ppm", ".pgm", ".pnm", ".webp", ".tif", ".tiff", ".avif")
+    (
+        *(".jpg", ".jpeg", ".png", ".gif", ".bmp", ".ppm", ".pgm", ".pnm", ".webp", ".tif", ".tiff"),
+        *(".avif", ".heic", ".heif"),
+    )
 )
 STDIN = "-"
 MAX_BYTES = 2**28  # of one picture that is held in memory
@@ -114,14 +117,15 @@ def _folder(folder: str) -> Iterator[Picture]:
         os.path.join(place, name)  # noqa: PTH118
         for place, _, names in os.walk(folder)
         for name in names
-        if _is_picture(name)
+        if is_picture(name)
     )
     if not found:
         yield _failed(folder, f"it holds no file that ends in {', '.join(sorted(SUFFIXES))}")
     yield from map(_file, found)
 
 
-def _is_picture(name: str) -> bool:
+def is_picture(name: str) -> bool:
+    """Whether a file is taken for a picture, by its name; hidden files are not."""
     base = name.rpartition("/")[2]
     return os.path.splitext(base)[1].lower() in SUFFIXES and not base.startswith(".")  # noqa: PTH122
 
@@ -136,7 +140,7 @@ def _archive(path: str) -> Iterator[Picture]:
         return
     members = archive.infolist()
     found = sorted(
-        (m for m in members if _is_picture(m.filename) and not m.filename.startswith("__MACOSX/")),
+        (m for m in members if is_picture(m.filename) and not m.filename.startswith("__MACOSX/")),
         key=lambda member: member.filename,
     )
     reason = _refusal(members, os.path.getsize(path)) or ("" if found else "it holds no picture")  # noqa: PTH202

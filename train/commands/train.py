@@ -5,10 +5,16 @@ from __future__ import annotations
 import argparse
 import dataclasses
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from edgewright.runtime import console
+from edgewright.train import pretrained
 from edgewright.train import recipe as recipes
 from edgewright.train.commands import data_options
+
+if TYPE_CHECKING:
+    from edgewright.train.datasets import Dataset, Size
+    from edgewright.train.recipe import Recipe
 
 HELP = "train a recipe and write a checkpoint that export takes"
 
@@ -29,6 +35,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--epochs", type=int, help="at most so many (default: the recipe's)")
     parser.add_argument(
         "--seed", type=int, default=0, help="for weights, order and split (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--base",
+        metavar="NAME",
+        help="the network that photos starts from: "
+        + ", ".join(pretrained.BASES)
+        + " (default: MobileNetV2)",
     )
     parser.add_argument(
         "--weights",
@@ -56,6 +69,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     from edgewright.runtime.disk.files import check_output
     from edgewright.runtime.errors import InputError
+    from edgewright.train import datasets
     from edgewright.train.checkpoint import OURS
     from edgewright.train.fitting.fit import Options, train
 
@@ -73,12 +87,21 @@ def run(arguments: argparse.Namespace) -> int:
     if not 0 <= arguments.seed < 2**32:
         raise InputError(f"expected --seed from 0 to {2**32 - 1}, got {arguments.seed}")
     check_output(arguments.out, overwrite=arguments.overwrite or arguments.resume, ours=OURS)
-    dataset = data_options.load(arguments, source, recipe.shape, arguments.seed)
-    console.say(
-        f"{name} ({recipe.summary}) on {dataset.name}: {len(dataset.x_train):,} training and "
-        f"{len(dataset.x_test):,} test images, {len(dataset.labels)} classes"
-    )
     options = Options(**{field.name: getattr(arguments, field.name) for field in dataclasses.fields(Options)})
+    recipe = recipe.starting_from(name, options.base, options.weights)
+    dataset, wrong = data_options.load(
+        arguments,
+        source,
+        _size(recipe),
+        arguments.seed,
+        examine=lambda found: found.source not in datasets.names(),
+    )
+    for line in wrong.lines if wrong else ():
+        console.complain(line)
+    console.say(
+        f"{name} ({_base(recipe)}{recipe.summary}) on {dataset.name}: {len(dataset.x_train):,} training and "
+        f"{len(dataset.x_test):,} test images, {_about(dataset, arguments)}"
+    )
     with console.Bars() as bars:
         checkpoint = train(name, recipe, dataset, options, progress=bars, say=console.say)
     if checkpoint is None:
@@ -94,3 +117,39 @@ def run(arguments: argparse.Namespace) -> int:
         console.complain("interrupted" if arguments.strategy else "interrupted; --resume goes on from here")
         return 130
     return 0
+
+
+def _base(recipe: Recipe) -> str:
+    """What a recipe starts from, where that was chosen."""
+    weights = recipe.weights
+    if weights is None or not weights.base:
+        return ""
+    if weights.source == pretrained.NONE:
+        return f"{weights.base} from random weights, "
+    source = "ImageNet's weights" if weights.source == pretrained.IMAGENET else Path(weights.source).name
+    return f"{weights.base} with {source}, first frozen, then tuned, "
+
+
+def _size(recipe: Recipe) -> Size | None:
+    """What the pictures of a folder are brought to, at most."""
+    from edgewright.train.datasets import Size
+
+    if recipe.shape is None:
+        return None
+    height, width, channels = recipe.shape
+    return Size(
+        height=height,
+        width=width,
+        channels=channels,
+        exact_sides=not recipe.at_most,
+        exact_channels=not recipe.at_most,
+    )
+
+
+def _about(dataset: Dataset, arguments: argparse.Namespace) -> str:
+    """What the data set was taken for."""
+    labels = dataset.labels
+    said = f"{len(labels)} labels, several an image" if dataset.is_multi_label else f"{len(labels)} classes"
+    if len(labels) <= 2 and not dataset.is_multi_label:
+        said += f" ({labels[0]}, {labels[1]})"
+    return f"{said}, {data_options.about(dataset, arguments.size)}" if dataset.origin else said

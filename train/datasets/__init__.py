@@ -2,8 +2,8 @@
 
 A data set is named (`fashion-mini` comes with the package; `mnist`, `fashion-mnist`, `cifar10` come
 from a folder of .npz files, else are downloaded by Keras) or is a path: an .npz file with `x_train`,
-`y_train`, `x_test`, `y_test` and, if it has them, `labels`; a folder of IDX files; or class folders of
-pictures.
+`y_train`, `x_test`, `y_test` and, if it has them, `labels`; a folder of IDX files; class folders of
+pictures; or a CSV table of pictures and their labels.
 """
 
 from __future__ import annotations
@@ -11,12 +11,11 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import os
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,13 +24,15 @@ from edgewright.runtime.console import Progress, silent
 from edgewright.runtime.contract import InputContract
 from edgewright.runtime.disk import files
 from edgewright.runtime.errors import DataError, UnknownNameError
-from edgewright.train.datasets import folder, idx
+from edgewright.runtime.pictures import table
+from edgewright.train.datasets import arrays, idx, listing, pictures
+from edgewright.train.datasets.arrays import Images, Labels
+from edgewright.train.datasets.decoding import Size
+from edgewright.train.datasets.pictures import Origin
 
-Images: TypeAlias = NDArray[np.uint8]  # (n, height, width, channels), RGB or grey
-Labels: TypeAlias = NDArray[np.int64]  # (n,)
+__all__ = ["Dataset", "Images", "Labels", "Origin", "Size", "digest", "load", "names"]
 
 DATA_VARIABLE = "EDGEWRIGHT_DATA"
-_ARRAYS = ("x_train", "y_train", "x_test", "y_test")
 _FASHION = (
     *("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat"),
     *("Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"),
@@ -42,11 +43,12 @@ _CIFAR10 = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "hor
 
 @dataclass(frozen=True, kw_only=True)
 class Dataset:
-    """Images uint8 `(n, height, width, channels)` and their class numbers `(n,)`, trained and tested apart.
+    """Images uint8 `(n, height, width, channels)` and their labels, trained and tested apart.
 
+    Labels are class numbers int64 `(n,)`, or bool `(n, labels)` where an image may have several.
     `sha256` covers the four arrays and names this very data in checkpoints and manifests; `source`
-    and `skip_bad` are what `load` was given, the path made absolute; `left_out` says of each damaged picture
-    what is wrong with it.
+    and `skip_bad` are what `load` was given, the path made absolute; `left_out` says what was left out and
+    what is wrong with it; `origin` is where the images come from, if they were pictures in files.
     """
 
     name: str
@@ -60,10 +62,22 @@ class Dataset:
     citation: str = "unknown"
     skip_bad: bool = False
     left_out: tuple[str, ...] = ()
+    origin: Origin | None = None
     sha256: str = dataclasses.field(init=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "sha256", digest(self.x_train, self.y_train, self.x_test, self.y_test))
+
+    @property
+    def is_multi_label(self) -> bool:
+        """Whether an image may have several labels, or none."""
+        return self.y_train.ndim == 2
+
+    @property
+    def groups(self) -> NDArray[np.intp] | None:
+        """For each training image the number of the first that shows the same, `(n,)`; None if unknown."""
+        known = self.origin is not None and len(self.origin.train) == len(self.x_train)
+        return self.origin.duplicates.near[: len(self.x_train)] if known and self.origin else None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,6 +126,7 @@ def load(
     data_dir: Path | None = None,
     *,
     contract: InputContract | None = None,
+    size: Size | None = None,
     seed: int = 0,
     skip_bad: bool = False,
     progress: Progress = silent,
@@ -122,10 +137,10 @@ def load(
         source: `mnist`, `fashion-mnist`, `cifar10`, `fashion-mini`, or a path.
         data_dir: where named sets lie as .npz files; by default the folder in the environment
             variable EDGEWRIGHT_DATA, else ~/.cache/edgewright/data.
-        contract: what pictures in class folders are brought to, an `edgewright.runtime.InputContract`; only
-            those need it.
-        seed: splits class folders that have no `train` and `test`.
-        skip_bad: leave damaged pictures of class folders out instead of refusing them.
+        contract: what pictures in files are brought to, an `edgewright.runtime.InputContract`.
+        size: instead, the most that they are brought to; it follows from what they have.
+        seed: splits pictures that are not split; those that show the same stay together.
+        skip_bad: leave damaged pictures and classes without pictures out instead of refusing them.
         progress: is told how far the reading of pictures is.
 
     Raises:
@@ -139,21 +154,28 @@ def load(
                 raise DataError(f"expected a data set, got {source}, which does not exist")
             raise UnknownNameError("data set or path", source, _NAMED)
         name, absolute = path.stem or path.resolve().name, str(path.resolve())
-        if not path.is_dir():
-            return _from_npz(path, name=name, source=absolute)
-        if idx.is_folder(path):
-            return _from_arrays(idx.read(path), None, name=name, source=absolute)
-        if contract is None:
+        if path.is_dir() and idx.is_folder(path):
+            return _from_arrays(*arrays.checked(idx.read(path), None, name), name=name, source=absolute)
+        is_table = path.suffix.lower() == table.SUFFIX
+        if not path.is_dir() and not is_table:
+            return _from_arrays(*arrays.read_npz(path, name), name=name, source=absolute)
+        wanted = contract or size
+        if wanted is None:
             raise DataError(
                 f"expected a size for the pictures in {path}, got none; add --size such as 96x96x3"
             )
-        pictures = folder.read(path, contract, progress, seed=seed, skip_bad=skip_bad)
-        found = _from_arrays(pictures.arrays, np.array(pictures.labels), name=name, source=absolute)
-        return dataclasses.replace(found, skip_bad=skip_bad, left_out=pictures.left_out)
+        listed = listing.of_table(path) if is_table else listing.of_folders(path, skip_bad=skip_bad)
+        read = pictures.read(listed, wanted, progress, seed=seed, skip_bad=skip_bad)
+        return dataclasses.replace(
+            _from_arrays(read.arrays, read.labels, name=name, source=absolute),
+            skip_bad=skip_bad,
+            left_out=read.left_out,
+            origin=read.origin,
+        )
     known = _NAMED[source]
     if source == "fashion-mini":
         with resources.as_file(resources.files(__name__) / "fashion_mini.npz") as path:
-            found = _from_npz(path, name=source, source=source)
+            found = _from_arrays(*arrays.read_npz(path, source), name=source, source=source)
     else:
         found = _fetch(source, data_dir)
     if found.sha256 != known.sha256:
@@ -164,10 +186,10 @@ def load(
     return dataclasses.replace(found, labels=known.labels, licence=known.licence, citation=known.citation)
 
 
-def digest(*arrays: NDArray[Any]) -> str:
+def digest(*given: NDArray[Any]) -> str:
     """SHA-256 over the bytes of the arrays, class numbers taken as uint8 (uint16 above 255)."""
     sha = hashlib.sha256()
-    for array in arrays:
+    for array in given:
         narrow = array.dtype if array.dtype == np.uint8 else np.min_scalar_type(int(array.max(initial=0)))
         sha.update(np.ascontiguousarray(array, narrow).tobytes())
     return sha.hexdigest()
@@ -178,7 +200,7 @@ def _fetch(name: str, data_dir: Path | None) -> Dataset:
     module = name.replace("-", "_")  # of Keras, and the file that it is named after
     path = folder / f"{module}.npz"
     if path.exists():
-        return _from_npz(path, name=name, source=name)
+        return _from_arrays(*arrays.read_npz(path, name), name=name, source=name)
     if data_dir is not None:
         raise DataError(f"expected {path.name} in {data_dir}, got no such file")
     from edgewright.train.stack import import_keras
@@ -188,68 +210,21 @@ def _fetch(name: str, data_dir: Path | None) -> Dataset:
     except Exception as failure:  # urllib, socket, zlib, KeyError: whatever the download met
         raise DataError(
             f"cannot download {name} ({type(failure).__name__}); put {path.name} with arrays "
-            f"{', '.join(_ARRAYS)} into {folder}, or name its folder with --data-dir or {DATA_VARIABLE}"
+            f"{', '.join(arrays.NAMES)} into {folder}, or name its folder with --data-dir or {DATA_VARIABLE}"
         ) from failure
-    arrays = dict(zip(_ARRAYS, (x_train, y_train.ravel(), x_test, y_test.ravel()), strict=True))
-    return _from_arrays(arrays, None, name=name, source=name)
-
-
-def _from_npz(path: Path, *, name: str, source: str) -> Dataset:
-    if not zipfile.is_zipfile(path):
-        raise DataError(f"expected an .npz file of arrays, got {path}, which is none")
-    try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-            missing = [key for key in _ARRAYS if key not in archive.files]
-            if missing:
-                raise DataError(f"expected arrays {', '.join(_ARRAYS)} in {path}, got no {missing[0]}")
-            arrays = {key: archive[key] for key in _ARRAYS}
-            labels = archive["labels"] if "labels" in archive.files else None
-    except DataError:
-        raise
-    except Exception as failure:  # zipfile, zlib and numpy raise much
-        raise DataError(f"expected an .npz file of arrays, got {path}: {failure}") from failure
-    return _from_arrays(arrays, labels, name=name, source=source)
+    found = dict(zip(arrays.NAMES, (x_train, y_train.ravel(), x_test, y_test.ravel()), strict=True))
+    return _from_arrays(*arrays.checked(found, None, name), name=name, source=name)
 
 
 def _from_arrays(
-    arrays: Mapping[str, NDArray[Any]], labels: NDArray[Any] | None, *, name: str, source: str
+    found: Mapping[str, NDArray[Any]], labels: tuple[str, ...], *, name: str, source: str
 ) -> Dataset:
-    images, classes = {}, {}
-    for part in ("train", "test"):
-        x, y = arrays[f"x_{part}"], arrays[f"y_{part}"]
-        x = x[..., np.newaxis] if x.ndim == 3 else x
-        if x.dtype != np.uint8 or x.ndim != 4 or x.shape[3] not in (1, 3) or 0 in x.shape:
-            raise DataError(
-                f"expected x_{part} of {name} to be uint8 (n, height, width) or (n, height, width, 1 or 3), "
-                f"got {x.dtype} {x.shape}"
-            )
-        if (
-            y.shape != (len(x),)
-            or not np.issubdtype(y.dtype, np.integer)
-            or not 0 <= y.min() <= y.max() < 2**16
-        ):
-            raise DataError(
-                f"expected y_{part} of {name} to be {len(x)} class numbers from 0 to {2**16 - 1}, "
-                f"got {y.dtype} {y.shape}"
-            )
-        images[part], classes[part] = np.ascontiguousarray(x), y.astype(np.int64)
-    if images["train"].shape[1:] != images["test"].shape[1:]:
-        raise DataError(
-            f"expected training and test images of one size in {name}, "
-            f"got {images['train'].shape[1:]} and {images['test'].shape[1:]}"
-        )
-    count = int(max(classes["train"].max(), classes["test"].max())) + 1
-    given = tuple(str(label) for label in labels.ravel()) if labels is not None else ()
-    if given and len(given) < count:
-        raise DataError(f"expected at least {count} labels in {name}, got {len(given)}")
-    if len(given or range(count)) < 2:
-        raise DataError(f"expected at least two classes in {name}, got one")
     return Dataset(
         name=name,
         source=source,
-        x_train=images["train"],
-        y_train=classes["train"],
-        x_test=images["test"],
-        y_test=classes["test"],
-        labels=given or tuple(str(i) for i in range(count)),
+        x_train=found["x_train"],
+        y_train=found["y_train"],
+        x_test=found["x_test"],
+        y_test=found["y_test"],
+        labels=labels,
     )

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
+from edgewright.train.evaluation import lettering
+
 if TYPE_CHECKING:
     from edgewright.train.datasets import Dataset, Images
     from edgewright.train.evaluation.metrics import Mistake
@@ -42,6 +44,11 @@ def curves(history: Sequence[Mapping[str, float]], best_epoch: int, folder: Path
 def confusion(matrix: NDArray[np.int64], labels: Sequence[str], path: Path) -> None:
     """The confusion matrix, truth down and guess across, shaded by the share of the true class."""
     count = len(labels)
+    with lettering.of(labels) as drawn:
+        _confusion(matrix, drawn, count, path)
+
+
+def _confusion(matrix: NDArray[np.int64], labels: Sequence[str], count: int, path: Path) -> None:
     side = 3 + 0.55 * min(count, 40)
     figure, axes = _figure(side + 1, side)
     share = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
@@ -60,13 +67,27 @@ def confusion(matrix: NDArray[np.int64], labels: Sequence[str], path: Path) -> N
 
 def mistakes(found: Sequence[Mistake], dataset: Dataset, path: Path) -> None:
     """The error sheet: each picture with its true label, the guess and the guess' probability."""
-    titles = [f"{dataset.labels[m.truth]}\n→ {dataset.labels[m.guess]} {m.probability:.2f}" for m in found]
-    title = "most confident mistakes: truth → guess, probability" if found else "no mistakes"
-    samples(dataset.x_test[[m.index for m in found]], titles, title, path)
+    titles = []
+    for m in found:
+        if m.truth is not None and m.guess is not None:
+            titles.append(f"{dataset.labels[m.truth]}\n→ {dataset.labels[m.guess]} {m.probability:.2f}")
+        elif m.truth is not None:
+            titles.append(f"missed: {dataset.labels[m.truth]}\n{m.probability:.2f}")
+        elif m.guess is not None:
+            titles.append(f"wrongly: {dataset.labels[m.guess]}\n{m.probability:.2f}")
+    title = "most confident mistakes: truth → guess, probability"
+    if dataset.is_multi_label:
+        title = "most confident mistakes: label and its probability"
+    samples(dataset.x_test[[m.index for m in found]], titles, title if found else "no mistakes", path)
 
 
 def samples(images: Images, titles: Sequence[str], title: str, out: Path | BinaryIO) -> None:
     """A PNG of pictures `(n, height, width, channels)` in a grid, with a title each."""
+    with lettering.of([*titles, title]) as (*drawn, headline):
+        _samples(images, drawn, headline, out)
+
+
+def _samples(images: Images, titles: Sequence[str], title: str, out: Path | BinaryIO) -> None:
     columns = 8
     rows = max(1, -(-len(images) // columns))
     figure, _ = _figure(columns * 1.5, rows * 1.75 + 0.5, axes=False)

@@ -24,7 +24,8 @@ from edgewright.runtime.errors import BridgeError, InputError, TrainingError
 from edgewright.train.bridge import to_tf_keras
 from edgewright.train.stack import import_tf_keras, quiet_stderr
 
-Means = Callable[[Any], tuple[Any, Any]]  # from Keras 3 or tf_keras to an optimizer and a loss of its own
+# From Keras 3 or tf_keras to an optimizer, a loss and metrics of its own.
+Means = Callable[[Any], tuple[Any, Any, list[Any]]]
 
 _EXAMPLE = '{"cluster": {"worker": ["host1:2222", "host2:2222"]}, "task": {"type": "worker", "index": 0}}'
 
@@ -44,7 +45,7 @@ class Alone:
         """Train a Keras 3 model.
 
         Args:
-            model: compiled with `means(keras)`, a new optimizer and the loss of that Keras.
+            model: compiled with `means(keras)`, a new optimizer, the loss and the metrics of that Keras.
             given: batches, from `edgewright.train.fitting.batches`.
             callback: a Keras 3 callback that wants to know of the beginning of an epoch, of the end of a
                 batch and, on the chief, of the end of an epoch: then `model` has the weights of that.
@@ -100,7 +101,8 @@ class Team(Alone):
                 bridged = to_tf_keras(model, keep_augmentation=True)
                 trained = bridged.model
                 try:
-                    trained.compile(*means(tf_keras), metrics=["accuracy"])
+                    optimizer, loss, metrics = means(tf_keras)
+                    trained.compile(optimizer, loss, metrics=metrics)
                 except (AttributeError, TypeError) as failure:
                     raise BridgeError(f"tf_keras cannot make the recipe's optimizer: {failure}") from failure
             callback.set_model(trained)
@@ -144,29 +146,36 @@ class Team(Alone):
 
         def shares() -> Iterator[tuple[NDArray[Any], ...]]:
             for index in range(len(given)):
-                images, labels = given[index]
+                images, labels, *weights = given[index]
                 for replica in range(first, first + mine):
-                    yield share(images, labels, replica, self._replicas)
+                    yield share(images, labels, replica, self._replicas, *weights)
 
+        images, labels, *_ = given[0]
         signature = tuple(
             tf.TensorSpec((None, *array.shape[1:]), array.dtype)
-            for array in share(given[0][0], given[0][1], first, self._replicas)
+            for array in share(images, labels, first, self._replicas)
         )
         return tf.data.Dataset.from_generator(shares, output_signature=signature).prefetch(2 * mine)
 
 
 def share(
-    images: NDArray[Any], labels: NDArray[Any], replica: int, replicas: int
+    images: NDArray[Any],
+    labels: NDArray[Any],
+    replica: int,
+    replicas: int,
+    given: NDArray[np.float32] | None = None,
 ) -> tuple[NDArray[Any], NDArray[Any], NDArray[np.float32]]:
     """One replica's part of a batch, and weights that make the mean of all replicas' mean losses the batch's.
 
-    A batch smaller than the number of replicas leaves some with one image of weight 0.
+    `given` are weights that the images have already. A batch smaller than the number of replicas leaves some
+    with one image of weight 0.
     """
     count = len(images)
     start, end = replica * count // replicas, (replica + 1) * count // replicas
     part = slice(start, end) if end > start else slice(0, 1)
     weight = (end - start) * replicas / count
-    return images[part], labels[part], np.full(len(images[part]), weight, np.float32)
+    weights = np.full(len(images[part]), weight, np.float32)
+    return images[part], labels[part], weights if given is None else weights * given[part]
 
 
 def _cluster(text: str | None) -> tuple[bool, int]:

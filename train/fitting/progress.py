@@ -68,14 +68,14 @@ class Progress:
         if before is not None:
             shutil.rmtree(before)
 
-    def restore(self, model: Any) -> State:
-        """Bring a freshly built and compiled model to where the run was.
+    def check(self) -> State:
+        """How far the run is that is to be resumed.
 
         Raises:
             InputError: there is nothing to resume, or it was another run.
         """
-        latest, state = self._latest(), self.state()
-        if latest is None or state is None:
+        state = self.state()
+        if state is None:
             raise InputError(
                 f"expected a cut-off run in {self.folder} to resume, got none; leave out --resume"
             )
@@ -84,12 +84,17 @@ class Progress:
                 "expected --resume with the recipe, data, seed and epochs of the run that was cut off, "
                 "got others; leave out --resume to start anew"
             )
+        return state
+
+    def restore(self, model: Any) -> None:
+        """Bring a freshly built and compiled model to where the run was."""
+        latest = self._latest()
+        assert latest is not None  # `check` has seen it
         model.optimizer.build(model.trainable_variables)
         model.load_weights(latest / _LAST)
         with np.load(latest / _RANDOM, allow_pickle=False) as kept:
             for variable, name in zip(_random_states(model), kept.files, strict=True):
                 variable.assign(kept[name])
-        return state
 
     def state(self) -> State | None:
         """How far the run on disk is; None if there is none."""

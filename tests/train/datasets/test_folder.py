@@ -139,7 +139,7 @@ def test_data_command_explores_fashion_mini(tmp_path: Path, run: Run) -> None:
     assert "--overwrite" in err
     other = ("--size", "14x14x1", "--out", tmp_path / "c.png")
     assert "28x28x1" in run("data", "fashion-mini", *other)[2]
-    for size in ("96", "0x9x3", "9x9x2", "axbx3"):
+    for size in ("96x", "0", "0x9x3", "9x9x2", "axbx3"):
         status, _, err = run("data", tmp_path, "--size", size, "--out", tmp_path / "d.png")
         assert (status, err.count("\n")) == (1, 1)
         assert "96x96x3" in err
