@@ -151,7 +151,9 @@ def test_export_broken_checkpoint_gets_one_line(
 def test_export_missing_checkpoint_gets_one_line(run: Run, tmp_path: Path) -> None:
     status, _, complaints = run("export", tmp_path / "nowhere", "--out", tmp_path / "bundle")
     assert status == 1
-    assert "expected a checkpoint folder (edgewright train makes one), a .keras or .h5 file" in complaints
+    assert (
+        "expected a checkpoint folder (edgewright train makes one), a .keras, .h5 or .onnx file" in complaints
+    )
     assert complaints.count("\n") == 1
 
 
