@@ -53,7 +53,7 @@ def open_checkpoint(
     if (facts.shape, head.labels) != (checkpoint.input.shape, len(checkpoint.labels)):
         raise CheckpointError(
             f"expected {folder / MODEL} to take {checkpoint.input.shape} and give {len(checkpoint.labels)} "
-            f"labels a score, got {facts.shape} and {head.labels}"
+            f"labels, got {facts.shape} and {head.labels}"
         )
     return Source(
         name=checkpoint.recipe,

@@ -191,6 +191,7 @@ def _static(network: FloatNetwork, calibration: Images, *, signed: bool) -> Conv
         "activations": f"{'int8' if signed else 'uint8'} per tensor, asymmetric, ranges from the "
         "calibration images",
     }
+    onnx_graph.unshare(model)  # the refinements load it
     context = Context(network=network, float32=float32, calibration=calibration)
     chosen |= refine(model, REFINEMENTS, context)
     if kept:

@@ -100,7 +100,7 @@ def test_network_that_does_not_fit_the_checkpoint_is_refused(
 ) -> None:
     folder = make_checkpoint(build_conv(), colour, labels=tuple("abcdefghijk"))
     options = Options(out=tmp_path / "bundle", variants=variants.parse("tflite-float32"))
-    with pytest.raises(CheckpointError, match=r"give 11 scores, got .* and 10"):
+    with pytest.raises(CheckpointError, match=r"give 11 labels, got .* and 10"):
         export(folder, options)
 
 
