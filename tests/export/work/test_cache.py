@@ -41,7 +41,12 @@ def test_cache_find_of_other_code_is_none(kept: Cache, monkeypatch: pytest.Monke
 
 @pytest.mark.parametrize(
     "changed",
-    ["export/exporter.py", "export/work/cache.py", "runtime/contract/__init__.py", "runtime/backends/ort/schema.py"],
+    [
+        "export/exporter.py",
+        "export/work/cache.py",
+        "runtime/contract/__init__.py",
+        "runtime/backends/ort/schema.py",
+    ],
 )
 def test_code_digest_changes_with_any_source(tmp_path: Path, changed: str) -> None:
     folders = [Path(str(resources.files(package))) for package in cache._PACKAGES]
