@@ -68,8 +68,8 @@ class Predictor:
         self._reopen, self._workers = reopen, [_Worker(session)]
 
     def predict(self, image: ImageSource, k: int = 5) -> list[Prediction]:
-        """The `k` most probable classes, most probable first; of a model that gives several labels to an
-        image, those of the `k` that are above its threshold.
+        """The `k` most probable classes, most probable first; of one sigmoid's two, the one it decides for at
+        its threshold first; of a model that gives several labels to an image, those above the threshold.
 
         Args:
             image: a path, the bytes of an image file, a Pillow image, or a uint8 array `(H, W)` or
@@ -161,12 +161,16 @@ class Predictor:
                 f"expected a model that names classes, got {self.contract.name}, which gives an "
                 "embedding; take its scores"
             )
-        if head.kind != "softmax":
-            yes = head.decisions(scores[np.newaxis])[0] if head.is_multi_label else None
-            scores = head.probabilities(scores[np.newaxis])[0]
-            if yes is not None:
-                k = min(k, int(yes.sum()))  # the most probable ones are those above the threshold
-        best = (-scores).argsort(kind="stable")[:k]
+        if head.kind == "softmax":
+            best = (-scores).argsort(kind="stable")[:k]
+        else:
+            raw, scores = scores[np.newaxis], head.probabilities(scores[np.newaxis])[0]
+            best = (-scores).argsort(kind="stable")
+            if head.is_multi_label:  # the most probable ones are those above the threshold
+                k = min(k, int(head.decisions(raw).sum()))
+            elif head.is_binary and best[0] != head.decisions(raw)[0]:
+                best = best[::-1]  # the threshold is not in the middle
+            best = best[:k]
         labels = self.contract.labels
         return [
             Prediction(label=labels[index], index=index, probability=probability)

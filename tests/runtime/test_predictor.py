@@ -175,6 +175,13 @@ def test_predictor_one_sigmoid_names_both_classes(kind: str, score: float) -> No
     assert [p.probability for p in found] == pytest.approx([0.8, 0.2])
 
 
+def test_predictor_one_sigmoid_names_what_it_decides_for_at_its_threshold_first() -> None:
+    for threshold, first in ((0.5, "cat"), (0.2, "dog")):
+        found = of_head("sigmoid", "cat dog", 0.3, threshold=threshold).predict(BLACK)
+        assert found[0].label == first
+        assert {p.label: pytest.approx(p.probability) for p in found} == {"cat": 0.7, "dog": 0.3}
+
+
 def test_predictor_several_sigmoids_name_what_is_above_the_threshold() -> None:
     predictor = of_head("sigmoid", "a b c d", 0.4, 0.9, 0.6, 0.1)
     assert [p.label for p in predictor.predict(BLACK)] == ["b", "c"]
