@@ -49,7 +49,7 @@ def open_checkpoint(
     calibrating.refuse_overlap(calibration, dataset.x_test)
     model = Model.at(folder / MODEL, Normalization.of_range(*checkpoint.input_range))
     facts = load(model, ())
-    head = Head(kind=checkpoint.head, count=facts.classes)
+    head = Head(kind=checkpoint.head, count=facts.classes, threshold=checkpoint.threshold)
     if (facts.shape, head.labels) != (checkpoint.input.shape, len(checkpoint.labels)):
         raise CheckpointError(
             f"expected {folder / MODEL} to take {checkpoint.input.shape} and give {len(checkpoint.labels)} "
