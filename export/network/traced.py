@@ -60,7 +60,7 @@ class TracedGraph:
 
     def blame(self, failure: Exception) -> str:
         """Why a converter failed: the ops it names with the layers they are in, else its own words."""
-        text = " ".join(str(failure).split())
+        text = own_words(failure)
         named = re.findall(r"(?:TF Select|Custom) ops: ([\w, ]+?)(?= Details|$)", text)
         named += re.findall(r"No Op registered for (\w+)|no op (\w+)", text)
         types = {word for match in named for word in re.findall(r"\w+", str(match))}
@@ -78,3 +78,11 @@ class TracedGraph:
                 if name in self._layers:
                     return f"in layer '{name}'"
         return f"at '{op.name}'"
+
+
+def own_words(failure: Exception) -> str:
+    """What a failure says, on one line, without the way to it that AutoGraph puts in front."""
+    text = str(failure)
+    if "in user code:" in text:
+        text = re.split(r"\n\s*\n\s*\w+: ", text)[-1]
+    return " ".join(text.split())

@@ -17,6 +17,7 @@ import numpy as np
 
 from edgewright.export import formats, variants
 from edgewright.export.network.model import ONNX, FileInterface, Model
+from edgewright.export.network.traced import own_words
 from edgewright.export.weights import summary as weights
 from edgewright.export.work import protocol
 from edgewright.export.work.events import Began, Converted, Event, Failed, ModelLoaded, ReferenceScored
@@ -126,7 +127,7 @@ def _report_step(report: Callable[[Event], None], variant: str, step: str) -> No
 
 def _words(failure: Exception) -> str:
     """What it says, in one line."""
-    said = " ".join(str(failure).split())[:300]
+    said = own_words(failure)[:300]
     if isinstance(failure, EdgewrightError):
         return said
     return f"{type(failure).__name__}: {said}" if said else type(failure).__name__

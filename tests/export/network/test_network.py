@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from edgewright.export import variants
 from edgewright.export.exporter import Options, export
 from edgewright.export.network.network import Network
+from edgewright.export.network.traced import own_words
 from edgewright.runtime.errors import CheckpointError, ExportError
 from edgewright.train.datasets import Dataset, Images
 
@@ -119,3 +120,18 @@ def test_network_that_would_run_foreign_code_is_refused_in_one_line(
     with pytest.raises(ExportError, match=r"layer 'lambda.*' of .*model.keras is a Lambda") as refused:
         network_of(folder)
     assert "\n" not in str(refused.value)
+
+
+def test_own_words_leave_out_the_way_that_autograph_tells() -> None:
+    import tensorflow as tf
+
+    def call(x: Any) -> Any:
+        if x.shape[0] != 5:
+            raise ExportError("expected five, got others")
+        return x
+
+    with pytest.raises(ExportError) as refused:
+        tf.function(call).get_concrete_function(tf.TensorSpec((3,)))
+    assert "in user code" in str(refused.value)
+    assert own_words(refused.value) == "expected five, got others"
+    assert own_words(ValueError("two\nlines")) == "two lines"
