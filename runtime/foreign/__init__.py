@@ -147,9 +147,12 @@ def adopt(file: ModelFile, given: Given, graph: Graph, open_file: Callable[[], S
         *([remark] if remark else []),
         *hints.remarks,
     )
+    ready = for_pixels(session or open_file())
+    if session is None:  # what opens and does not run is refused here
+        ready.run(np.zeros((max(1, ready.input.shape[0]), *layout.shape), np.uint8))
     return Adopted(
         contract=contract,
-        session=for_pixels(session or open_file()),
+        session=ready,
         reopen=lambda: for_pixels(open_file()),
         assumptions=lines,
     )
