@@ -119,10 +119,11 @@ def decode(
     return pixels, damaged
 
 
-def refuse(damaged: dict[int, ImageError], count: int, cure: str) -> None:
-    """Raises `DataError` about damaged pictures, of `count`, if there are any."""
+def refuse(damaged: dict[int, ImageError], files: Sequence[Path], cure: str) -> None:
+    """Raises `DataError` about damaged pictures, if there are any."""
     if not damaged:
         return
-    first, *others = map(str, damaged.values())
-    more = f" (and {len(others):,} more of {count:,}: {first_few(others, 2)})" if others else ""
-    raise DataError(f"{first}{more}; {cure}") from next(iter(damaged.values()))
+    (_, failure), *others = damaged.items()
+    names = first_few([files[i].name for i, _ in others], 3)
+    more = f" (and {len(others):,} more of {len(files):,}: {names})" if others else ""
+    raise DataError(f"{failure}{more}; {cure}") from failure

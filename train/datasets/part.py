@@ -87,8 +87,9 @@ def _decoder(
     found: Sequence[Path], contract: InputContract, progress: Progress
 ) -> Callable[[NDArray[np.intp]], Images]:
     def take(chosen: NDArray[np.intp]) -> Images:
-        pixels, damaged = decoding.decode([found[i] for i in chosen], contract, progress)
-        decoding.refuse(damaged, len(chosen), "take it out")
+        files = [found[i] for i in chosen]
+        pixels, damaged = decoding.decode(files, contract, progress)
+        decoding.refuse(damaged, files, "take it out")
         return pixels
 
     return take

@@ -67,7 +67,7 @@ def read(
     contract = size if isinstance(size, InputContract) else survey.contract(size)
     pixels, damaged = decoding.decode(listed.files, contract, progress)
     if not skip_bad:
-        decoding.refuse(damaged, len(listed.files), "--skip-bad leaves such pictures out")
+        decoding.refuse(damaged, listed.files, "--skip-bad leaves such pictures out")
     whole = np.array([i not in damaged for i in range(len(listed.files))])
     alike = duplicates.find([pixels], progress)
     # a damaged picture shows nothing, and none of the same as another

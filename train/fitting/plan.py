@@ -35,13 +35,14 @@ class Plan:
         if tuning is None or (recipe.weights is not None and recipe.weights.source == NONE):
             return Plan(parts=(dataclasses.replace(recipe, epochs=epochs or recipe.epochs),))
         most = recipe.epochs + tuning.epochs
-        first = recipe.epochs if epochs is None else max(1, round(epochs * recipe.epochs / most))
-        second = tuning.epochs if epochs is None else epochs - first
+        share = most if epochs is None else epochs
+        first = max(1, min(share - 1, round(share * recipe.epochs / most)))
+        second = share - first
         frozen = dataclasses.replace(recipe, epochs=first, augment=None)
         tuned = dataclasses.replace(
             recipe, epochs=second, optimizer=tuning.optimizer, patience=tuning.patience
         )
-        return Plan(parts=(frozen, tuned))
+        return Plan(parts=(frozen, tuned) if second else (frozen,))
 
     @property
     def epochs(self) -> int:

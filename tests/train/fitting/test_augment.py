@@ -44,3 +44,33 @@ def test_augment_erase_blacks_out_one_square() -> None:
     assert black.any(axis=(1, 2)).all()
     assert black.sum(axis=(1, 2)).max() <= 16
     np.testing.assert_array_equal(erased[~black], given[~black])
+
+
+def test_warp_shows_parts_of_the_picture_and_nothing_else() -> None:
+    """Nothing comes in from outside, which would be black; and each picture is another part of it."""
+    ramp = np.linspace(100, 250, 40)
+    images = np.broadcast_to((ramp[:, None] / 2 + ramp[None] / 2)[None, :, :, None], (20, 40, 40, 3))
+    images = np.ascontiguousarray(images, np.uint8)
+    changed = augment.warp(images, np.random.default_rng(0), 15.0, 0.3)
+    assert (changed.shape, changed.dtype) == (images.shape, np.uint8)
+    assert changed.min() >= 100
+    assert len({image.tobytes() for image in changed}) == 20
+    rises = np.sign(changed[:, 20, 39, 0].astype(int) - changed[:, 20, 0, 0])
+    assert {*rises} == {-1, 1}  # some are mirrored
+    same = augment.warp(images, np.random.default_rng(3), 0.0, 0.0)
+    assert all(
+        np.array_equal(image, images[0]) or np.array_equal(image, images[0, :, ::-1]) for image in same
+    )
+
+
+def test_warp_takes_grey_and_oblong_pictures() -> None:
+    images = np.full((6, 20, 50, 1), 200, np.uint8)
+    assert augment.warp(images, np.random.default_rng(1), 20.0, 0.4).min() == 200
+
+
+def test_light_changes_each_picture_by_no_more_than_it_may() -> None:
+    images = np.full((50, 4, 4, 3), 128, np.uint8)
+    changed = augment.light(images, np.random.default_rng(0), 0.2)
+    assert 128 * 0.8 * 0.95 - 1 <= changed.min() < 115
+    assert 140 < changed.max() <= 128 * 1.2 * 1.05 + 1
+    assert len({tuple(image[0, 0]) for image in changed}) > 40
