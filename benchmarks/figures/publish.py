@@ -54,12 +54,18 @@ def export_rows(manifest: Manifest) -> list[Row]:
     ]
     for variant in manifest.variants:
         sizes = {"bytes": variant.file.bytes, "gzip_bytes": variant.gzip_bytes}
-        rows.append({**common, "variant": variant.name, **sizes, **vars(variant.parity)})
+        rows.append({**common, "variant": variant.name, **sizes, **_parity(vars(variant.parity))})
     for refused in manifest.refused:
         parity = refused.get("parity") or {"verdict": "failed"}
         sizes = {key: refused[key] for key in ("bytes", "gzip_bytes") if refused.get(key)}
-        rows.append({**common, "variant": refused["name"], **sizes, **parity, "reason": refused["reason"]})
+        judged = {**_parity(parity), "reason": refused["reason"]}
+        rows.append({**common, "variant": refused["name"], **sizes, **judged})
     return rows
+
+
+def _parity(report: Row) -> Row:
+    """A report with what stands beside its figures among them."""
+    return {**{key: value for key, value in report.items() if key != "beside"}, **report.get("beside", {})}
 
 
 _FIRST = (*TIMES, "inferences_per_second", "peak_rss", "macs", "peak_share")  # then all that a target counts

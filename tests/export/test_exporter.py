@@ -22,7 +22,9 @@ from edgewright.export.source.calibration import choose
 from edgewright.export.source.source import Source
 from edgewright.export.work.score import Scored
 from edgewright.runtime import Bundle, load
+from edgewright.runtime.bundle.manifest import Judging
 from edgewright.runtime.contract import TensorSpec
+from edgewright.runtime.contract.heads import Head
 from edgewright.runtime.errors import CheckpointError, DataError, InputError, ModelFileError
 from edgewright.runtime.verification import GOLDEN_INPUTS, GOLDEN_REFERENCE, read_golden, verify
 from edgewright.train import datasets
@@ -229,6 +231,7 @@ def test_export_max_drop_that_makes_no_sense_is_refused(
         export(trained, options)
 
 
+@pytest.mark.slow
 def test_export_hand_made_checkpoint_of_moved_data_by_the_datas_new_path(
     build_conv: Any, colour: Dataset, make_checkpoint: MakeCheckpoint, tmp_path: Path
 ) -> None:
@@ -244,6 +247,7 @@ def test_export_hand_made_checkpoint_of_moved_data_by_the_datas_new_path(
     assert Bundle.open(tmp_path / "bundle").manifest.name == recipe
 
 
+@pytest.mark.slow
 def test_export_most_samples_judges_a_slow_scheme_on_some_images_drawn_at_random(
     build_conv: Any, colour: Dataset, make_checkpoint: MakeCheckpoint, tmp_path: Path, monkeypatch: Any
 ) -> None:
@@ -267,6 +271,7 @@ def test_export_most_samples_judges_a_slow_scheme_on_some_images_drawn_at_random
     assert np.abs(golden["tflite-float16"] - golden[GOLDEN_REFERENCE]).max() < 0.01
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("words", [("--batch", "dynamic", "--io", "float32"), ("--batch", "7")])
 def test_export_batch_and_dtype_files_are_proven_verified_and_predict(
     words: tuple[str, ...],
@@ -315,7 +320,8 @@ def test_judge_takes_a_variant_alone_by_its_scores(
         model=Model.at(trained / MODEL, Normalization.of_range(0, 1)),
         input=opened.input,
         labels=opened.labels,
-        head="softmax",
+        head=Head(kind="softmax", count=10),
+        judging=Judging(),
         calibration=fashion_mini.x_train[:10],
         calibration_split="train",
         test=fashion_mini.x_test[:500],
@@ -325,7 +331,7 @@ def test_judge_takes_a_variant_alone_by_its_scores(
     options = Options(out=tmp_path, variants=names)
     job = exporter.Job(source=source, options=options, variants=chosen, fine_tuned={}, scratch=tmp_path)
     right = np.full((500, 10), 0.01, np.float32)
-    right[np.arange(500), source.truth] = 0.9
+    right[np.arange(500), fashion_mini.y_test[:500]] = 0.9
     spec = TensorSpec(name="x", shape=(1, 10), dtype="float32")
 
     def wait(scores: Any) -> Callable[[], Scored]:

@@ -81,6 +81,7 @@ APPLICATIONS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", APPLICATIONS)
 def test_to_tf_keras_carries_the_networks_of_keras_applications(keras: Any, name: str) -> None:
     keras.utils.set_random_seed(1)

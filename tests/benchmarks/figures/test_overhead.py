@@ -130,6 +130,7 @@ def test_overhead_row_says_that_a_missed_limit_lies_within_the_interval(
     assert dataclasses.replace(row, reason="rain").to_json()["reason"] == "rain"
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("quick")
 def test_overhead_ratios_of_calls_are_each_taken(folder: Path, images: np.ndarray) -> None:
     models = overhead.Models(folder, images)

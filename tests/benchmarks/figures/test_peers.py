@@ -24,6 +24,7 @@ def no_clients(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("EDGEWRIGHT_CLIENTS", str(tmp_path / "nowhere"))
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("no_clients")
 def test_peers_of_this_python_are_compared_and_missing_ones_are_named(
     bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]

@@ -60,6 +60,7 @@ def hard_to_quantize(
     return make_checkpoint(model, fashion_mini, name="hard")
 
 
+@pytest.mark.slow
 def test_export_leaves_out_a_variant_that_drops_too_much_and_writes_the_others(
     run: Run, hard_to_quantize: Path, tmp_path: Path
 ) -> None:
@@ -95,6 +96,7 @@ def test_export_on_five_test_images_proves_nothing_and_the_old_bundle_stays(
     assert not list(bundle.parent.glob(".*"))
 
 
+@pytest.mark.slow
 def test_export_max_drop_of_0_can_never_be_proven(run: Run, trained: Path, tmp_path: Path) -> None:
     words = ("--out", tmp_path / "bundle", "--variants", "onnx-float32", "--max-drop", "0")
     status, _, complaints = run("export", trained, *words)

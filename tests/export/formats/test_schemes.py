@@ -188,6 +188,7 @@ INTERFACES = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["tflite-int8", "onnx-int8", "tflite-dynamic-int8", "onnx-float16"])
 def test_file_interface_of_another_batch_or_dtype_gives_the_same_scores(
     name: str, made: Any, convert: Convert, score: Score

@@ -63,19 +63,23 @@ def test_model_head_is_found_behind_layers_that_only_pass_it_on(keras: Any, save
     assert facts(save(sequential(keras, layers.Flatten(), layers.Dense(4)))).head == "logits"
 
 
-def test_model_with_a_sigmoid_is_refused_by_its_layer(keras: Any, save: Save) -> None:
+def test_model_with_sigmoids_or_one_score_is_known_by_its_last_operator(keras: Any, save: Save) -> None:
     layers = keras.layers
-    for units in (1, 5):
-        head = layers.Dense(units, activation="sigmoid", name="tags")
-        message = refusal(save(sequential(keras, layers.Flatten(), head)))
-        assert "got a sigmoid in layer 'tags'" in message
+    for units, activation, head in (
+        (1, "sigmoid", "sigmoid"),
+        (5, "sigmoid", "sigmoid"),
+        (1, None, "sigmoid-logits"),
+    ):
+        last = layers.Dense(units, activation=activation, name="tags")
+        found = facts(save(sequential(keras, layers.Flatten(), last)))
+        assert (found.classes, found.head) == (units, head)
 
 
-def test_model_without_a_score_a_class_is_refused(keras: Any, save: Save) -> None:
+def test_model_without_a_row_of_scores_is_refused(keras: Any, save: Save) -> None:
     layers = keras.layers
     assert "got (1, 6, 6, 4) from 'map'" in refusal(save(sequential(keras, layers.Conv2D(4, 3, name="map"))))
-    message = refusal(save(sequential(keras, layers.Flatten(), layers.Dense(1, name="one"))))
-    assert "at least 2" in message
+    message = refusal(save(sequential(keras, layers.Flatten(), layers.Dense(1, "softmax", name="one"))))
+    assert "at least two scores of a softmax" in message
     assert "'one'" in message
 
 
@@ -408,6 +412,7 @@ def test_normalization_statistics_must_fit_the_channels(keras: Any, save: Save) 
     assert "--bgr with a network of three channels" in refusal(path, normalization=bgr)
 
 
+@pytest.mark.slow
 def test_model_of_a_thousand_layers_loads(keras: Any, save: Save, monkeypatch: pytest.MonkeyPatch) -> None:
     limit = sys.getrecursionlimit()
     sys.setrecursionlimit(50_000)

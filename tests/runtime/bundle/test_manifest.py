@@ -195,6 +195,7 @@ def mutants(raw: bytes) -> Iterator[tuple[str, bytes]]:
             yield f"{place} = {value!r:.12}", stamp(text) if text.count(ZERO_HASH.encode()) == 1 else text
 
 
+@pytest.mark.slow
 def test_manifest_mutants_are_used_or_refused_in_one_line(
     small: Path, run: Callable[..., tuple[int, str, str]]
 ) -> None:

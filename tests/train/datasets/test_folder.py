@@ -88,6 +88,7 @@ def test_class_folders_that_cannot_be_learnt_from_are_refused(
         datasets.load(str(source), contract=SIZE)
 
 
+@pytest.mark.slow
 def test_class_folders_train_a_model_that_is_exported(tmp_path: Path, run: Run) -> None:
     source = fill(tmp_path / "animals", 20)
     assert run("train", "fashion-mlp", "--data", source, "--epochs", 1, "--out", tmp_path / "model")[0] == 0

@@ -172,6 +172,7 @@ def test_training_on_features_is_training(few: Dataset, tmp_path: Path) -> None:
         np.testing.assert_array_equal(a, b)
 
 
+@pytest.mark.slow
 def test_training_on_features_that_was_cut_off_goes_on_to_the_same_weights(
     few: Dataset, tmp_path: Path
 ) -> None:

@@ -137,6 +137,7 @@ def test_train_with_the_same_seed_gives_the_same_weights_in_fresh_processes(tmp_
     assert all(np.array_equal(a, b) for a, b in zip(first, second, strict=True))
 
 
+@pytest.mark.slow
 def test_train_with_another_seed_gives_other_weights(tmp_path: Path, few: Dataset) -> None:
     for seed in (5, 6):
         train("fashion-mlp", short(), few, Options(out=tmp_path / str(seed), seed=seed))
