@@ -10,7 +10,8 @@ import pytest
 
 from edgewright.runtime.disk.files import sha256_of
 from edgewright.runtime.errors import InputError
-from edgewright.train.pretrained import Weights
+from edgewright.train.checkpoint import scale
+from edgewright.train.pretrained import BASES, Weights
 from edgewright.train.stack import import_keras
 
 
@@ -68,3 +69,48 @@ def test_pretrained_weights_whose_download_fails_say_what_to_do_instead() -> Non
 
     with pytest.raises(InputError, match="--weights PATH"):
         Weights().application(offline)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", BASES)
+def test_bases_take_their_range_freeze_whole_and_cross_to_tf_keras(name: str, tmp_path: Path) -> None:
+    from edgewright.train import recipe
+    from edgewright.train.bridge import to_tf_keras
+    from edgewright.train.fitting import features
+
+    keras = import_keras()
+    photos = recipe.get("photos").starting_from("photos", name.lower(), "none")
+    assert photos.weights is not None
+    assert (photos.weights.base, photos.input_range) == (name, BASES[name].input_range)
+    path = tmp_path / "base.weights.h5"
+    photos.weights.network(keras, (96, 96, 3)).save_weights(path)
+    photos = photos.starting_from("photos", None, str(path))
+    model = photos.build(keras, (64, 80, 1), 3, photos.weights, "softmax")
+    assert model.output_shape == (None, 3)
+    divided = features.divide(keras, model)
+    assert divided is not None
+    assert [type(layer).__name__ for layer in divided[1].layers[1:]] == ["Dropout", "Dense"]
+    images = np.random.default_rng(0).integers(0, 256, (4, 64, 80, 1)).astype(np.uint8)
+    features.of(divided[0], images, photos.input_range)  # as a TFLite file gives what Keras does
+    to_tf_keras(model, images=scale(images, photos.input_range))
+
+
+@pytest.mark.slow
+def test_efficientnet_normalizes_weights_of_a_file_as_those_it_downloads(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Keras adds a layer to EfficientNetB0 only where it fetches the weights itself."""
+    keras = import_keras()
+    made = keras.applications.EfficientNetB0(include_top=False, weights=None, input_shape=(64, 64, 3))
+    normalization = next(layer for layer in made.layers if type(layer).__name__ == "Normalization")
+    normalization.set_weights([np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225]), np.array(0)])
+    path = tmp_path / "efficientnetb0.weights.h5"
+    made.save_weights(path)
+    monkeypatch.setattr("keras.src.applications.efficientnet.file_utils.get_file", lambda *_, **__: str(path))
+    images = np.random.default_rng(0).uniform(0, 255, (2, 64, 64, 3)).astype(np.float32)
+    downloaded, read = (
+        Weights(source=source).of("EfficientNetB0").network(keras, (64, 64, 3))(images, training=False)
+        for source in ("imagenet", str(path))
+    )
+    np.testing.assert_allclose(downloaded, read, rtol=1e-3, atol=1e-4)
+    assert np.abs(np.asarray(made(images, training=False)) - read).max() > 1e-3
