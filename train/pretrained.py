@@ -97,6 +97,9 @@ class Weights:
             return made
         found = keras.models.clone_model(made, clone_function=still)
         found.set_weights(made.get_weights())
+        for layer in found.layers:
+            if hasattr(layer, "finalize_state"):  # Normalization computes with copies of its weights
+                layer.finalize_state()
         return found
 
     def application(self, make: Callable[..., Any], **settings: Any) -> Any:

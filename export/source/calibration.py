@@ -17,7 +17,8 @@ def choose(dataset: Dataset, validation: float, split_seed: int, size: int, seed
     Args:
         dataset: the data the model was trained on.
         validation, split_seed: the split it was trained with; images held out then are not drawn.
-        size: how many; each class gives its share, a small class all it has.
+        size: how many; each class gives its share, a small class all it has. Images of several labels are
+            drawn without regard to these.
         seed: draws the same images again.
 
     Raises:
@@ -27,7 +28,8 @@ def choose(dataset: Dataset, validation: float, split_seed: int, size: int, seed
     if size < classes:
         raise InputError(f"expected at least {classes} calibration images, one a class, got {size}")
     candidates, _ = split(dataset.y_train, validation, split_seed, dataset.groups)
-    return draw(candidates, dataset.y_train[candidates], size, seed)
+    labels = None if dataset.is_multi_label else dataset.y_train[candidates]
+    return draw(candidates, labels, size, seed)
 
 
 def draw(

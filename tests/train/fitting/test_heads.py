@@ -13,7 +13,7 @@ import pytest
 
 from edgewright.runtime.contract.heads import Head
 from edgewright.runtime.errors import InputError
-from edgewright.train import recipe
+from edgewright.train import datasets, recipe
 from edgewright.train.checkpoint import Checkpoint, scale
 from edgewright.train.datasets import Dataset
 from edgewright.train.fitting.fit import Options, train
@@ -140,3 +140,20 @@ def test_photos_end_in_the_head_that_the_data_asks_for(
     with pytest.raises(InputError, match="enough"):
         train("photos", mine, data, Options(out=tmp_path / "out", weights="none"))
     assert asked == [ends]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("several", [False, True])
+def test_checkpoints_of_sigmoids_are_exported(tmp_path: Path, several: bool) -> None:
+    from edgewright.export.exporter import Options as ExportOptions
+    from edgewright.export.exporter import export
+
+    names = ("red", "green", "blue") if several else ("red",)
+    data = coloured(names, several=several)
+    arrays = {key: getattr(data, key) for key in ("x_train", "y_train", "x_test", "y_test")}
+    np.savez(tmp_path / "coloured.npz", **arrays, labels=np.array(data.labels))
+    data = datasets.load(str(tmp_path / "coloured.npz"))
+    train("fashion-mlp", ends_in(len(names), "sigmoid"), data, Options(out=tmp_path / "checkpoint"))
+    options = ExportOptions(out=tmp_path / "bundle", variants=("tflite-int8", "onnx-float32"), max_drop=0.2)
+    result = export(tmp_path / "checkpoint", options)
+    assert [outcome.passed for outcome in result.outcomes] == [True, True]
