@@ -16,9 +16,11 @@ from edgewright.export.network.onnx import graphs
 def normalized(model: Any) -> Any:
     """The same graph with every value, constant and node named and ordered by its place.
 
-    tf2onnx numbers names by what it converted before, and orders constants by hash.
+    tf2onnx numbers names by what it converted before, and orders constants by hash; so does onnxruntime with
+    what dequantizes them.
     """
     graph = model.graph
+    _bring_to_readers(graph)
     names = {INPUT: INPUT, OUTPUT: OUTPUT, "": ""}
     for node in graph.node:
         _name_values(node, names)
@@ -37,6 +39,27 @@ def normalized(model: Any) -> Any:
             batch.dim_param = "batch"
     graph.name, graph.doc_string, model.doc_string = "edgewright", "", ""
     return model
+
+
+def _bring_to_readers(graph: Any) -> None:
+    """Put each node that reads constants alone just before the first that reads it."""
+    constants = {constant.name for constant in graph.initializer}
+    waiting = {
+        name: node
+        for node in graph.node
+        if node.input and {*node.input} <= constants | {""} and len(node.output) == 1
+        for name in node.output
+    }
+    ordered = []
+    for node in graph.node:
+        if node.output[0] in waiting:
+            continue
+        inside = any(attribute.HasField("g") for attribute in node.attribute)  # a Loop's body reads them too
+        ordered += [waiting.pop(name) for name in ([*waiting] if inside else node.input) if name in waiting]
+        ordered.append(node)
+    nodes = [type(node).FromString(node.SerializeToString()) for node in (*ordered, *waiting.values())]
+    del graph.node[:]
+    graph.node.extend(nodes)
 
 
 def _name_values(node: Any, names: dict[str, str]) -> None:
@@ -96,7 +119,7 @@ def _make_shared_weights_unsigned(graph: Any, signed: dict[str, Any]) -> None:
 
     reading: dict[str, list[Any]] = {}
     for node in graph.node:
-        for name in {*node.input} & {*signed}:
+        for name in dict.fromkeys(value for value in node.input if value in signed):
             reading.setdefault(name, []).append(node)
     for name, nodes in reading.items():
         places = {"DequantizeLinear": (0, 2), "MatMulInteger": (1, 3)}.get(nodes[0].op_type, (0, 0))
