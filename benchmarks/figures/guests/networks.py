@@ -361,7 +361,6 @@ GUESTS = {
     "DenseNet121": _of_applications("DenseNet121"),
     "ResNet50": _of_applications("ResNet50"),
     "NASNetMobile": _of_applications("NASNetMobile"),
-    "ConvNeXtTiny": _of_applications("ConvNeXtTiny", include_preprocessing=False, rate=1e-4),
     "VGG16": _of_applications("VGG16", rate=1e-4),
     "small CNN, .keras": _of_keras(_small, quick=True),
     "small CNN, .h5": _of_keras(_small, save_as="model.h5"),
