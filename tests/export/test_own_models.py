@@ -113,7 +113,7 @@ def test_export_of_what_cannot_be_exported_is_one_line_and_leaves_nothing(
     before = sorted(tmp_path.iterdir())
     words = ("export", tmp_path / "tags.keras", "--out", tmp_path / "deep" / "bundle", "--test", test)
     for more, says in (
-        (["--input-range", "-1..1"], "got a sigmoid in layer 'tags'"),
+        (["--input-range", "-1..1"], "a yes or no for each label"),
         (["--input-range", "0..1", "--mean", "0", "--std", "1"], "either --input-range or both"),
         (["--mean", "124,117,104", "--std", "1"], "divide values of 0..255 by 255"),
         (["--mean", "0.5,0.5", "--std", "1"], "one number, or three"),

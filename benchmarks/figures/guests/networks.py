@@ -45,7 +45,9 @@ def _brought(folder: Path, model: Any, size: int, *words: str, name: str = "mode
     return Brought(path=path, words=words, **_scores(model, size))
 
 
-def _application(folder: Path, *, name: str, size: int = 32, rate: float = 1e-3, **settings: Any) -> Brought:
+def _application(
+    folder: Path, *, name: str, size: int = 32, epochs: int = 2, count: int = TRAIN, **settings: Any
+) -> Brought:
     """A network of keras.applications with a classifier of its own, from random weights."""
     import keras
 
@@ -55,7 +57,7 @@ def _application(folder: Path, *, name: str, size: int = 32, rate: float = 1e-3,
     )
     scores = keras.layers.Dense(10, activation="softmax")(base.output)
     model = keras.Model(base.input, scores)
-    _fitted(model, size, rate=rate)
+    _fitted(model, size, epochs=epochs, count=count)
     return _brought(folder, model, size)
 
 
@@ -359,9 +361,9 @@ GUESTS = {
     "EfficientNetB0": _of_applications("EfficientNetB0"),
     "EfficientNetV2B0": _of_applications("EfficientNetV2B0", include_preprocessing=False),
     "DenseNet121": _of_applications("DenseNet121"),
-    "ResNet50": _of_applications("ResNet50"),
-    "NASNetMobile": _of_applications("NASNetMobile"),
-    "VGG16": _of_applications("VGG16", rate=1e-4),
+    "ResNet50": _of_applications("ResNet50", epochs=1, count=600),
+    "NASNetMobile": _of_applications("NASNetMobile", epochs=1, count=600),
+    "VGG16": _of_applications("VGG16", epochs=1, count=600),
     "small CNN, .keras": _of_keras(_small, quick=True),
     "small CNN, .h5": _of_keras(_small, save_as="model.h5"),
     "small CNN, SavedModel": _of_keras(_small, save_as="", quick=True),
