@@ -28,6 +28,8 @@ Fresh = Callable[..., "subprocess.CompletedProcess[str]"]
 
 # A shell starts what it puts in the background deaf to Ctrl-C, which some of the tests press.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+# Tests that run side by side are told the width of the terminal; what they read was piped.
+os.environ.pop("COLUMNS", None)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -145,9 +145,9 @@ def _quantizations(nodes: Sequence[Node], graph: Message, tensors: dict[Hashable
     for node in nodes:
         if node.operator not in ("QuantizeLinear", "DequantizeLinear") or len(node.inputs) < 2:
             continue
-        key = node.outputs[0] if node.operator == "QuantizeLinear" else node.inputs[0]
+        key = next(iter(node.outputs), None) if node.operator == "QuantizeLinear" else node.inputs[0]
         scale = scales.get(str(node.inputs[1]))
-        if scale is None or not (raw := scale.data(9)) or len(raw) % 4:
+        if key not in tensors or scale is None or not (raw := scale.data(9)) or len(raw) % 4:
             continue
         found = struct.unpack(f"<{len(raw) // 4}f", raw)
         many = len(found) > 1
