@@ -30,6 +30,7 @@ from edgewright.runtime.errors import EdgewrightError, InputError, UnknownNameEr
 
 Row = dict[str, Any]
 MAX_DROP = "0.02"
+_COMPLAINT = "edgewright: "
 _MADE, _TRIED = "made.json", "tried.npz"
 
 
@@ -92,7 +93,8 @@ def _of_model(made: Mapping[str, Any], folder: Path) -> list[Row]:
         )
     seconds = round(time.perf_counter() - start, 1)
     if not out.exists():
-        complaint = (done.stderr.strip().splitlines() or ["no message"])[0].removeprefix("edgewright: ")
+        said = [line for line in done.stderr.splitlines() if line.startswith(_COMPLAINT)]
+        complaint = (said or ["no message"])[0].removeprefix(_COMPLAINT)
         return [_row("-", "-", "refused", complaint, seconds, None)]
     manifest = Bundle.open(out).manifest
     rows = []
