@@ -356,13 +356,13 @@ def _of_applications(name: str, **settings: Any) -> Guest:
 
 
 GUESTS = {
+    "MobileNet": _of_applications("MobileNet", epochs=1, count=600),
     "MobileNetV2": _of_applications("MobileNetV2"),
     "MobileNetV3Small": _of_applications("MobileNetV3Small", include_preprocessing=False),
     "EfficientNetB0": _of_applications("EfficientNetB0"),
     "EfficientNetV2B0": _of_applications("EfficientNetV2B0", include_preprocessing=False),
     "DenseNet121": _of_applications("DenseNet121"),
     "ResNet50": _of_applications("ResNet50", epochs=1, count=600),
-    "NASNetMobile": _of_applications("NASNetMobile", epochs=1, count=600),
     "VGG16": _of_applications("VGG16", epochs=1, count=600),
     "small CNN, .keras": _of_keras(_small, quick=True),
     "small CNN, .h5": _of_keras(_small, save_as="model.h5"),
