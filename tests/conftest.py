@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -28,6 +29,7 @@ Fresh = Callable[..., "subprocess.CompletedProcess[str]"]
 
 # A shell starts what it puts in the background deaf to Ctrl-C, which some of the tests press.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+PROGRESS = re.compile(r"^[a-z ]+: (?:.+, )?(?:\d+ min )?\d+ s\n", re.MULTILINE)
 # Tests that run side by side are told the width of the terminal; what they read was piped.
 os.environ.pop("COLUMNS", None)
 
@@ -112,13 +114,16 @@ _COMMAND = "from edgewright.runtime.cli import main; sys.exit(main(sys.argv[1:])
 
 @pytest.fixture(scope="session")
 def fresh() -> Fresh:
-    """Run the command line, or `code`, in a process of its own where importing `blocked` packages fails."""
+    """Run the command line, or `code`, in a process of its own where importing `blocked` packages fails.
+
+    Lines that say how far a long one is are left out of `stderr`.
+    """
 
     def call(
         *words: object, code: str = _COMMAND, blocked: Collection[str] = (), **environment: str
     ) -> subprocess.CompletedProcess[str]:
         program = _BLOCK.format(blocked=sorted(blocked)) + code
-        return subprocess.run(
+        done = subprocess.run(
             [
                 sys.executable,
                 "-c",
@@ -132,5 +137,7 @@ def fresh() -> Fresh:
             errors="surrogateescape",
             check=False,
         )
+        done.stderr = PROGRESS.sub("", done.stderr)
+        return done
 
     return call
