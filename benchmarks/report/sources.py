@@ -30,6 +30,8 @@ class Given:
         if path.is_file():
             backends.for_path(path)
             return Given(path=path, bundle=None, sha256=files.sha256_of(path), bytes=path.stat().st_size)
+        if path.suffix and not path.exists():
+            raise InputError(f"expected bundle folders and model files, got {path}, which does not exist")
         bundle = Bundle.open(path)
         _check(bundle)
         return Given(path=path, bundle=bundle)

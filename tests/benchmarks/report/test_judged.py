@@ -13,7 +13,9 @@ import numpy as np
 import pytest
 
 from edgewright.benchmarks.report import facts
+from edgewright.benchmarks.report.sources import Given
 from edgewright.runtime.bundle.manifest import EVIDENCE, MANIFEST, Bundle, FileEntry, Judging, Manifest
+from edgewright.runtime.errors import InputError
 
 Run = Callable[..., tuple[int, str, str]]
 LABELS = ("cat", "dog, wet", "猫")
@@ -159,3 +161,8 @@ def test_report_refuses_figures_that_cannot_be(run: Run, bundle: Path, tmp_path:
     )
     status, _, complaints = run("report", bundle, "--out", tmp_path / "r.html")
     assert (status, complaints.count("\n")) == (1, 1)
+
+
+def test_report_of_a_file_that_is_not_there_says_so(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"none\.tflite, which does not exist"):
+        Given.open(tmp_path / "none.tflite")
