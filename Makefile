@@ -41,7 +41,7 @@ test: $(READY)  ## run the fast tests
 	$(BIN)/pytest -q -n auto --dist loadfile --durations 12 --durations-min 5
 
 test-slow: $(READY)  ## run the long tests: clean installs, killed exports
-	$(BIN)/pytest -q -n auto --dist loadfile -m slow
+	$(BIN)/pytest -q -n auto --dist loadfile -m slow --durations 25 --durations-min 10
 
 types: $(READY)  ## let type checkers see the folders as the packages they become
 	@mkdir -p .types/edgewright

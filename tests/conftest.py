@@ -26,10 +26,11 @@ from edgewright.train.fitting.fit import train
 ROOT = Path(__file__).resolve().parent.parent
 Run = Callable[..., tuple[int, str, str]]
 Fresh = Callable[..., "subprocess.CompletedProcess[str]"]
+Complaints = Callable[[str], str]
 
 # A shell starts what it puts in the background deaf to Ctrl-C, which some of the tests press.
 signal.signal(signal.SIGINT, signal.default_int_handler)
-PROGRESS = re.compile(r"^[a-z ]+: (?:.+, )?(?:\d+ min )?\d+ s\n", re.MULTILINE)
+_PROGRESS = re.compile(r"^[a-z ]+: (?:.+, )?(?:\d+ min )?\d+ s\n", re.MULTILINE)
 # Tests that run side by side are told the width of the terminal; what they read was piped.
 os.environ.pop("COLUMNS", None)
 
@@ -113,7 +114,13 @@ _COMMAND = "from edgewright.runtime.cli import main; sys.exit(main(sys.argv[1:])
 
 
 @pytest.fixture(scope="session")
-def fresh() -> Fresh:
+def complaints() -> Complaints:
+    """What a process has printed on standard error, without the lines that say how far a long one is."""
+    return lambda stderr: _PROGRESS.sub("", stderr)
+
+
+@pytest.fixture(scope="session")
+def fresh(complaints: Complaints) -> Fresh:
     """Run the command line, or `code`, in a process of its own where importing `blocked` packages fails.
 
     Lines that say how far a long one is are left out of `stderr`.
@@ -137,7 +144,7 @@ def fresh() -> Fresh:
             errors="surrogateescape",
             check=False,
         )
-        done.stderr = PROGRESS.sub("", done.stderr)
+        done.stderr = complaints(done.stderr)
         return done
 
     return call
