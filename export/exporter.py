@@ -1,4 +1,4 @@
-"""A model to a bundle: convert in a child, score in workers, judge, and assemble of what has passed."""
+"""A model to a bundle: convert in a child, score in workers, judge, and assemble."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from edgewright.export import variants as known_variants
 from edgewright.export.finetuning.chains import FineTuned, fine_tune
 from edgewright.export.network.model import KERAS, kind_of
 from edgewright.export.proof import evidence, gate, golden
+from edgewright.export.proof.figures import Truth, own_figures
 from edgewright.export.source.open import open_source, usual
 from edgewright.export.source.options import Options
 from edgewright.export.source.source import Source
@@ -61,17 +62,19 @@ _MADE_WITH = (
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """One variant that was tried: its report and sizes, or only the `reason` it could not be judged."""
+    """One variant that was tried: its report and sizes, or only the `reason` it could not be judged;
+    `is_written` if its file is in the bundle, as of all that passed, and if asked for, what is not proven."""
 
     name: str
     reason: str = ""
     bytes: int = 0
     gzip_bytes: int = 0
     parity: ParityReport | None = None
+    is_written: bool = False
 
     @property
     def passed(self) -> bool:
-        return self.parity is not None and self.parity.verdict == "passed"
+        return self.parity is not None and self.parity.is_proven
 
     def refusal(self) -> dict[str, Any]:
         """What the manifest says of a variant that was left out."""
@@ -82,7 +85,7 @@ class Outcome:
 
 @dataclass(frozen=True, kw_only=True)
 class Result:
-    """What an export did; `reference` are the float model's own figures. The bundle holds what `passed`;
+    """What an export did; `reference` are the float model's own figures. The bundle holds what `is_written`;
     `notes` are lines that a user should read below the figures, `left_out` says what is wrong with pictures
     that were left out."""
 
@@ -94,7 +97,7 @@ class Result:
 
 
 def export(path: Path | str, options: Options, progress: Progress = silent) -> Result:
-    """Export a checkpoint or a model to a bundle at `options.out`; none is written if no variant passes.
+    """Export a checkpoint or a model to a bundle at `options.out`; none is written if no variant is.
 
     Args:
         path: a checkpoint folder that `train` wrote, a .keras, .h5 or .onnx file, or a SavedModel folder.
@@ -119,6 +122,12 @@ def export(path: Path | str, options: Options, progress: Progress = silent) -> R
     files.check_output(out, overwrite=options.overwrite, ours=ours)
     with Steps(options.interface) as steps:
         source = open_source(Path(path), options, variants, steps.load, progress)
+        if options.limits.need_labels and (source.truth is None or source.head.is_embedding):
+            got = "an embedding" if source.head.is_embedding else f"{source.judging.images} ones"
+            raise InputError(
+                "expected labelled test images for --max-class-drop and --max-calibration-drop, got "
+                f"{got}; give --test with labels, or leave the limit out"
+            )
         with files.new_folder(out, overwrite=options.overwrite, ours=ours) as (folder, scratch):
             epochs, seed = options.finetune_epochs, options.seed
             fine_tuned = fine_tune(source.model, source.training, variants, epochs, seed, scratch, progress)
@@ -158,6 +167,12 @@ def _check(options: Options, variants: Sequence[Variant], kind: str) -> None:
         raise InputError(
             f"expected a largest drop from 0 up to 1 (0.01 is one point), got {options.max_drop:g}"
         )
+    shares = (options.max_class_drop, options.min_agreement, options.max_calibration_drop)
+    for name, share in zip(
+        ("--max-class-drop", "--min-agreement", "--max-calibration-drop"), shares, strict=True
+    ):
+        if share is not None and not 0 <= share <= 1:
+            raise InputError(f"expected a share from 0 to 1 for {name} (0.01 is one point), got {share:g}")
     if options.finetune_epochs < 1:
         raise InputError(f"expected --finetune-epochs of at least 1, got {options.finetune_epochs}")
     passing = ("tf_keras", "tensorflow_model_optimization") if any(v.passes for v in variants) else ()
@@ -187,7 +202,7 @@ class Job:
         most = min(variant.settings.most_samples or count for variant in variants)
         return np.sort(np.random.default_rng(self.options.seed).permutation(count)[:most])
 
-    def truth(self, places: NDArray[np.intp]) -> gate.Truth | None:
+    def truth(self, places: NDArray[np.intp]) -> Truth | None:
         """That of the test images at `places`, None where it is not known."""
         return None if self.source.truth is None else self.source.truth[places]
 
@@ -206,7 +221,7 @@ class Conversions:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Passed:
+class Written:
     """What a bundle holds of a variant: its entry, its scores of the golden images, its evidence, which
     embeddings have none of."""
 
@@ -217,10 +232,10 @@ class Passed:
 
 @dataclass(frozen=True, kw_only=True)
 class Judgement:
-    """What became of a variant; `passed` where it did."""
+    """What became of a variant; `written` where its file goes into the bundle."""
 
     outcome: Outcome
-    passed: Passed | None = None
+    written: Written | None = None
 
 
 def convert(job: Job, steps: Steps, workers: Scorer, advance: Callable[[str], None]) -> Conversions:
@@ -259,7 +274,7 @@ def convert(job: Job, steps: Steps, workers: Scorer, advance: Callable[[str], No
     size, gzip_size = source.model.sizes()
     figures = {
         "samples": len(reference),
-        **gate.own_figures(source.head, reference, source.truth),
+        **own_figures(source.head, reference, source.truth),
         "bytes": size,
         "gzip_bytes": gzip_size,
         "model_sha256": source.model.sha256,
@@ -282,15 +297,21 @@ def judge(job: Job, conversions: Conversions, variant: Variant) -> Judgement:
         return Judgement(outcome=Outcome(name=name, reason="gives scores that are NaN or infinite"))
     path, places, settings = job.scratch / variant.file, job.places(variant), variant.settings
     reference, truth = conversions.reference[places], job.truth(places)
-    parity = gate.judge(source.head, reference, scored.scores, truth, job.options.max_drop, source.judging.by)
+    limits, by = job.options.limits, source.judging.by
+    parity = gate.judge(source.head, reference, scored.scores, truth, limits, by, source.labels)
+    is_flagged = job.options.keep_unproven and parity.verdict == "not proven"
+    if is_flagged:
+        contract = dataclasses.replace(source.contract(name), verdict=parity.verdict)
+        formats.get(variant.format).attach(path, contract)
     outcome = Outcome(
         name=name,
         reason=parity.reason,
         bytes=path.stat().st_size,
         gzip_bytes=len(gzip.compress(path.read_bytes(), mtime=0)),
         parity=parity,
+        is_written=parity.is_proven or is_flagged,
     )
-    if not outcome.passed:
+    if not outcome.is_written:
         return Judgement(outcome=outcome)
     reader = backends.for_path(path)
     training = {"passes": list(job.fine_tuned[variant.chain].record)} if variant.passes else {}
@@ -314,7 +335,7 @@ def judge(job: Job, conversions: Conversions, variant: Variant) -> Judgement:
     )
     return Judgement(
         outcome=outcome,
-        passed=Passed(
+        written=Written(
             entry=entry,
             golden=scored.scores[np.searchsorted(places, conversions.picked)],
             evidence=evidence.look(source.head, reference, scored.scores, truth, places),
@@ -325,21 +346,21 @@ def judge(job: Job, conversions: Conversions, variant: Variant) -> Judgement:
 def assemble(
     job: Job, conversions: Conversions, judgements: Sequence[Judgement], folder: Path
 ) -> list[VariantEntry]:
-    """Write a bundle of all that has passed into `folder`: files, golden outputs, evidence, manifest. Gives
-    its entries; if nothing has passed, nothing is written."""
+    """Write a bundle of all that is to be written into `folder`: files, golden outputs, evidence, manifest.
+    Gives its entries; if there are none, nothing is written."""
     source, picked = job.source, conversions.picked
-    passed = [judgement.passed for judgement in judgements if judgement.passed]
-    if not passed:
+    written = [judgement.written for judgement in judgements if judgement.written]
+    if not written:
         return []
-    for kept in passed:
+    for kept in written:
         shutil.copyfile(job.scratch / kept.entry.file.file, folder / kept.entry.file.file)
     scores: dict[str, NDArray[Any]] = {
         GOLDEN_INPUTS: source.test[picked],
         GOLDEN_REFERENCE: conversions.reference[picked],
     }
-    scores |= {kept.entry.name: kept.golden for kept in passed}
+    scores |= {kept.entry.name: kept.golden for kept in written}
     np.savez_compressed(folder / GOLDEN, allow_pickle=False, **scores)
-    judged = [kept.evidence for kept in passed if kept.evidence]
+    judged = [kept.evidence for kept in written if kept.evidence]
     if judged:
         truth = source.head.decisions(conversions.reference) if source.truth is None else source.truth
         evidence.write(folder / EVIDENCE, judged, source.test, truth)
@@ -353,9 +374,9 @@ def assemble(
         judging=source.judging,
         golden=FileEntry.of(folder / GOLDEN),
         evidence=FileEntry.of(folder / EVIDENCE) if judged else None,
-        variants=tuple(kept.entry for kept in passed),
+        variants=tuple(kept.entry for kept in written),
         reference=conversions.figures,
-        refused=tuple(j.outcome.refusal() for j in judgements if not j.outcome.passed),
+        refused=tuple(j.outcome.refusal() for j in judgements if not j.outcome.is_written),
         calibration={
             "split": source.calibration_split,
             "images": len(source.calibration),
@@ -364,10 +385,10 @@ def assemble(
         },
         provenance={
             **source.provenance,
-            "max_drop": job.options.max_drop,
+            **{key: limit for key, limit in vars(job.options.limits).items() if limit is not None},
             "machine": platform.machine(),
         },
         versions=versions(*_MADE_WITH),
     )
     (folder / MANIFEST).write_bytes(manifest.to_bytes())
-    return [kept.entry for kept in passed]
+    return [kept.entry for kept in written]

@@ -12,13 +12,14 @@ import io
 import logging
 import os
 import sys
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from importlib import import_module
 from typing import Any
 
 from edgewright.runtime import console, plugins
-from edgewright.runtime.errors import EdgewrightError
+from edgewright.runtime.errors import EdgewrightError, UnprovenWarning
 
 _OWN = "edgewright.runtime.commands"
 _GROUP = "edgewright.commands"
@@ -45,7 +46,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         subparser.set_defaults(run=module.run)
     arguments = parser.parse_args(words)
     try:
-        with console.progress(arguments.command, total=0):
+        with console.progress(arguments.command, total=0), warnings.catch_warnings():
+            warnings.showwarning = partial(_warn, warnings.showwarning)
             status: int = arguments.run(arguments)
         sys.stdout.flush()
     except EdgewrightError as failure:
@@ -63,6 +65,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         console.complain("interrupted")
         return 130
     return status
+
+
+def _warn(
+    otherwise: Callable[..., None], message: Warning | str, category: type[Warning], *where: Any
+) -> None:
+    """Our own warnings are a line like any other complaint."""
+    if issubclass(category, UnprovenWarning):
+        console.complain(str(message))
+    else:
+        otherwise(message, category, *where)
 
 
 def _commands(words: Sequence[str]) -> Mapping[str, Callable[[], Any]]:

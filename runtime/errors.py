@@ -14,6 +14,8 @@ EdgewrightError
 ├── ExportError           a conversion that failed, or a variant the gate left out
 ├── TargetError           a place to measure that cannot be set up here, or failed
 └── MissingExtraError     a package that an optional extra would install
+
+UnprovenWarning           no error: a file is opened that is not proven
 """
 
 from __future__ import annotations
@@ -94,3 +96,7 @@ class MissingExtraError(EdgewrightError):
 
     def __reduce__(self) -> tuple[object, ...]:
         return type(self), self._given
+
+
+class UnprovenWarning(UserWarning):
+    """A file is opened that was written though it is not proven equal enough to its model."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
@@ -14,10 +15,16 @@ import numpy as np
 
 from edgewright.runtime import backends, trust
 from edgewright.runtime.backends import Backend, ModelFile, Pixels, Scores, Session
-from edgewright.runtime.contract import ModelContract
+from edgewright.runtime.contract import UNPROVEN, ModelContract
 from edgewright.runtime.contract.heads import NUMBERS, Head
 from edgewright.runtime.disk.files import mend
-from edgewright.runtime.errors import BundleError, ImageError, InputError, MissingExtraError
+from edgewright.runtime.errors import (
+    BundleError,
+    ImageError,
+    InputError,
+    MissingExtraError,
+    UnprovenWarning,
+)
 from edgewright.runtime.preprocess import ImageSource, to_pixels
 
 if TYPE_CHECKING:
@@ -241,7 +248,7 @@ def load(
         threads: threads of the interpreter; "auto" measures once which count is fastest here (0.1 s) and
             remembers it in the user's cache folder.
         variant: which of a bundle's variants; by default the recommended one that an installed
-            interpreter can run (see `recommended`).
+            interpreter can run (see `recommended`). One that is not proven is taken by its name alone.
         backend: the only backend to use, `litert` or `ort`; by default the one that takes the file.
         labels, input_range: for a file that carries no contract, as far as its own metadata do not say it: a
             label a class, in their order, and what the network wants pixels brought to, such as (0, 1) or
@@ -259,7 +266,10 @@ def load(
         BundleError, ModelFileError: damaged or foreign files, or one that its interpreter does not survive.
         UnknownNameError: no such variant or backend.
         MissingExtraError: no interpreter for the file.
-        InputError: arguments that do not go together.
+        InputError: arguments that do not go together, or a bundle in which nothing is proven.
+
+    Warns:
+        UnprovenWarning: the file was written though it is not proven.
     """
     path = Path(path)
     if threads != "auto" and not (isinstance(threads, int) and 1 <= threads <= 1024):
@@ -303,18 +313,28 @@ def load(
     named = None if labels is NUMBERS else labels
     if (named, input_range, mean, std, head, threshold, size) != (None,) * 7:
         raise InputError(f"{path} carries its own labels, scaling and head; leave them out")
+    if not contract.is_proven:
+        warnings.warn(f"{path} is {contract.verdict}: {UNPROVEN}", UnprovenWarning, stacklevel=2)
     reopen = _opener(reader, file, threads, backend, isolate)
     return Predictor(contract, reopen(), reopen)
 
 
 def recommended(bundle: Bundle, backend: str | None = None) -> VariantEntry:
-    """The variant that `load` takes here: that of the best rank, and of such the smallest file.
+    """The variant that `load` takes here: of those that are proven that of the best rank, and of such the
+    smallest file.
 
     Raises:
         MissingExtraError: no interpreter for any variant.
+        InputError: none is proven, or `backend` runs none.
     """
     missing: MissingExtraError | None = None
-    for entry in sorted(bundle.manifest.variants, key=lambda entry: (entry.rank, entry.file.bytes)):
+    proven = [entry for entry in bundle.manifest.variants if entry.parity.is_proven]
+    if not proven:
+        names = ", ".join(entry.name for entry in bundle.manifest.variants)
+        raise InputError(
+            f"expected a variant that is proven in {bundle.folder}, got none; name one of: {names}"
+        )
+    for entry in sorted(proven, key=lambda entry: (entry.rank, entry.file.bytes)):
         reader = backends.for_path(Path(entry.file.file))
         if backend is not None and reader is not backends.get(backend):
             continue

@@ -15,13 +15,12 @@ from pathlib import Path
 from typing import Any
 
 from edgewright.benchmarks.figures import script
+from edgewright.benchmarks.figures.markdown import Row, Rows, markdown, table
 from edgewright.runtime import console
 from edgewright.runtime.disk import jsonio
 from edgewright.runtime.disk.files import write_file
 from edgewright.runtime.errors import InputError
 
-Row = Mapping[str, Any]
-Rows = Sequence[Row]
 RESULTS = Path(__file__).parent / "results"
 _TABLE = re.compile(r"(<!-- table: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
@@ -33,7 +32,7 @@ def render(text: str, results: Path = RESULTS) -> str:
         InputError: a table of an unknown name, or results that are missing or broken.
     """
 
-    def table(match: re.Match[str]) -> str:
+    def made_anew(match: re.Match[str]) -> str:
         name = match[2]
         if name not in _RENDERERS:
             raise InputError(f"expected a table of {', '.join(_RENDERERS)}, got '{name}'")
@@ -42,21 +41,11 @@ def render(text: str, results: Path = RESULTS) -> str:
         rows = [row.data for row in found.objects("rows")]
         return f"{match[1]}\n{renderer(rows, found.object('environment').data)}\n{match[3]}"
 
-    return _TABLE.sub(table, text)
-
-
-def _markdown(columns: Sequence[str], rows: Sequence[Sequence[str]], left: int) -> str:
-    rule = ["---" if i < left else "---:" for i in range(len(columns))]
-    return "".join(f"| {' | '.join(row)} |\n" for row in (columns, rule, *rows))
-
-
-def _table(heading: str, line: str, rows: Rows, left: int) -> str:
-    """A table whose columns stand between the bars of `heading`, and of `line`, which each row fills in."""
-    return _markdown(heading.split(" | "), [[line.format(**row)] for row in rows], left)
+    return _TABLE.sub(made_anew, text)
 
 
 def _train(rows: Rows, _: Row) -> str:
-    return _table(
+    return table(
         "recipe | data | parameters | epochs | best | seconds | training accuracy | validation accuracy | "
         "test accuracy",
         "`{recipe}` | {data} | {parameters:,} | {epochs} | {best_epoch} | {seconds:.0f} | "
@@ -84,7 +73,7 @@ def _judged(rows: Rows) -> str:
         for row in rows
         if _PASS not in row["variant"]
     ]
-    return _markdown((*columns, "bytes", "gzip", "verdict"), lines, left=1)
+    return markdown((*columns, "bytes", "gzip", "verdict"), lines, left=1)
 
 
 def _compared(row: Row) -> Sequence[str]:
@@ -134,7 +123,7 @@ def _drops(rows: Rows, _: Row) -> str:
         cells.append(f"{reference['bytes'] / small:.1f}x" if small else "-")
         lines.append(cells)
     columns = ("recipe", "data", "accuracy", *(f"`{name}`" for name in defaults), "`tflite-int8` smaller by")
-    return _markdown(columns, lines, left=2)
+    return markdown(columns, lines, left=2)
 
 
 def _export(rows: Rows, _: Row) -> str:
@@ -160,7 +149,7 @@ def _passes(rows: Rows, _: Row) -> str:
             named = (f"`{recipe}`", data, f"`{row['variant']}`")
             lines.append((*named, accuracy, drop, *_sizes(row), smaller, _verdict(row)))
     columns = ("recipe", "data", "variant", "accuracy", "drop [95 % interval]", "bytes", "gzip")
-    return _markdown((*columns, "gzip smaller by", "verdict"), lines, left=3)
+    return markdown((*columns, "gzip smaller by", "verdict"), lines, left=3)
 
 
 def _bench(rows: Rows, environment: Row) -> str:
@@ -173,7 +162,7 @@ def _bench(rows: Rows, environment: Row) -> str:
     for recipe, found in recipes.items():
         timed = [_times(*one) for one in found.items() if "p50" in one[1]]
         counted = {key: figures for key, figures in found.items() if "p50" not in figures}
-        tables = [_markdown(_TIMES, timed, left=2)] * bool(timed) + [_counts(counted)] * bool(counted)
+        tables = [markdown(_TIMES, timed, left=2)] * bool(timed) + [_counts(counted)] * bool(counted)
         sections.append("\n".join((f"### `{recipe}`\n", *tables)))
     timing = any(row["metric"] == "p50" for row in rows)
     return "\n".join(sections) + (_where(environment) if timing else "")
@@ -217,7 +206,7 @@ def _counts(counted: Mapping[_Measured, Mapping[str, Row]]) -> str:
         (*(f"`{word}`" for word in key[:2]), *(cell(found.get(metric)) for metric in metrics))
         for key, found in counted.items()
     ]
-    return _markdown(("variant", "target", *(m.replace("_", " ") for m in metrics)), lines, left=2)
+    return markdown(("variant", "target", *(m.replace("_", " ") for m in metrics)), lines, left=2)
 
 
 _RATIO = "{ratio:.3f} [{ratio_low:.3f}, {ratio_high:.3f}]"
@@ -233,7 +222,7 @@ def _compare(rows: Rows, environment: Row) -> str:
         }
         for row in rows
     ]
-    return _table(
+    return table(
         "machine | true slow-down | comparisons | found | B to A, median [range]",
         "{machine} | {true} | {comparisons:,} | {found:,} ({share:.1%}) | {interval}",
         told,
@@ -244,7 +233,7 @@ def _compare(rows: Rows, environment: Row) -> str:
 def _transfer(rows: Rows, _: Row) -> str:
     """A row for each way, and how many times faster features are."""
     plain = {row["data"]: row["seconds_ten_epochs"] for row in rows if row["way"] == "plain"}
-    return _table(
+    return table(
         "data | way | epochs | seconds | seconds for all epochs | times faster | test accuracy",
         "{data} | {way} | {epochs} | {seconds:.1f} | {seconds_ten_epochs:.0f} | {faster:.1f} | "
         "{test_accuracy:.4f}",
@@ -254,7 +243,7 @@ def _transfer(rows: Rows, _: Row) -> str:
 
 
 def _proof(rows: Rows, _: Row) -> str:
-    return _table(
+    return table(
         "recipe | images a variant | export | conversion | inference | ratio [range] | at most",
         "`{recipe}` | {images:,} | {export_seconds:.1f} s | {conversion_seconds:.1f} s | "
         "{inference_seconds:.1f} s on one of {cores} cores | "
@@ -299,7 +288,7 @@ def _beside(rows: Rows, names: Sequence[str], environment: Row) -> str:
         )
         peers = (cell(found.get((recipe, variant, name))) for name in names)
         lines.append((f"`{recipe}`", f"`{variant}`", figure, *peers))
-    return _markdown(("recipe", "variant", "Edgewright", *names), lines, left=2) + _where(environment)
+    return markdown(("recipe", "variant", "Edgewright", *names), lines, left=2) + _where(environment)
 
 
 def _guests(rows: Rows, environment: Row) -> str:
@@ -327,7 +316,7 @@ def _guests(rows: Rows, environment: Row) -> str:
         lines.append([name, origin, *cells, f"{seconds:.0f}"])
     columns = ("model", "made by", "as it is", *(f"`{variant}`" for variant in variants), "seconds")
     said = "".join(f"{i}. {note}\n" for i, note in enumerate(notes, 1))
-    return f"{_markdown(columns, lines, 2)}\n{said}\n{_versions(environment)}.\n"
+    return f"{markdown(columns, lines, 2)}\n{said}\n{_versions(environment)}.\n"
 
 
 def _where(environment: Row) -> str:
@@ -350,7 +339,7 @@ def _runtime(rows: Rows, environment: Row) -> str:
         for row in rows
     ]
     return (
-        _table(
+        table(
             "what | against | ratio [95 % interval] | limit | met",
             f"{{name}} | {{against}} | {_RATIO} | {{sense}} {{limit:g}} | {{told}}",
             told,
@@ -358,6 +347,29 @@ def _runtime(rows: Rows, environment: Row) -> str:
         )
         + f"\n{environment['cpu']}, {environment['cores']} cores; {_versions(environment)}.\n"
     )
+
+
+def _gate(rows: Rows, environment: Row) -> str:
+    """A row a limit and discordance, a column a number of images: which part of the draws passes."""
+    sizes = sorted({row["images"] for row in rows})
+    kinds: dict[tuple[Any, ...], dict[int, Row]] = {}
+    for row in rows:
+        what = f"loses {100 * row['class_drop']:g} points of a class" if "class_drop" in row else "no drop"
+        what = "at the bound" if row["at_bound"] else what
+        if row["limit"] == "min-agreement" and not row["at_bound"]:
+            what = "half of that disagreement"
+        key = (row["limit"], row["bound"], row["discordance"], what)
+        kinds.setdefault(key, {})[row["images"]] = row
+    lines = [
+        (
+            *(f"`{limit}` {bound:g}", what, f"{100 * discordance:g} %"),
+            *(f"{100 * of[n]['passed'] / of[n]['draws']:.2f}" if n in of else "" for n in sizes),
+        )
+        for (limit, bound, discordance, what), of in kinds.items()
+    ]
+    columns = ("limit", "the file", "discordance", *(f"{n:,} images" for n in sizes))
+    said = f"\nPer cent of {rows[0]['draws']:,} draws that pass; {_versions(environment)}.\n"
+    return markdown(columns, lines, left=2) + said
 
 
 _RENDERERS: Mapping[str, tuple[str, Callable[[Rows, Row], str]]] = {
@@ -371,6 +383,7 @@ _RENDERERS: Mapping[str, tuple[str, Callable[[Rows, Row], str]]] = {
     "transfer": ("transfer", _transfer),
     "proof": ("proof", _proof),
     "guests": ("guests", _guests),
+    "gate": ("gate", _gate),
     "peers": ("peers", _peers),
     "peers_int8": ("peers", _peers_int8),
     "runtime": ("runtime", _runtime),

@@ -67,9 +67,11 @@ def front(rows: Sequence[Row], cost: Callable[[Row], float]) -> list[Row]:
 
 
 def _within(rows: Sequence[Row]) -> list[Row]:
-    """Those that keep the best Keras model's accuracy within the limit; all if none does."""
+    """Of those that are proven, or of all if none is, those that keep the best Keras model's accuracy within
+    the limit; all if none does."""
     best_keras = max(row.keras_accuracy for row in rows)
-    return [row for row in rows if row.accuracy.low >= best_keras - row.limit] or list(rows)
+    proven = [row for row in rows if row.entry.parity.is_proven] or list(rows)
+    return [row for row in proven if row.accuracy.low >= best_keras - row.limit] or proven
 
 
 def _comparable(pool: Sequence[Row]) -> bool:

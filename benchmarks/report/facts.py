@@ -310,6 +310,8 @@ def chance(lost: int, won: int) -> float:
 def _warnings(manifest: Manifest, rows: Sequence[Row], evidence: Mapping[str, Evidence] | None) -> list[str]:
     words = judged.of(manifest)
     lines = [f"{entry.get('name')} was left out: {entry.get('reason')}" for entry in manifest.refused]
+    unproven = (row for row in rows if not row.entry.parity.is_proven)
+    lines += [f"{row.name} is not proven: {row.entry.parity.reason}" for row in unproven]
     if not words.labelled:
         lines.append(f"nothing here is a share of right answers: the files were judged on {words.images}")
     samples = manifest.reference["samples"]

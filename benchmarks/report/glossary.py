@@ -25,6 +25,21 @@ BESIDE = {
     "macro_f1": ("macro F1", "F1 of each label (how well yes is found), the mean over the labels."),
     "auc": ("AUC", "How often a picture with a label scores above one without it, the mean over the labels."),
 }
+CALIBRATION = {
+    "brier": (
+        "Brier score",
+        "How far the probabilities are from the truth, squared: 0 is sure and right. It rises where a file "
+        "is wrong more often, or surer than it should be.",
+    ),
+    "ece": (
+        "ECE",
+        "Expected calibration error: how far a probability of 90 % is from being right 90 times in 100.",
+    ),
+}
+_WORST = (
+    ("worst class", "The class that a file has surely lost most of; beyond 5 points it is not written."),
+    ("classes not judged", "Those of which there are too few pictures to see it if they were lost."),
+)
 _FIRST_WORDS = (
     ("Keras model", "The model as it was trained. Every file is held against it."),
     (
@@ -67,5 +82,8 @@ def glossary(report: Report) -> list[tuple[str, str]]:
     by |= {"agreement": [_SAME, _PARTS], "cosine": [_COSINE]}
     found += dict.fromkeys(word for name, words in by.items() if name in judgings for word in words)
     beside = dict.fromkeys(name for row in report.rows for name in row.entry.parity.beside)
-    found += [BESIDE[name] for name in beside if name in BESIDE]
+    known = {**BESIDE, **CALIBRATION}
+    found += [known[name] for name in beside if name in known]
+    if any(row.entry.parity.class_images for row in report.rows):
+        found += _WORST
     return [*found, *_TIMES, _PARETO]

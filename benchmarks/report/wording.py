@@ -10,7 +10,7 @@ from edgewright.benchmarks import targets
 from edgewright.benchmarks.record.stats import Estimate
 from edgewright.benchmarks.report import advice, judged
 from edgewright.benchmarks.report.facts import FileRow, Measured, Report, Row, Subject, Task, data_of
-from edgewright.benchmarks.report.glossary import BESIDE
+from edgewright.benchmarks.report.glossary import BESIDE, CALIBRATION
 from edgewright.benchmarks.report.judged import Words
 from edgewright.benchmarks.report.measured import TIMES, Figures
 from edgewright.runtime.bundle.manifest import ParityReport
@@ -187,8 +187,56 @@ def _proof(words: Words, rows: Sequence[Row]) -> dict[str, Callable[[Row], Cell]
     elif words.compares_models:
         cells["same answer"] = agreement
     for name in dict.fromkeys(name for row in rows for name in row.entry.parity.beside):
-        cells[BESIDE[name][0] if name in BESIDE else name.replace("_", " ")] = beside(name)
+        if name not in CALIBRATION:
+            cells[BESIDE[name][0] if name in BESIDE else name.replace("_", " ")] = beside(name)
     return cells
+
+
+def limits(rows: Iterable[Row]) -> tuple[Column, ...]:
+    """The columns of what is judged beside the drop; none of bundles that do not say it."""
+    rows = list(rows)
+    if all(row.entry.parity.agreement_low is None for row in rows):
+        return ()
+
+    def worst(row: Row) -> Cell:
+        p = row.entry.parity
+        if p.worst_class_drop is None or p.worst_class_drop_low is None or p.worst_class_drop_high is None:
+            return Cell()
+        ends = f"{points(-100 * p.worst_class_drop_high)} to {points(-100 * p.worst_class_drop_low)}"
+        told = f"{p.worst_class} {points(-100 * p.worst_class_drop)}"
+        return Cell(value=-p.worst_class_drop, text=told, interval=ends)
+
+    def agreement(row: Row) -> Cell:
+        p = row.entry.parity
+        if p.agreement_low is None or p.agreement_high is None:
+            return Cell()
+        ends = f"{judged.percent(p.agreement_low)} to {judged.percent(p.agreement_high)}"
+        return Cell(value=p.agreement, text=judged.percent(p.agreement), interval=ends)
+
+    def brier(row: Row) -> Cell:
+        p = row.entry.parity
+        if p.calibration_drop is None or p.calibration_drop_low is None or p.calibration_drop_high is None:
+            return Cell()
+        ends = f"{points(p.calibration_drop_low, 4)} to {points(p.calibration_drop_high, 4)}"
+        return Cell(value=p.calibration_drop, text=points(p.calibration_drop, 4), interval=ends)
+
+    def ece(row: Row) -> Cell:
+        found = row.entry.parity.beside.get("ece")
+        return Cell() if found is None else Cell(value=found, text=f"{found:.4f}")
+
+    def blind(row: Row) -> Cell:
+        p = row.entry.parity
+        count = len(p.not_judged)
+        return Cell(value=count, text=f"{count} of {len(p.class_images)}") if p.class_images else Cell()
+
+    return (
+        Column(title="file", cell=lambda row: _said(row.name), number=False),
+        Column(title="worst class, points", cell=worst, number=False),
+        Column(title="same answer", cell=agreement),
+        Column(title="change of Brier score", cell=brier),
+        Column(title="ECE", cell=ece),
+        Column(title="classes not judged", cell=blind),
+    )
 
 
 # The times to look at first, as the table of files calls them; the others stand with the circumstances.

@@ -12,6 +12,7 @@ from edgewright.runtime import console
 HELP = (
     "convert a Keras model to TFLite and ONNX files, or an ONNX file to smaller ones, each proven against it"
 )
+_NAMED = 5  # classes; of more it is said how many
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -35,6 +36,31 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="SHARE",
         help="largest accuracy drop that passes, held against the upper end of its 95%% interval; "
         "0.01 is one point and takes at least 381 test images (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--max-class-drop",
+        type=float,
+        metavar="SHARE",
+        help="largest accuracy drop of any one class, held against the upper end of its interval; without it "
+        "a file is refused only if a class has surely lost more than 0.05",
+    )
+    parser.add_argument(
+        "--min-agreement",
+        type=float,
+        metavar="SHARE",
+        help="least share of images decided as the model does, held against the lower end of its interval",
+    )
+    parser.add_argument(
+        "--max-calibration-drop",
+        type=float,
+        metavar="SCORE",
+        help="largest rise of the mean Brier score, held against the upper end of its interval",
+    )
+    parser.add_argument(
+        "--keep-unproven",
+        action="store_true",
+        help="write files that are not proven too, flagged so in the bundle and in themselves; load takes "
+        "one only by its name",
     )
     parser.add_argument(
         "--calibration-size",
@@ -85,12 +111,18 @@ def run(arguments: argparse.Namespace) -> int:
     from edgewright.export.exporter import export
     from edgewright.export.network.model import FileInterface
     from edgewright.export.source.options import Options
-    from edgewright.runtime.bundle.parity_table import NARROW, parity_table
+    from edgewright.runtime.bundle.parity_table import LIMITS_NARROW, NARROW, limits_table, parity_table
+    from edgewright.runtime.contract.labels import quoted
 
+    asked = (arguments.max_class_drop, arguments.min_agreement, arguments.max_calibration_drop)
     options = Options(
         out=arguments.out,
         variants=arguments.variants or (),
         max_drop=arguments.max_drop,
+        max_class_drop=arguments.max_class_drop,
+        min_agreement=arguments.min_agreement,
+        max_calibration_drop=arguments.max_calibration_drop,
+        keep_unproven=arguments.keep_unproven,
         calibration_size=arguments.calibration_size,
         seed=arguments.seed,
         overwrite=arguments.overwrite,
@@ -110,19 +142,29 @@ def run(arguments: argparse.Namespace) -> int:
     console.table(*parity, drop=NARROW, also="edgewright inspect --json")
     for note in result.notes:
         console.say(note)
-    written = [outcome.name for outcome in result.outcomes if outcome.passed]
+    judged = [(o.name, o.parity) for o in result.outcomes if o.parity is not None]
+    if any(limit is not None for limit in asked):
+        console.table(
+            *limits_table("Limits beside the drop", judged), drop=LIMITS_NARROW, also="edgewright inspect"
+        )
+    elif blind := dict.fromkeys(label for _, one in judged for label in one.not_judged):
+        console.say(
+            f"too few test images to see these classes lost: {quoted(list(blind)[:_NAMED])}"
+            + (f" and {len(blind) - _NAMED} more" if len(blind) > _NAMED else "")
+        )
+    written = [outcome.name for outcome in result.outcomes if outcome.is_written]
     if written:
         console.say(f"wrote {arguments.out}: {', '.join(written)}")
         console.say(f"how an app feeds them: edgewright how-to {arguments.out} {'|'.join(howto.PLATFORMS)}")
-    left_out = [outcome for outcome in result.outcomes if not outcome.passed]
-    for outcome in left_out:
+    unproven = [outcome for outcome in result.outcomes if not outcome.passed]
+    for outcome in unproven:
         verdict = outcome.parity.verdict if outcome.parity else "failed"
-        console.complain(f"{outcome.name} left out, {verdict}: {outcome.reason}")
+        done = "written, but" if outcome.is_written else "left out,"
+        console.complain(f"{outcome.name} {done} {verdict}: {outcome.reason}")
     if not written:
         console.complain(f"no variant passed; {arguments.out} was not written")
-    if not written or (left_out and (arguments.strict or arguments.variants)):
-        return 1
-    return 0
+    wanting = len(written) < len(result.outcomes)
+    return int(not written or (wanting and bool(arguments.variants)) or (bool(unproven) and arguments.strict))
 
 
 def _batch(text: str) -> int | None:

@@ -48,9 +48,15 @@ def snippet(platform: str, manifest: Manifest, variant: VariantEntry, *, mediapi
 
 
 def for_platform(platform: str, manifest: Manifest, *, mediapipe: bool = False) -> VariantEntry:
-    """The smallest variant that `snippet` takes for `platform` by its kind. Raises `BundleError`."""
+    """The smallest variant that is proven and that `snippet` takes for `platform` by its kind.
+
+    Raises:
+        BundleError: there is none.
+    """
     suffixes = (".tflite",) if mediapipe else _LANGUAGES[platform].suffixes
     fitting = [v for v in manifest.variants if v.file.file.endswith(suffixes)]
-    if not fitting:
-        raise BundleError(f"expected a {' or '.join(suffixes)} file for {platform} in the bundle, got none")
-    return min(fitting, key=lambda variant: variant.file.bytes)
+    proven = [v for v in fitting if v.parity.is_proven]
+    if not proven:
+        got = f"none that is proven; name one by --variant: {fitting[0].name}" if fitting else "none"
+        raise BundleError(f"expected a {' or '.join(suffixes)} file for {platform} in the bundle, got {got}")
+    return min(proven, key=lambda variant: variant.file.bytes)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from edgewright.export.proof.gate import Truth
+from edgewright.export.proof.figures import Truth, probabilities
 from edgewright.runtime.backends import Scores
 from edgewright.runtime.bundle.evidence import (
     CLASSES,
@@ -64,12 +64,12 @@ def look(
             probabilities=np.empty((0, 2, 2), np.float32),
         )
     differing = np.flatnonzero(keras != variant)
-    chances = _probabilities(head, reference[differing])
+    chances = probabilities(head, reference[differing])
     second, best = np.sort(chances, axis=1)[:, -2:].T
     order = np.argsort(second - best, kind="stable")[:MAX_WORST]
     picked = differing[order]
     tops = np.stack([keras[picked], variant[picked]], axis=1)
-    of_variant = _probabilities(head, scores[picked])
+    of_variant = probabilities(head, scores[picked])
     return Judged(
         classes=np.stack([np.bincount(truth[group], minlength=head.labels) for group in groups]).astype(
             np.int32
@@ -103,11 +103,6 @@ def write(path: Path, judged: Sequence[Judged], test: Images, truth: Truth) -> N
         PROBABILITIES: np.concatenate([variant.probabilities for variant in judged]),
     }
     np.savez_compressed(path, allow_pickle=False, **arrays)
-
-
-def _probabilities(head: Head, scores: Scores) -> Scores:
-    # the quantized zero of an 8-bit file may lie a little below
-    return np.clip(head.probabilities(scores), 0, 1)
 
 
 def _small(images: Images) -> Images:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from edgewright.export.proof.gate import Truth
+from edgewright.export.proof.figures import Truth
 from edgewright.runtime.backends import Scores
 from edgewright.runtime.bundle.manifest import Tolerance
 from edgewright.runtime.contract.heads import Head

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from edgewright.export.proof.gate import Truth
+from edgewright.export.proof.figures import Truth
 from edgewright.export.source import calibration as calibrating
 from edgewright.export.source.labels import Classes
 from edgewright.export.source.options import Options

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from edgewright.export.proof.gate import Truth
+from edgewright.export.proof.figures import Truth
 from edgewright.runtime.contract.heads import Head
 from edgewright.runtime.errors import DataError, InputError
 from edgewright.train.datasets import Labels

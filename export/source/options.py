@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from edgewright.export.network.model import ONE_IMAGE, FileInterface
+from edgewright.export.proof.limits import Limits
 from edgewright.export.variants import Variant
 from edgewright.train.normalization import Normalization
 
@@ -43,16 +44,22 @@ class Options:
     """What a user may set of an export.
 
     `out` is the folder to write; `variants` are names, with commas between them or one by one, by default the
-    usual six. `max_drop` is the largest accuracy drop that passes, a share; `calibration_size` is how many
-    images set the ranges of 8-bit files, and `seed` draws them; `overwrite` replaces a bundle that is there.
-    `data` and `data_dir` say where the checkpoint's data set lies if not where it was, or which one is a
-    model's that is no checkpoint; `given` is what such a model does not say itself. `interface` is what every
-    file takes; `finetune_epochs` is how long each pass trains at most.
+    usual six. `max_drop` is the largest accuracy drop that passes, a share, `max_class_drop`, `min_agreement`
+    and `max_calibration_drop` are limits beside it (`edgewright.export.proof.limits.Limits`); `keep_unproven`
+    writes what is not proven too, flagged as such. `calibration_size` is how many images set the ranges of
+    8-bit files, and `seed` draws them; `overwrite` replaces a bundle that is there. `data` and `data_dir` say
+    where the checkpoint's data set lies if not where it was, or which one is a model's that is no checkpoint;
+    `given` is what such a model does not say itself. `interface` is what every file takes; `finetune_epochs`
+    is how long each pass trains at most.
     """
 
     out: Path | str
     variants: str | Sequence[str | Variant] = ()
     max_drop: float = 0.01
+    max_class_drop: float | None = None
+    min_agreement: float | None = None
+    max_calibration_drop: float | None = None
+    keep_unproven: bool = False
     calibration_size: int = 256
     seed: int = 0
     overwrite: bool = False
@@ -61,6 +68,15 @@ class Options:
     interface: FileInterface = ONE_IMAGE
     finetune_epochs: int = 6
     given: Given = field(default_factory=Given)
+
+    @property
+    def limits(self) -> Limits:
+        return Limits(
+            max_drop=self.max_drop,
+            max_class_drop=self.max_class_drop,
+            min_agreement=self.min_agreement,
+            max_calibration_drop=self.max_calibration_drop,
+        )
 
     @property
     def data_folder(self) -> Path | None:

@@ -10,7 +10,7 @@ import numpy as np
 
 from edgewright.export.finetuning.chains import Training
 from edgewright.export.network.model import Facts, Model
-from edgewright.export.proof.gate import Truth
+from edgewright.export.proof.figures import Truth
 from edgewright.runtime.backends import Scores
 from edgewright.runtime.bundle.manifest import Judging
 from edgewright.runtime.contract import InputContract, ModelContract

@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from edgewright.runtime.contract import (
+    NOT_PROVEN,
+    PROVEN,
     SCHEMA_VERSION,
     THRESHOLD,
     ZERO_HASH,
@@ -34,7 +36,7 @@ MANIFEST = "manifest.json"
 GOLDEN = "golden.npz"
 EVIDENCE = "evidence.npz"
 LABELS = "labels.txt"  # a label a line, for apps that read no manifest
-VERDICTS = ("passed", "refused", "not proven")
+VERDICTS = (PROVEN, "refused", NOT_PROVEN)
 ARITHMETICS = ("int8", "float32")
 MEASURES = ("accuracy", "label-accuracy", "agreement", "cosine")
 IMAGES = ("labelled", "unlabelled", "noise")
@@ -128,15 +130,49 @@ class ParityReport:
     verdict: str
     reason: str = ""
     beside: Mapping[str, float] = field(default_factory=dict)
+    agreement_low: float | None = None
+    agreement_high: float | None = None
+    class_images: tuple[int, ...] = ()
+    class_lost: tuple[int, ...] = ()
+    class_won: tuple[int, ...] = ()
+    not_judged: tuple[str, ...] = ()
+    worst_class: str = ""
+    worst_class_drop: float | None = None
+    worst_class_drop_low: float | None = None
+    worst_class_drop_high: float | None = None
+    calibration_drop: float | None = None
+    calibration_drop_low: float | None = None
+    calibration_drop_high: float | None = None
+
+    @property
+    def is_proven(self) -> bool:
+        return self.verdict == PROVEN
 
     @staticmethod
     def from_json(obj: JsonObject) -> ParityReport:
         beside = obj.object("beside") if obj.has("beside") else None
+        counts = {key: obj.integers(key) if obj.has(key) else () for key in _CLASS_COUNTS}
         others = {
+            **counts,
+            **{key: obj.number(key) if obj.has(key) else None for key in _ENDS},
             "verdict": obj.choice("verdict", VERDICTS),
             "beside": {key: beside.number(key) for key in beside.data} if beside else {},
+            "not_judged": obj.texts("not_judged") if obj.has("not_judged") else (),
+            "worst_class": obj.text("worst_class") if obj.has("worst_class") else "",
         }
+        if any(
+            len(counts[key]) != len(counts["class_images"]) or min(counts[key], default=0) < 0
+            for key in counts
+        ):
+            raise obj.fail("class_lost", "counts from 0, as many as of class_images and class_won")
         return obj.make(ParityReport, others)
+
+
+_CLASS_COUNTS = ("class_images", "class_lost", "class_won")
+_ENDS = (
+    *("agreement_low", "agreement_high"),
+    *(f"{of}_drop{end}" for of in ("worst_class", "calibration") for end in ("", "_low", "_high")),
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -290,6 +326,8 @@ class Manifest:
         return self.head.startswith("sigmoid") and self.scores > 1
 
     def contract(self, variant: str) -> ModelContract:
+        """What the file of a variant says of itself."""
+        unproven = any(v.name == variant and v.parity.verdict == NOT_PROVEN for v in self.variants)
         return ModelContract(
             name=self.name,
             variant=variant,
@@ -297,6 +335,7 @@ class Manifest:
             labels=self.labels,
             head=self.head,
             threshold=self.threshold,
+            verdict=NOT_PROVEN if unproven else PROVEN,
         )
 
 

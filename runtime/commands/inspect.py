@@ -39,7 +39,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _bundle(path: Path, arguments: argparse.Namespace) -> None:
     from edgewright.runtime.bundle.manifest import Bundle
-    from edgewright.runtime.bundle.parity_table import NARROW, parity_table
+    from edgewright.runtime.bundle.parity_table import LIMITS_NARROW, NARROW, limits_table, parity_table
     from edgewright.runtime.inspection import inspect
 
     bundle = Bundle.open(path)
@@ -63,6 +63,8 @@ def _bundle(path: Path, arguments: argparse.Namespace) -> None:
     ]
     narrow = ("operators", "peak activation bytes")
     console.table("What is in the files", columns, summaries, drop=narrow, also="--json")
+    judged = [(v.name, v.parity) for v in manifest.variants]
+    console.table(*limits_table("What else was judged", judged), drop=LIMITS_NARROW, also="--json")
     for one in found.values():
         _details(one, arguments)
 
@@ -80,7 +82,7 @@ def _file(path: Path, arguments: argparse.Namespace) -> None:
 
 
 def _lines(found: Inspection) -> list[tuple[str, str]]:
-    from edgewright.runtime.contract import TensorSpec
+    from edgewright.runtime.contract import UNPROVEN, TensorSpec
     from edgewright.runtime.contract.labels import quoted
 
     def tensor(spec: TensorSpec) -> str:
@@ -106,6 +108,7 @@ def _lines(found: Inspection) -> list[tuple[str, str]]:
     return [
         *lines,
         ("contract", f"{contract.name}, variant {contract.variant}; its SHA-256 is right"),
+        *([] if contract.is_proven else [("verdict", f"{contract.verdict}: {UNPROVEN}")]),
         ("pixels", f"{given.height}x{given.width}x{given.channels} uint8, {given.fit}, {given.resample}"),
         ("scores", f"{len(contract.labels)} {contract.head}"),
         ("labels", quoted(contract.labels)),

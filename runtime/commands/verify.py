@@ -26,6 +26,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
+    from edgewright.runtime.bundle.manifest import Bundle
+    from edgewright.runtime.bundle.parity_table import judged_beside
     from edgewright.runtime.verification import verify
 
     found = verify(arguments.path, bundle=arguments.bundle, golden=arguments.golden)
@@ -37,6 +39,12 @@ def run(arguments: argparse.Namespace) -> int:
     ]
     columns = ("variant", "kernels", "max abs error", "limit", "verdict", "reason")
     console.table(f"Golden outputs of {arguments.path}", columns, rows, left=2)
+    if arguments.path.is_dir():
+        for variant in Bundle.open(arguments.path).manifest.variants:
+            if told := judged_beside(variant.parity):
+                console.say(f"judged where it was made, {variant.name}: {told}")
+            if not variant.parity.is_proven:
+                console.complain(f"{variant.name} is {variant.parity.verdict}: {variant.parity.reason}")
     failed = [v for v in found if v.status == "failed"]
     for v in failed:
         console.complain(f"{v.variant} does not give here what it gave where it was made")

@@ -27,6 +27,8 @@ HEADS = (
     "embedding",
 )  # see edgewright.runtime.contract.heads
 THRESHOLD = 0.5
+PROVEN, NOT_PROVEN = "passed", "not proven"  # verdicts of the gate that a file can have
+UNPROVEN = "it was written though it was not proven equal enough to its model"
 ZERO_HASH = "0" * 64
 
 
@@ -91,7 +93,8 @@ class ModelContract:
     """What a model file says of itself: `name` of the model, `variant`, input, labels, kind of score.
 
     `head` is one of `HEADS`; above `threshold` the probability of a sigmoid is a yes. One sigmoid score has
-    two labels, that of a no first; an embedding has none.
+    two labels, that of a no first; an embedding has none. `verdict` is `PROVEN`, or `NOT_PROVEN` of a file
+    that was written though it was not proven equal enough to its model.
     """
 
     name: str
@@ -100,11 +103,18 @@ class ModelContract:
     labels: tuple[str, ...]
     head: str = "softmax"
     threshold: float = THRESHOLD
+    verdict: str = PROVEN
+
+    @property
+    def is_proven(self) -> bool:
+        return self.verdict == PROVEN
 
     def to_json(self) -> dict[str, Any]:
         data = {"schema_version": SCHEMA_VERSION, **dataclasses.asdict(self), "labels": list(self.labels)}
         if not self.head.startswith("sigmoid"):
             del data["threshold"]
+        if self.is_proven:
+            del data["verdict"]
         return data
 
     def to_bytes(self) -> bytes:
@@ -123,6 +133,7 @@ class ModelContract:
             labels=labels,
             head=head,
             threshold=threshold,
+            verdict=obj.choice("verdict", (PROVEN, NOT_PROVEN)) if obj.has("verdict") else PROVEN,
         )
 
 

@@ -97,20 +97,22 @@ def calibration_error(confidence: NDArray[Any], right: NDArray[Any]) -> float:
 
 
 def brier(probabilities: NDArray[np.float32], truth: NDArray[Any]) -> float:
-    """The Brier score, 0 at best: of classes the mean over the images of the squared error summed over the
-    classes (Brier, Monthly Weather Review 78, 1950); of two classes half of that; of several labels the mean
-    over images and labels."""
-    if truth.ndim == 2:
-        return float(np.mean((probabilities.astype(np.float64) - truth) ** 2))
-    total = 0.0
+    """The mean over the images of `brier_each`."""
+    return float(brier_each(probabilities, truth).mean())
+
+
+def brier_each(probabilities: NDArray[np.float32], truth: NDArray[Any]) -> NDArray[np.float64]:
+    """The Brier score of each image, `(n,)`, 0 at best: of classes the squared error summed over the classes
+    (Brier, Monthly Weather Review 78, 1950); of two classes half of that; of several labels their mean."""
+    found = np.empty(len(truth))
     for start in range(0, len(truth), _CHUNK):
-        part, classes = (
-            probabilities[start : start + _CHUNK].astype(np.float64),
-            truth[start : start + _CHUNK],
-        )
-        part[np.arange(len(classes)), classes] -= 1
-        total += float((part**2).sum())
-    return total / len(truth) / (2 if probabilities.shape[1] == 2 else 1)
+        part, held = probabilities[start : start + _CHUNK].astype(np.float64), truth[start : start + _CHUNK]
+        if held.ndim == 2:
+            found[start : start + _CHUNK] = ((part - held) ** 2).mean(axis=1)
+        else:
+            part[np.arange(len(held)), held] -= 1
+            found[start : start + _CHUNK] = (part**2).sum(axis=1) / (2 if part.shape[1] == 2 else 1)
+    return found
 
 
 def auc(scores: NDArray[Any], truth: Flags) -> float | None:

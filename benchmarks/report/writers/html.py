@@ -55,6 +55,7 @@ def write(report: Report) -> bytes:
         report=report,
         title=wording.title(report),
         columns=wording.columns,
+        limits=wording.limits,
         file_columns=wording.file_columns([file.row for file in report.files]),
         unproven=wording.UNPROVEN,
         recommended=[row for task in report.tasks for row in (task.advice.best, *task.advice.others)],

@@ -34,6 +34,8 @@ def write(report: Report) -> bytes:
             )
             said = f"{task.words.measure.capitalize()} of the Keras model: {keras}. {said}"
         lines += [said, ""]
+        if beside := wording.limits(task.rows):
+            lines += ["What else was judged:", "", *_table(beside, task.rows), ""]
     if report.files:
         rows = [file.row for file in report.files]
         lines += [*_table(wording.file_columns(rows), rows), "", wording.UNPROVEN, ""]

@@ -21,7 +21,9 @@ ROW_KEYS = {
     "train": "recipe data seed epochs best_epoch seconds parameters train_accuracy validation_accuracy "
     "test_accuracy",
     "export": "recipe data variant accuracy drop drop_low drop_high agreement tie_agreement max_abs_error "
-    "bytes gzip_bytes samples verdict reason seed",
+    "bytes gzip_bytes samples verdict reason seed agreement_low agreement_high class_images class_lost "
+    "class_won not_judged worst_class worst_class_drop worst_class_drop_low worst_class_drop_high "
+    "calibration_drop calibration_drop_low calibration_drop_high brier ece",
     "bench": "recipe variant target threads metric value low high unit",
 }
 

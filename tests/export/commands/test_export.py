@@ -12,9 +12,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
-from edgewright.runtime import Bundle
+from edgewright.runtime import Bundle, load
 from edgewright.runtime.cli import main
+from edgewright.runtime.errors import InputError, UnprovenWarning
 from edgewright.train.checkpoint import CHECKPOINT, Checkpoint, DataRecord
 from edgewright.train.datasets import Dataset
 
@@ -97,6 +99,53 @@ def test_export_on_five_test_images_proves_nothing_and_the_old_bundle_stays(
 
 
 @pytest.mark.slow
+def test_export_keep_unproven_writes_flagged_files_that_load_takes_by_name_alone(
+    run: Run, on_few: Callable[[int], Path], tmp_path: Path, fashion_mini: Dataset
+) -> None:
+    words = ("export", on_few(60), "--variants", "tflite-int8,onnx-float32", "--out", tmp_path / "kept")
+    status, _, complaints = run(*words)
+    assert status == 1
+    assert "it would pass now with --max-drop 0.0" in complaints
+    assert not (tmp_path / "kept").exists()
+    status, said, complaints = run(*words, "--keep-unproven")
+    assert (status, complaints.count("\n")) == (0, 2)
+    assert "tflite-int8 written, but not proven: accuracy drop" in complaints
+    assert "wrote" in said
+    assert run(*words, "--keep-unproven", "--strict", "--overwrite")[0] == 1
+
+    bundle = Bundle.open(tmp_path / "kept")
+    assert [v.parity.verdict for v in bundle.manifest.variants] == ["not proven"] * 2
+    assert bundle.manifest.refused == ()
+    picture = fashion_mini.x_test[0]
+    with pytest.raises(InputError, match=r"is proven in .*name one of: tflite-int8, onnx-float32"):
+        load(bundle.folder)
+    with (
+        pytest.warns(UnprovenWarning, match="not proven: it was written though"),
+        load(bundle.folder, variant="tflite-int8") as inside,
+        load(bundle.path(bundle.variant("tflite-int8").file)) as alone,
+    ):
+        assert alone.contract.verdict == inside.contract.verdict == "not proven"
+        assert alone.predict(picture) == inside.predict(picture)
+    Image.fromarray(picture[:, :, 0]).save(tmp_path / "boot.png")
+    for variant, file in (("tflite-int8", "tflite-int8.tflite"), ("onnx-float32", "onnx-float32.onnx")):
+        assert "verdict    not proven" in run("inspect", bundle.folder / file)[1]
+        status, said, complaints = run("predict", bundle.folder, tmp_path / "boot.png", "--variant", variant)
+        assert (status, complaints.count("\n")) == (0, 1)
+        assert "is not proven: it was written though" in complaints
+    status, said, complaints = run("verify", bundle.folder)
+    assert status == 0
+    assert "tflite-int8 is not proven: accuracy drop" in complaints
+
+
+def test_export_limits_that_cannot_be_held_get_one_line(run: Run, trained: Path, tmp_path: Path) -> None:
+    words = ("export", trained, "--out", tmp_path / "out")
+    for limit in ("--max-class-drop", "--min-agreement", "--max-calibration-drop"):
+        status, _, complaints = run(*words, limit, "1.5")
+        assert (status, complaints.count("\n")) == (1, 1)
+        assert f"expected a share from 0 to 1 for {limit} (0.01 is one point), got 1.5" in complaints
+    assert not (tmp_path / "out").exists()
+
+
 def test_export_max_drop_of_0_can_never_be_proven(run: Run, trained: Path, tmp_path: Path) -> None:
     words = ("--out", tmp_path / "bundle", "--variants", "onnx-float32", "--max-drop", "0")
     status, _, complaints = run("export", trained, *words)

@@ -90,7 +90,8 @@ def test_inspect_bundle_shows_the_parity_of_each_variant_under_the_keras_model(
     assert "2,000 test images" in out
     rows = [line.split() for line in out.splitlines()]
     names = ["keras", *(v.name for v in manifest.variants)]
-    assert [row[0] for row in rows if row and row[0] in names] == names
+    assert [row[0] for row in rows if row and row[0] in names] == [*names, *names[1:]]
+    assert "worst class" in out
     for variant in manifest.variants:
         row = next(row for row in rows if row and row[0] == variant.name)
         assert row[1:5] == [

@@ -1,0 +1,20 @@
+"""Tables of Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeAlias
+
+Row: TypeAlias = Mapping[str, Any]
+Rows: TypeAlias = Sequence[Row]
+
+
+def markdown(columns: Sequence[str], rows: Sequence[Sequence[str]], left: int) -> str:
+    """A table whose first `left` columns are aligned left, the others right."""
+    rule = ["---" if i < left else "---:" for i in range(len(columns))]
+    return "".join(f"| {' | '.join(row)} |\n" for row in (columns, rule, *rows))
+
+
+def table(heading: str, line: str, rows: Rows, left: int) -> str:
+    """One whose columns stand between the bars of `heading`, and of `line`, which each row fills in."""
+    return markdown(heading.split(" | "), [[line.format(**row)] for row in rows], left)
