@@ -14,6 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from edgewright.export.exporter import Options, export
 from edgewright.runtime import Bundle
 
 pytestmark = pytest.mark.slow
@@ -54,6 +55,7 @@ MOMENTS = {
     "third rename": ("os.rename", "bundle", 3),
     "removal": ("shutil.rmtree", "bundle", 1),
 }
+ONLY_ANEW = ("calibration written",)  # not if it is found in the cache
 ONLY_WITH_OLD = ("second rename", "third rename")  # else there is one
 
 
@@ -65,7 +67,9 @@ def start() -> Iterator[Start]:
     """Start an export in a session of its own, by which its children are found again and ended."""
     started = []
 
-    def call(checkpoint: Path, out: Path, preamble: str = "import sys") -> subprocess.Popen[str]:
+    def call(
+        checkpoint: Path, out: Path, preamble: str = "import sys", cache: Path | None = None
+    ) -> subprocess.Popen[str]:
         words = ("export", checkpoint, "--out", out, "--variants", "tflite-float32", "--overwrite")
         child = subprocess.Popen(
             [sys.executable, "-c", f"{preamble}\n{COMMAND}", *map(str, words)],
@@ -73,6 +77,7 @@ def start() -> Iterator[Start]:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             text=True,
+            env=os.environ | ({"EDGEWRIGHT_CACHE": str(cache)} if cache else {}),
             start_new_session=True,
         )
         started.append(child)
@@ -132,9 +137,19 @@ def check_after_death(session: int, out: Path, *, had_old: bool) -> None:
         assert not out.exists()
 
 
-def check_next_export(start: Start, checkpoint: Path, out: Path) -> None:
+@pytest.fixture(scope="module")
+def done_before(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A cache in which all steps of the export are found, so that it takes seconds less."""
+    folder = tmp_path_factory.mktemp("done")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("EDGEWRIGHT_CACHE", str(folder / "cache"))
+        export(trained, Options(out=folder / "bundle", variants=NEW))
+    return folder / "cache"
+
+
+def check_next_export(start: Start, checkpoint: Path, out: Path, cache: Path) -> None:
     """It succeeds and clears away what the killed one left."""
-    child = start(checkpoint, out)
+    child = start(checkpoint, out, cache=cache)
     _, complaints = child.communicate(timeout=SECONDS)
     assert (child.returncode, complaints) == (0, "")
     assert whole(out) == NEW
@@ -156,14 +171,15 @@ def out(had_old: bool, request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     [(moment, old) for old in (False, True) for moment in MOMENTS if old or moment not in ONLY_WITH_OLD],
 )
 def test_export_killed_just_before_a_moment(
-    moment: str, had_old: bool, start: Start, trained: Path, out: Path
+    moment: str, had_old: bool, start: Start, trained: Path, out: Path, done_before: Path
 ) -> None:
     event, part, nth = MOMENTS[moment]
-    child = start(trained, out, KILL.format(event=event, part=part, nth=nth))
+    cache = None if moment in ONLY_ANEW else done_before
+    child = start(trained, out, KILL.format(event=event, part=part, nth=nth), cache)
     child.communicate(timeout=SECONDS)
     assert child.returncode == -signal.SIGKILL
     check_after_death(child.pid, out, had_old=had_old)
-    check_next_export(start, trained, out)
+    check_next_export(start, trained, out, done_before)
 
 
 def converting(child: subprocess.Popen[str], out: Path) -> bool:
@@ -184,14 +200,14 @@ def scoring(child: subprocess.Popen[str], out: Path) -> bool:
 @OLD_OR_NOT
 @pytest.mark.parametrize("stage", [tensorflow, converting, scoring])
 def test_export_killed_while_a_child_is_at_work(
-    stage: Callable[..., bool], start: Start, trained: Path, out: Path, had_old: bool
+    stage: Callable[..., bool], start: Start, trained: Path, out: Path, had_old: bool, done_before: Path
 ) -> None:
     child = start(trained, out)
     wait_until(lambda: stage(child, out))
     child.kill()
     child.communicate(timeout=SECONDS)
     check_after_death(child.pid, out, had_old=had_old)
-    check_next_export(start, trained, out)
+    check_next_export(start, trained, out, done_before)
 
 
 @OLD_OR_NOT
