@@ -53,7 +53,7 @@ class Outcome:
 
 @dataclass(frozen=True, kw_only=True)
 class ClassVerdict:
-    """`worst` is the class that has surely lost most, None if no class has an image, with its `drop` and the
+    """`worst` is the class that has surely lost most, None if no class has lost any, with its `drop` and the
     95 % interval from `low` to `high`; `not_judged` are classes of which the model has too few images right
     to see them lost."""
 
@@ -96,7 +96,8 @@ class ClassDrops:
         lost = [i for i in seen if drops[i] > bound and self._interval(i, strict)[0] > bound]
         # Of these not even the loss of all would be seen.
         blind = {i for i in seen if score_interval(self.right[i], 0, self.images[i], strict)[0] <= bound}
-        worst = max(seen, key=lambda i: (ends[i][0], drops[i]), default=None)
+        losing = [i for i in seen if drops[i] > 0]
+        worst = max(losing, key=lambda i: (ends[i][0], drops[i]), default=None)
         low, high = (0.0, 0.0) if worst is None else ends[worst]
         outcome = Outcome(verdict="passed")
         if lost:
