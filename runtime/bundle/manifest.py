@@ -118,8 +118,8 @@ class ParityReport:
     held against, such as `brier` and `ece`. `verdict` is one of `VERDICTS`, with `reason` when it is not
     "passed".
 
-    Of labelled images, `class_images`, `class_lost` and `class_won` count those of each class, in the order of
-    the labels, and those that the variant has lost and won (of several labels: of the images that have the
+    Of labelled images, `class_images`, `class_lost` and `class_won` count those of each class, in the order
+    of the labels, and those that the variant has lost and won (of several labels: of the images that have the
     label); `worst_class`, empty if none loses, has surely lost most, `worst_class_drop` of its share;
     `not_judged` are classes with too few images to see them lost; `calibration_drop` is the rise of the mean
     Brier score. What ends in `_low` and `_high` is a 95 % interval. Older bundles have none of these.
