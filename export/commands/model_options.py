@@ -21,18 +21,7 @@ RANGES = ("0..1", "-1..1", "0..255")
 def add(parser: argparse.ArgumentParser) -> None:
     parser._negative_number_matcher = re.compile(r"-\.?\d")  # else -1..1 is taken for an option
     group = parser.add_argument_group("a model of your own (a checkpoint says all this itself)")
-    group.add_argument("--input-range", choices=RANGES, help="what the network wants pixels 0-255 brought to")
-    group.add_argument(
-        "--mean",
-        metavar="A,B,C",
-        help="instead: (pixel / 255 - mean) / std, one number or one a channel in the order the network "
-        "takes them, as torchvision and ImageNet state them: --mean 0.485,0.456,0.406 "
-        "--std 0.229,0.224,0.225",
-    )
-    group.add_argument("--std", metavar="A,B,C", help="see --mean")
-    group.add_argument(
-        "--bgr", action="store_true", help="the network takes its channels as blue, green, red"
-    )
+    _add_scaling(group)
     group.add_argument(
         "--labels",
         type=Path,
@@ -75,6 +64,33 @@ def add(parser: argparse.ArgumentParser) -> None:
         help="instead of both: unlabelled pictures; files are calibrated on some and judged by how often "
         "they agree with the model on the others (with no pictures at all: float files, judged on noise)",
     )
+    _add_loading(group)
+
+
+def add_network(parser: argparse.ArgumentParser, title: str) -> None:
+    """Those that say what the network wants and how it is loaded, and no more."""
+    parser._negative_number_matcher = re.compile(r"-\.?\d")  # else -1..1 is taken for an option
+    group = parser.add_argument_group(title)
+    _add_scaling(group)
+    _add_loading(group)
+
+
+def _add_scaling(group: argparse._ArgumentGroup) -> None:
+    group.add_argument("--input-range", choices=RANGES, help="what the network wants pixels 0-255 brought to")
+    group.add_argument(
+        "--mean",
+        metavar="A,B,C",
+        help="instead: (pixel / 255 - mean) / std, one number or one a channel in the order the network "
+        "takes them, as torchvision and ImageNet state them: --mean 0.485,0.456,0.406 "
+        "--std 0.229,0.224,0.225",
+    )
+    group.add_argument("--std", metavar="A,B,C", help="see --mean")
+    group.add_argument(
+        "--bgr", action="store_true", help="the network takes its channels as blue, green, red"
+    )
+
+
+def _add_loading(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--unsafe-load",
         action="store_true",
@@ -95,7 +111,7 @@ def given(arguments: argparse.Namespace) -> Given:
 
     return Given(
         labels=arguments.labels,
-        normalization=_normalization(arguments),
+        normalization=normalization(arguments),
         fit=arguments.fit,
         size=_size(arguments.size) if arguments.size else None,
         head=arguments.head,
@@ -109,7 +125,8 @@ def given(arguments: argparse.Namespace) -> Given:
     )
 
 
-def _normalization(arguments: argparse.Namespace) -> Normalization | None:
+def normalization(arguments: argparse.Namespace) -> Normalization | None:
+    """What the network wants done to pixels; None if nothing was said. Raises `InputError`."""
     from edgewright.train.normalization import Normalization
 
     statistics = (arguments.mean, arguments.std)

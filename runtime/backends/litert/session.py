@@ -74,7 +74,7 @@ def _interpreter(file: ModelFile, threads: int) -> Any:
     except ImportError as failure:
         raise MissingExtraError(f"LiteRT cannot be imported ({failure}); it", "tflite") from failure
     try:
-        with _hushed():
+        with hushed():
             interpreter = Interpreter(model_content=file.raw, num_threads=threads)
             if all(size > 0 for spec in file.inputs for size in spec.shape[1:]):
                 interpreter.allocate_tensors()
@@ -104,7 +104,7 @@ _stderr = threading.Lock()
 
 
 @contextlib.contextmanager
-def _hushed() -> Iterator[None]:
+def hushed() -> Iterator[None]:
     """Keep LiteRT's "Created TensorFlow Lite XNNPACK delegate" off standard error.
 
     It has no setting for that. What goes wrong comes as an exception, not on standard error.

@@ -1,0 +1,1 @@
+"""Where a file and its float model part: each layer run by both, on the same pictures."""

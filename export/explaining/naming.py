@@ -1,0 +1,59 @@
+"""What Keras calls the layers that a file's steps are, as far as tensors are still called after them.
+
+TensorFlow names a tensor by the scopes it is made in: the model, a model within, the layer, the operation,
+such as `mnist_tiny_1/conv2d_5_1/convolution`. A scope that is entered once more, as when a model is traced,
+gets a number behind it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from edgewright.export.explaining.graphs import Network, Step
+
+_WITHIN = frozenset(("batchnorm", "reduction_indices", "ReadVariableOp", "Reshape"))
+_TRACED = re.compile(r"_\d+$")
+
+
+def layers(steps: Sequence[Step], twins: Sequence[Step]) -> list[tuple[str, ...]]:
+    """The names of the Keras layers that each step is made of, as far as `steps` or the `twins` of the float
+    model hold them, the one with the kernel first; empty where none is known."""
+    found = []
+    for step, twin in zip(steps, twins, strict=True):
+        paths = [_path(name) for name in (*step.names[:1], *twin.names[:1], *step.names[1:], *twin.names[1:])]
+        kernels = sorted((path for path in paths if path), key=lambda path: path[1] not in _KERNELS)
+        found.append(list(dict.fromkeys(path[0] for path in kernels)))
+    traced = {match[0] if (match := _TRACED.search(name)) else "" for names in found for name in names}
+    if len(traced) == 1 and (number := traced.pop()):
+        found = [[name.removesuffix(number) for name in names] for names in found]
+    return [tuple(names) for names in found]
+
+
+def titles(steps: Sequence[Step], known: Sequence[tuple[str, ...]]) -> list[str]:
+    """A name for each step, different from all others: of its first layer, else what the file says."""
+    chosen: list[str] = []
+    for i, (step, names) in enumerate(zip(steps, known, strict=True)):
+        title = names[0] if names else "scores" if i == len(steps) - 1 else step.label
+        chosen.append(title if title not in chosen else f"{title} ({step.label})")
+    return chosen
+
+
+def is_named(network: Network) -> bool:
+    """Whether tensors of a network are called after Keras layers."""
+    return any(_path(name) for step in network.steps for name in step.names)
+
+
+_KERNELS = frozenset(("convolution", "depthwise", "MatMul", "conv_transpose", "separable_conv2d"))
+
+
+def _path(name: str) -> tuple[str, str] | None:
+    """The layer, with the models within which it is, and the operation."""
+    parts = [part for part in re.sub(r"(:\d+)+$", "", name.partition(";")[0]).split("/") if part]
+    while len(parts) > 3 and (parts[-1] in _WITHIN or parts[-2] in _WITHIN):
+        parts = parts[:-1]
+    if name.startswith("/") and len(parts) > 1:  # as PyTorch names nodes, without the model in front
+        return "/".join(parts[:-1]), re.sub(r"_\d+$", "", parts[-1])
+    if len(parts) < 3:
+        return None
+    return "/".join(parts[1:-1]), re.sub(r"_\d+$", "", parts[-1])
