@@ -19,13 +19,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "measurements of one of them, more than once for several machines (default: BUNDLE-bench.json, which "
         "edgewright bench writes)"
     )
+    parser.add_argument(
+        "--explain",
+        type=Path,
+        metavar="FILE.json",
+        help="what edgewright explain BUNDLE --out wrote, shown too",
+    )
     parser.add_argument("--bench", type=Path, action="append", default=[], metavar="FILE.json", help=bench)
 
 
 def run(arguments: argparse.Namespace) -> int:
     from edgewright.benchmarks.report.writers import write_report
 
-    report = write_report(arguments.bundles, arguments.out, arguments.bench)
+    report = write_report(arguments.bundles, arguments.out, arguments.bench, arguments.explain)
     for task in report.tasks:
         console.say(f"ship {task.advice.best.name} of {task.advice.best.model}: {task.advice.reason}")
     for subject in report.measured:

@@ -13,6 +13,7 @@ from edgewright.benchmarks.record import merging
 from edgewright.benchmarks.record.record import Record
 from edgewright.benchmarks.record.stats import Estimate
 from edgewright.benchmarks.report import advice, judged, measured, sources
+from edgewright.benchmarks.report.explained import Explained, read
 from edgewright.benchmarks.report.judged import Words
 from edgewright.benchmarks.report.measured import Figures
 from edgewright.benchmarks.report.sources import Given
@@ -90,7 +91,8 @@ class Measured:
 @dataclass(frozen=True, kw_only=True)
 class Subject(Measured):
     """One bundle; `words` are those of its judging. `classes` holds, by variant, a change for each class of
-    `shown_classes`; `evidence` is None, and these are empty, for a bundle that has none."""
+    `shown_classes`; `evidence` is None, and these are empty, for a bundle that has none. `explained` is what
+    layers were found to lose, None if nobody looked."""
 
     manifest: Manifest
     words: Words
@@ -98,6 +100,7 @@ class Subject(Measured):
     evidence: Mapping[str, Evidence] | None
     shown_classes: tuple[int, ...]
     classes: Mapping[str, tuple[ClassChange | None, ...]]
+    explained: Explained | None
 
     @property
     def timed(self) -> bool:
@@ -163,7 +166,7 @@ class Report:
         return tuple(row for task in self.tasks for row in task.rows)
 
 
-def gather(paths: Sequence[Path], benches: Sequence[Path] = ()) -> Report:
+def gather(paths: Sequence[Path], benches: Sequence[Path] = (), explained: Path | None = None) -> Report:
     """Read bundles, lone model files and what was measured of them; arguments and errors are those of
     `write_report`."""
     if len({path.resolve() for path in paths}) < len(paths):
@@ -189,11 +192,14 @@ def gather(paths: Sequence[Path], benches: Sequence[Path] = ()) -> Report:
             )
         )
     place = _place([f for one in common for f in one.figures])
+    manifests = [thing.bundle.manifest for thing in given if thing.bundle]
+    looked = iter(read(explained, manifests) if explained else [])
     groups: dict[Any, list[Subject]] = {}
     lone = []
     for thing, one in zip(given, common, strict=True):
         if thing.bundle:
-            groups.setdefault(_task_of(thing.bundle), []).append(_subject(thing.bundle, one, place))
+            subject = _subject(thing.bundle, one, place, next(looked, None))
+            groups.setdefault(_task_of(thing.bundle), []).append(subject)
         else:
             here = next((f for f in one.figures if f.place == place), None)
             row = FileRow(name=thing.path.name, bytes=thing.bytes, figures=here)
@@ -234,7 +240,7 @@ def data_of(manifest: Manifest) -> Mapping[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def _subject(bundle: Bundle, found: Measured, place: str) -> Subject:
+def _subject(bundle: Bundle, found: Measured, place: str, explained: Explained | None) -> Subject:
     manifest, keras = bundle.manifest, float(bundle.manifest.reference["accuracy"])
     figures = {f.variant: f for f in found.figures if f.place == place}
     limit = manifest.provenance.get("max_drop")
@@ -256,7 +262,9 @@ def _subject(bundle: Bundle, found: Measured, place: str) -> Subject:
         name: tuple(_change(one, index, len(manifest.labels)) for index in shown_classes)
         for name, one in (evidence or {}).items()
     }
-    warnings = (*_warnings(manifest, rows, evidence), *found.warnings, *_missing(rows, found, place))
+    stale = explained.stale if explained else ()
+    lines = [f"what was explained of {variant} is left out: the file has changed since" for variant in stale]
+    warnings = (*_warnings(manifest, rows, evidence), *found.warnings, *_missing(rows, found, place), *lines)
     return Subject(
         **{**vars(found), "warnings": warnings},
         manifest=manifest,
@@ -265,6 +273,7 @@ def _subject(bundle: Bundle, found: Measured, place: str) -> Subject:
         evidence=evidence,
         shown_classes=shown_classes,
         classes=classes,
+        explained=explained,
     )
 
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 # matplotlib draws in colours of its own; each is then replaced by the page's variable of that name.
 _NAMES = ("ink", "soft", "line", "accent", *(f"series-{i}" for i in range(5)), "card")
-_COLOURS = {name: "#" + 3 * f"{i:02x}" for i, name in enumerate(_NAMES, 1)}
+COLOURS = {name: "#" + 3 * f"{i:02x}" for i, name in enumerate(_NAMES, 1)}
 _MARKERS = "osD^v"
 _SIZE = (4.6, 3.5)  # inches: the text stays legible on a phone
 # Where a name may stand from its point, in points right and up: the first few are plainly its own.
@@ -94,7 +94,7 @@ def _picture(
     """The picture of `rows`, in the colours and shapes that `legend` gives to `all_rows`."""
     if not rows:
         return ""
-    with _quiet():
+    with quiet():
         svg = _drawn(rows, all_rows, best, cost, label, name, words)
     for place, row in enumerate(rows):
         said = f"{row.model}: {row.name}, {cost(row).value:.3g} at {words.value(row.accuracy.value)}"
@@ -104,7 +104,21 @@ def _picture(
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def styled(name: str) -> Iterator[None]:
+    """Have matplotlib draw a picture of that name in the stand-ins for the page's colours."""
+    import matplotlib
+
+    settings: dict[str, Any] = {"svg.fonttype": "none", "svg.hashsalt": name, "text.parse_math": False}
+    settings |= {"font.size": 9, "axes.spines.top": False, "axes.spines.right": False}
+    settings |= dict.fromkeys(("text.color", "axes.labelcolor"), COLOURS["ink"])
+    settings |= dict.fromkeys(("xtick.color", "ytick.color"), COLOURS["soft"])
+    settings["axes.edgecolor"] = COLOURS["line"]
+    with matplotlib.rc_context(settings):
+        yield
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
     """Keep what matplotlib warns of to itself: fonts that lack a letter (the page's own have it), a cache
     that it has to build or cannot write."""
     log = logging.getLogger("matplotlib")
@@ -127,7 +141,6 @@ def _drawn(
     name: str,
     words: Words,
 ) -> str:
-    import matplotlib
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
     from matplotlib.ticker import FuncFormatter
@@ -135,12 +148,7 @@ def _drawn(
     def share(value: float, _: object) -> str:
         return f"{100 * value:.4g} %" if words.is_share else f"{value:.5g}"
 
-    settings: dict[str, Any] = {"svg.fonttype": "none", "svg.hashsalt": name, "text.parse_math": False}
-    settings |= {"font.size": 9, "axes.spines.top": False, "axes.spines.right": False}
-    settings |= dict.fromkeys(("text.color", "axes.labelcolor"), _COLOURS["ink"])
-    settings |= dict.fromkeys(("xtick.color", "ytick.color"), _COLOURS["soft"])
-    settings["axes.edgecolor"] = _COLOURS["line"]
-    with matplotlib.rc_context(settings):
+    with styled(name):
         figure = Figure(figsize=_SIZE, layout="constrained")
         FigureCanvasAgg(figure)  # it measures text; the SVG is written from it
         axes = figure.add_subplot()
@@ -152,7 +160,7 @@ def _drawn(
         _name_points(axes, rows, all_rows, best, cost)
         out = io.StringIO()
         figure.savefig(out, format="svg", transparent=True, metadata={"Date": None})
-    return _for_page(out.getvalue(), name)
+    return for_page(out.getvalue(), name)
 
 
 def _draw(
@@ -165,7 +173,7 @@ def _draw(
     for place, row in enumerate(rows):
         x, y = cost(row), row.accuracy
         series = models.index(row.model) if len(models) > 1 else formats.index(row.format)
-        colour = _COLOURS[f"series-{series % 5}"]
+        colour = COLOURS[f"series-{series % 5}"]
         drawn = axes.errorbar(
             x.value,
             y.value,
@@ -173,14 +181,14 @@ def _draw(
             yerr=[[y.value - y.low], [y.high - y.value]],
             fmt=_MARKERS[formats.index(row.format) % len(_MARKERS)],
             color=colour,
-            markerfacecolor=colour if row in kept else _COLOURS["card"],
+            markerfacecolor=colour if row in kept else COLOURS["card"],
             markersize=5.5,
             elinewidth=0.9,
             capsize=0,
             zorder=3,
         )
         drawn.lines[0].set_gid(f"point-{place}")
-    accent = _COLOURS["accent"]
+    accent = COLOURS["accent"]
     if best in rows:
         ring = {"markersize": 12, "markerfacecolor": "none", "markeredgecolor": accent}
         axes.plot(cost(best).value, best.accuracy.value, "o", zorder=4, **ring)
@@ -188,7 +196,7 @@ def _draw(
     axes.step(costs, accuracies, where="post", color=accent, linewidth=1.6, zorder=2)
     if len(models) == 1:
         for height, style in ((rows[0].keras_accuracy, "--"), (rows[0].keras_accuracy - rows[0].limit, ":")):
-            axes.axhline(height, color=_COLOURS["soft"], linewidth=0.8, linestyle=style, zorder=1)
+            axes.axhline(height, color=COLOURS["soft"], linewidth=0.8, linestyle=style, zorder=1)
     least, most = min(cost(row).low for row in rows), max(cost(row).high for row in rows)
     if most > _WIDE * least > 0:
         axes.set_xscale("log")
@@ -202,7 +210,7 @@ def _draw(
         axes.set_xlim(0, most * 1.12)
         axes.xaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 2.5, 5, 10]))
     axes.margins(y=0.1)
-    axes.grid(color=_COLOURS["line"], linewidth=0.5, alpha=0.5)
+    axes.grid(color=COLOURS["line"], linewidth=0.5, alpha=0.5)
     axes.set_axisbelow(True)
 
 
@@ -250,7 +258,7 @@ def _name_points(
                 ha="left" if right > 0 else "right",
                 fontsize=8,
                 fontweight="bold" if row is best else "normal",
-                color=_COLOURS["ink" if chosen else "soft"],
+                color=COLOURS["ink" if chosen else "soft"],
                 zorder=5,
                 in_layout=False,
             )
@@ -272,10 +280,10 @@ def _lines(name: str) -> list[str]:
     return found
 
 
-def _for_page(svg: str, name: str) -> str:
+def for_page(svg: str, name: str) -> str:
     """The `<svg>` element alone, with the page's colours and font, and names that no other picture has."""
     svg = svg[svg.index("<svg") :]
-    for variable, colour in _COLOURS.items():
+    for variable, colour in COLOURS.items():
         svg = svg.replace(colour, f"var(--{variable})")
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
     svg = re.sub(r'\bid="', f'id="{name}-', svg)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -142,10 +142,11 @@ def explain(
             done += 1
             progress("explaining", done, total, current)
 
+        before = naming.order(references.keras_file(model)) if model else {}
         explained = []
         for one in work:
             current = one.name
-            explained.append(_explain(one, references.for_file(found, one), pixels, advance))
+            explained.append(_explain(one, references.for_file(found, one), pixels, before, advance))
         runtimes = _runtimes(found, pixels)
     return Explanation(
         name=bundle.manifest.name if bundle else path.stem,
@@ -158,7 +159,11 @@ def explain(
 
 
 def _explain(
-    one: Opened, reference: Reference, pixels: Values, advance: Callable[[], None]
+    one: Opened,
+    reference: Reference,
+    pixels: Values,
+    before: Mapping[str, str],
+    advance: Callable[[], None],
 ) -> FileExplanation:
     pairing = Pairing(one.network, reference.network, pixels[:1])
     if not pairing.steps:
@@ -171,6 +176,7 @@ def _explain(
         max(names, reference.layers.get(twin.value, ()), key=len)
         for names, twin in zip(own, pairing.twins, strict=True)
     ]
+    layers = [naming.filled(names, before) for names in layers]
     titles = naming.titles(pairing.steps, layers)
     notes, found = [*one.notes], []
     for kernels in one.network.kernels:

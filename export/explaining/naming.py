@@ -7,12 +7,19 @@ gets a number behind it.
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+from zipfile import BadZipFile, ZipFile
 
-from edgewright.export.explaining.graphs import Network, Step
+from edgewright.export.explaining.graphs import Step
 
 _WITHIN = frozenset(("batchnorm", "reduction_indices", "ReadVariableOp", "Reshape"))
+_CONFIG, _MOST_BYTES = "config.json", 2**26
+_MOST_BETWEEN = 8  # layers that one operator stands for
 _TRACED = re.compile(r"_\d+$")
 
 
@@ -30,6 +37,43 @@ def layers(steps: Sequence[Step], twins: Sequence[Step]) -> list[tuple[str, ...]
     return [tuple(names) for names in found]
 
 
+def order(model: Path) -> dict[str, str]:
+    """The layer in front of each, of a .keras file whose layers are called as in files: of layers that have
+    one alone. Empty for other models, and for what is no whole file."""
+    try:
+        with ZipFile(model) as archive:
+            if archive.getinfo(_CONFIG).file_size > _MOST_BYTES:
+                return {}
+            told = json.loads(archive.read(_CONFIG))
+        found = [layer for layer in told["config"]["layers"] if isinstance(layer, dict)]
+        names = [str(layer["config"]["name"]) for layer in found]
+        if told["class_name"] == "Sequential":
+            return {after: front for front, after in pairwise(names)}
+        before = {name: _inputs(layer.get("inbound_nodes")) for name, layer in zip(names, found, strict=True)}
+    except (BadZipFile, OSError, KeyError, TypeError, ValueError, RecursionError):
+        return {}
+    return {name: given.pop() for name, given in before.items() if len(given) == 1}
+
+
+def _inputs(nodes: Any) -> set[str]:
+    """The layers that a layer reads, out of its nodes in a model's configuration."""
+    if isinstance(nodes, dict):
+        history = nodes.get("keras_history")
+        if isinstance(history, list) and history:
+            return {str(history[0])}
+        nodes = list(nodes.values())
+    return {name for node in nodes for name in _inputs(node)} if isinstance(nodes, list) else set()
+
+
+def filled(names: tuple[str, ...], before: Mapping[str, str]) -> tuple[str, ...]:
+    """The layers of a step with those that stand between the first and the last, whose names are lost when
+    a converter folds them."""
+    path = list(names[-1:])
+    while len(names) > 1 and path[-1] != names[0] and len(path) < _MOST_BETWEEN and path[-1] in before:
+        path.append(before[path[-1]])
+    return tuple(reversed(path)) if len(names) > 1 and path[-1] == names[0] else names
+
+
 def titles(steps: Sequence[Step], known: Sequence[tuple[str, ...]]) -> list[str]:
     """A name for each step, different from all others: of its first layer, else what the file says."""
     chosen: list[str] = []
@@ -37,11 +81,6 @@ def titles(steps: Sequence[Step], known: Sequence[tuple[str, ...]]) -> list[str]
         title = names[0] if names else "scores" if i == len(steps) - 1 else step.label
         chosen.append(title if title not in chosen else f"{title} ({step.label})")
     return chosen
-
-
-def is_named(network: Network) -> bool:
-    """Whether tensors of a network are called after Keras layers."""
-    return any(_path(name) for step in network.steps for name in step.names)
 
 
 _KERNELS = frozenset(("convolution", "depthwise", "MatMul", "conv_transpose", "separable_conv2d"))

@@ -130,6 +130,11 @@ def with_layers(references: Sequence[Reference], others: Sequence[Opened], pixel
     return found
 
 
+def keras_file(model: Path) -> Path:
+    """The .keras file of a checkpoint; another model itself."""
+    return model / MODEL if (model / CHECKPOINT).exists() else model
+
+
 def normalization_of(model: Path | None, said: Said) -> Normalization | None:
     """What a network wants done to pixels, as a checkpoint or the user says. Raises `CheckpointError`."""
     if model is not None and (model / CHECKPOINT).exists():

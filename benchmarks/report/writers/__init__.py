@@ -25,7 +25,9 @@ class Writer(Protocol):
         ...
 
 
-def write_report(bundles: Sequence[Path], out: Path, benches: Sequence[Path] = ()) -> Report:
+def write_report(
+    bundles: Sequence[Path], out: Path, benches: Sequence[Path] = (), explained: Path | None = None
+) -> Report:
     """Write what bundles and their measurements say: which file to ship, what each costs, where it fails.
 
     Args:
@@ -34,13 +36,14 @@ def write_report(bundles: Sequence[Path], out: Path, benches: Sequence[Path] = (
             `.json`, for machines.
         benches: files of measurements, each of the bundle or file that it names, several of one where it
             was measured in several places; a bundle without one takes `BUNDLE-bench.json` beside it.
+        explained: what `edgewright explain` wrote of one of the bundles, which the page shows.
 
     Returns:
         What was written, which is the advice and every figure it stands on.
 
     Raises:
         BundleError: a bundle or a file of measurements that is damaged or missing.
-        InputError: another ending, a bundle named twice, or measurements of none of the bundles.
+        InputError: another ending, a bundle named twice, or measurements or explanations of none of them.
         ModelFileError: a file that no backend takes.
         MissingExtraError: a package that the page needs is not installed.
     """
@@ -49,6 +52,6 @@ def write_report(bundles: Sequence[Path], out: Path, benches: Sequence[Path] = (
     if suffix not in known or out.is_dir():
         raise InputError(f"expected --out to end in {', '.join(f'.{name}' for name in known)}, got {out}")
     write: Writer = plugins.get(__name__, suffix, "WRITER")
-    report = facts.gather(bundles, benches)
+    report = facts.gather(bundles, benches, explained)
     files.write_file(out, write(report))
     return report

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from edgewright.benchmarks.report import advice, judged, pareto, wording
+from edgewright.benchmarks.report import advice, explained, judged, pareto, wording
 from edgewright.benchmarks.report.facts import Measured, Report, Task
 from edgewright.benchmarks.report.glossary import glossary
 from edgewright.runtime import plugins
@@ -60,6 +60,16 @@ def write(report: Report) -> bytes:
         unproven=wording.UNPROVEN,
         recommended=[row for task in report.tasks for row in (task.advice.best, *task.advice.others)],
         pictures=[_pictures(task, Markup) for task in report.tasks],
+        explained=[
+            {
+                "subject": s,
+                "picture": Markup(explained.picture(s.explained, f"explained-{place}")),
+                "legend": explained.legend(s.explained),
+                "rows": explained.rows(s.explained),
+            }
+            for place, s in enumerate(report.subjects)
+            if s.explained
+        ],
         warned=sum(len(subject.warnings) for subject in report.measured),
         places=wording.places,
         circumstances=wording.circumstances,

@@ -6,7 +6,7 @@ import dataclasses
 from typing import Any
 
 from edgewright.benchmarks.record.stats import Estimate
-from edgewright.benchmarks.report import advice
+from edgewright.benchmarks.report import advice, explained
 from edgewright.benchmarks.report.facts import LoneFile, Measured, Report, Row, Subject, Task
 from edgewright.runtime.disk import jsonio
 from edgewright.runtime.errors import BundleError
@@ -62,6 +62,7 @@ def _subject(subject: Subject) -> dict[str, Any]:
             name: {field: getattr(one, field).tolist() for field in ("images", "keras_right", "lost", "won")}
             for name, one in (subject.evidence or {}).items()
         },
+        **({"explained": explained.rows(subject.explained)} if subject.explained else {}),
         "worst_disagreements": {
             name: [
                 {

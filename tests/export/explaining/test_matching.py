@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+from zipfile import ZipFile
+
 import numpy as np
 import pytest
 
@@ -70,3 +74,29 @@ def test_numbers_that_are_the_layers_own_stay() -> None:
     found = naming.layers(steps, steps)
     assert found == [("conv2d",), ("conv2d_1",), ("conv2d_1",)]
     assert naming.titles(steps, found) == ["conv2d", "conv2d_1", "conv2d_1 (X_2)"]
+
+
+def test_what_a_converter_folds_is_read_off_the_model(keras: Any, tmp_path: Path) -> None:
+    layers = keras.layers
+    x = image = keras.Input((8, 8, 1), name="image")
+    x = layers.ReLU(name="relu")(layers.BatchNormalization(name="norm")(layers.Conv2D(2, 3, name="conv")(x)))
+    x = layers.Add(name="sum")([x, layers.Conv2D(2, 1, name="side")(x)])
+    keras.Model(image, x).save(tmp_path / "model.keras")
+    before = naming.order(tmp_path / "model.keras")
+    assert before == {"conv": "image", "norm": "conv", "relu": "norm", "side": "relu"}
+    assert naming.filled(("conv", "relu"), before) == ("conv", "norm", "relu")
+    assert naming.filled(("conv",), before) == ("conv",)
+    assert naming.filled(("side", "sum"), before) == ("side", "sum")
+    row = keras.Sequential([keras.Input((4,)), layers.Dense(2, name="one"), layers.ReLU(name="two")])
+    row.save(tmp_path / "row.keras")
+    assert naming.order(tmp_path / "row.keras")["two"] == "one"
+
+
+def test_a_model_that_says_nothing_of_its_layers_fills_nothing(tmp_path: Path) -> None:
+    (tmp_path / "no.keras").write_bytes(b"no archive")
+    with ZipFile(tmp_path / "odd.keras", "w") as archive:
+        archive.writestr(
+            "config.json", '{"class_name": "Functional", "config": {"layers": [3, {"config": 1}]}}'
+        )
+    for name in ("no.keras", "odd.keras", "none.keras"):
+        assert naming.order(tmp_path / name) == {}
