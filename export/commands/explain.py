@@ -76,11 +76,14 @@ def run(arguments: argparse.Namespace) -> int:
         files.write_file(arguments.out, told)
     if arguments.json:
         console.say(told.decode().rstrip())
-        return 0
-    _show(found)
-    if arguments.out is not None:
-        console.say(f"wrote {arguments.out}")
-    return 0
+    else:
+        _show(found)
+        if arguments.out is not None:
+            console.say(f"wrote {arguments.out}")
+    failed = [file for file in found.files if not file.comparisons]
+    for file in failed:
+        console.complain(f"{file.variant} was not explained: {file.notes[-1]}")
+    return 1 if failed else 0
 
 
 def _show(found: Explanation) -> None:
@@ -102,14 +105,15 @@ def _show(found: Explanation) -> None:
     columns = ("variant", "kernels", "scores, dB", "decided alike", "diverges first", "loses most")
     console.table(f"{found.name} on {found.images} pictures of {found.images_from}", columns, rows, left=2)
     for file in found.files:
-        for note in file.notes:
+        for note in file.notes if file.comparisons else ():
             console.say(f"{file.variant}: {note}")
         if file.parting:
             console.say(f"{file.variant}: {_parting(file.parting)}")
     if found.runtimes:
         console.say(_parting(found.runtimes))
     for file in found.files:
-        console.say(_verdict(file))
+        if file.comparisons:
+            console.say(_verdict(file))
 
 
 def _layers(file: FileExplanation, one: Comparison) -> None:

@@ -9,6 +9,7 @@ are cut off where no softmax can see, and a small one much, in channels that wha
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -110,7 +111,7 @@ def probe(network: Network, pixels: Values) -> list[tuple[Step, Shape]]:
             f"expected at most {MOST_VALUES:,} values of a picture, got more; take a smaller size"
         )
     return [
-        (step, value.shape)
+        (step if step.grid else dataclasses.replace(step, dtype=value.dtype.name), value.shape)
         for step, value in zip(network.steps, found, strict=False)
         if (step.grid is not None or value.dtype.kind == "f") and value.size
     ]

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from edgewright.export.explaining import naming, references
+from edgewright.export.explaining import naming, references, trial
 from edgewright.export.explaining.comparison import DIVERGES, Comparison, Pairing, compare
 from edgewright.export.explaining.graphs import Values
 from edgewright.export.explaining.opening import ONNX, TFLITE, Opened, open_all, read_images
@@ -23,7 +23,8 @@ from edgewright.runtime.errors import InputError, ModelFileError
 @dataclass(frozen=True, kw_only=True)
 class FileExplanation:
     """A file beside the float file `reference`: a comparison for each kind of kernels that runs it, and
-    whether the first two of these part. `notes` are lines for the user."""
+    whether the first two of these part. `notes` are lines for the user, the last of which says why there is
+    no comparison where there is none."""
 
     variant: str
     file: str
@@ -147,6 +148,8 @@ def explain(
         for one in work:
             current = one.name
             explained.append(_explain(one, references.for_file(found, one), pixels, before, advance))
+        if not any(one.comparisons for one in explained):
+            raise ModelFileError(explained[0].notes[-1])
         runtimes = _runtimes(found, pixels)
     return Explanation(
         name=bundle.manifest.name if bundle else path.stem,
@@ -181,13 +184,13 @@ def _explain(
     notes, found = [*one.notes], []
     for kernels in one.network.kernels:
         try:
+            if kernels != one.network.kernels[0]:
+                trial.ensure(one, kernels)
             found.append(
                 compare(one.network, reference.network, pairing, pixels, kernels, titles, layers, advance)
             )
         except ModelFileError as failure:
             notes.append(str(failure))
-    if not found:
-        raise ModelFileError(notes[-1])
     parting = None
     if len(found) > 1:
         parting = kernels_apart(one.network, reference.network, pairing, pixels, titles)

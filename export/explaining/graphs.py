@@ -48,7 +48,8 @@ class Step:
     `value` is the format's key of what it gives, on `grid` if that is integers; `operator` is as the format
     calls it, `kind` as all do; `label` says which in the file, `names` are what tensors of it are called;
     `weights` are its constant kernel as floats. `misread` is the value of a step in front of it whose scale
-    or zero point is another one there than here, such as in the scale of a bias.
+    or zero point is another one there than here, such as in the scale of a bias. `dtype` is that of the value
+    if it is floats.
     """
 
     value: Any
@@ -59,6 +60,7 @@ class Step:
     grid: Grid | None = None
     weights: Floats | None = field(default=None, repr=False)
     misread: Any = None
+    dtype: str = "float32"
 
     def floats(self, values: Values) -> Floats:
         if self.grid is not None:
@@ -67,7 +69,7 @@ class Step:
 
     def nearest(self, floats: Floats) -> Values:
         """`floats` as this step can say them."""
-        return floats if self.grid is None else self.grid.nearest(floats)
+        return floats.astype(self.dtype, copy=False) if self.grid is None else self.grid.nearest(floats)
 
 
 # From raw pixels uint8 `(1, height, width, channels)` to what a file takes.

@@ -25,6 +25,12 @@ from edgewright.runtime.errors import ModelFileError
 
 _RECTIFIERS = ("Relu", "Clip")
 _QUANTIZED = ("MatMulInteger", "ConvInteger")
+_DTYPES = {  # as onnxruntime calls types
+    "tensor(float)": "f4",
+    "tensor(float16)": "f2",
+    "tensor(double)": "f8",
+    **{f"tensor({sign}int{bits})": f"{sign or 'i'}{bits // 8}" for sign in ("", "u") for bits in (8, 16)},
+}
 _GIVEN = "edgewright:given:"
 
 
@@ -78,7 +84,7 @@ class OnnxNetwork:
     def _give(self, graph: Any, step: Step) -> None:
         from onnx import helper
 
-        dtype = np.dtype(np.float32) if step.grid is None else step.grid.dtype
+        dtype = np.dtype(step.dtype) if step.grid is None else step.grid.dtype
         kind = helper.np_dtype_to_tensor_dtype(dtype)
         graph.input.append(helper.make_tensor_value_info(_GIVEN + step.value, kind, None))
 
@@ -115,16 +121,19 @@ class _Session:
             )
         except Exception as failure:  # onnxruntime's own exceptions share no public base class
             raise self._failed(failure) from failure
+        types = {value.name: value.type for value in self._session.get_inputs()}
+        self._dtypes = {name: _DTYPES.get(kind, "f4") for name, kind in types.items()}
         first = next(value for value in self._session.get_inputs() if value.name == pixels)
         self._batch = first.shape[0] if isinstance(first.shape[0], int) else 1
-        self._dtype = {"tensor(float)": "f4", "tensor(float16)": "f2", "tensor(int8)": "i1"}.get(
-            first.type, "u1"
-        )
 
     def __call__(self, pixels: Values, given: Mapping[Any, Values]) -> list[Values]:
-        feed = {self._pixels: np.repeat(self._prepare(pixels), self._batch, axis=0).astype(self._dtype)}
+        feed = {
+            self._pixels: np.repeat(self._prepare(pixels), self._batch, axis=0).astype(
+                self._dtypes[self._pixels]
+            )
+        }
         for value, name in self._given.items():
-            feed[name] = given[value] if value in given else np.zeros((1,), np.float32)
+            feed[name] = np.asarray(given.get(value, np.zeros(1))).astype(self._dtypes[name], copy=False)
         try:
             return [np.asarray(value) for value in self._session.run(self._wanted, feed)]
         except Exception as failure:

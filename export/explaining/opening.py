@@ -85,16 +85,20 @@ def open_file(
             f"{given.dtype} {given.shape} in {file.path}; export its model"
         )
     ours = contract is not None or bool(notes)
-    suffix = file.path.suffix.lower()
     return Opened(
         name=name,
-        format=suffix.removeprefix("."),
+        format=file.path.suffix.lower().removeprefix("."),
         file=file,
         contract=contract,
-        network=_NETWORKS[suffix](file.path, file.raw, np.asarray if ours else _prepare(file, normalization)),
+        network=network_of(file.path, file.raw, np.asarray if ours else _prepare(file, normalization)),
         passes=passes,
         notes=tuple(notes),
     )
+
+
+def network_of(path: Path, raw: bytes, prepare: Prepare = np.asarray) -> Network:
+    """The steps of a file of that name. Raises `ModelFileError`."""
+    return _NETWORKS[path.suffix.lower()](path, raw, prepare)
 
 
 def _prepare(file: ModelFile, normalization: Normalization | None) -> Prepare:

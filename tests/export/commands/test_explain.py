@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from edgewright.export.explaining import trial
 from edgewright.export.formats.tflite import tree as tflite_tree
 from tests.conftest import Run
 
@@ -146,6 +147,19 @@ def test_a_file_that_others_wrote_says_nothing_of_its_pixels(run: Run, bundle: P
     found = json.loads(said)["files"][0]["kernels"][0]
     assert found["diverges"] is None
     assert found["steps"][0]["own_snr"] > 20
+
+
+def test_kernels_that_crash_cost_what_they_would_have_said(
+    run: Run, bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code = "import os, sys; sys.stdin.readline(); os.abort()"
+    monkeypatch.setattr(trial, "_COMMAND", ("-c", code))
+    status, said, complained = run("explain", bundle, "--variants", "tflite-int8", "--json")
+    assert (status, complained) == (0, "")
+    (file,) = json.loads(said)["files"]
+    assert [one["kernels"] for one in file["kernels"]] == ["xnnpack"]
+    assert file["parting"] is None
+    assert "reference kernels crash (SIGABRT)" in file["notes"][0]
 
 
 def test_other_pictures_are_taken(run: Run, bundle: Path, tmp_path: Path) -> None:
