@@ -97,10 +97,40 @@ class Pairing:
             [step for step, _ in theirs],
             [shape for _, shape in theirs],
         )
-        pairs = [(i, j) for i, j in pairs if ours[i][1] == theirs[j][1]]
-        self.steps = [ours[i][0] for i, _ in pairs]
-        self.twins = [theirs[j][0] for _, j in pairs]
-        self.unmatched = len(ours) - len(pairs)
+        steps, twins = [ours[i][0] for i, _ in pairs], [theirs[j][0] for _, j in pairs]
+        *got, _ = file.whole(steps, file.kernels[0])(pixels, {})
+        *wanted, _ = floats.whole(twins, floats.kernels[0])(pixels, {})
+        turns = [_turn(s.floats(a), b) for s, a, b in zip(steps, got, wanted, strict=True)]
+        kept = [i for i, turn in enumerate(turns) if turn is not None]
+        self.steps, self.twins = [steps[i] for i in kept], [twins[i] for i in kept]
+        self.turns = [turn for turn in turns if turn is not None]
+        self.unmatched = len(ours) - len(kept)
+
+    def to_twin(self, place: int, values: Values) -> Values:
+        """A value of the file's step with its axes as its twin has them."""
+        return np.ascontiguousarray(values.transpose(self.turns[place]))
+
+    def to_file(self, place: int, values: Values) -> Values:
+        return np.ascontiguousarray(values.transpose(np.argsort(self.turns[place])))
+
+
+_TO_LAST, _TO_FIRST = (0, 2, 3, 1), (0, 3, 1, 2)
+
+
+def _turn(values: Floats, twin: Floats) -> tuple[int, ...] | None:
+    """The order of axes in which `values` are those of its twin: the same, or channels moved to the other
+    end, which two files of ONNX may differ in; None if they have other shapes. Of several, the likest."""
+    orders = [tuple(range(values.ndim)), *([_TO_LAST, _TO_FIRST] if values.ndim == 4 else [])]
+    fit = [order for order in orders if values.transpose(order).shape == twin.shape]
+    if len(fit) < 2:
+        return fit[0] if fit else None
+
+    def likeness(order: tuple[int, ...]) -> float:
+        noise = Noise()
+        noise.add(twin, values.transpose(order))
+        return noise.cosine
+
+    return max(fit, key=likeness)
 
 
 def probe(network: Network, pixels: Values) -> list[tuple[Step, Shape]]:
@@ -158,14 +188,18 @@ def compare(
         ours = _scores(file, our_scores)
         scored.add(seen, readout(ours, ending, seen=True))
         alike += int(decision(scores, ending) == decision(ours, ending))
-        said = {step.value: step.nearest(value) for step, value in zip(steps, wanted, strict=True)}
-        given = {twin.value: step.floats(said[step.value]) for step, twin in zip(steps, twins, strict=True)}
+        said = {s.value: s.nearest(pairing.to_file(i, wanted[i])) for i, s in enumerate(steps)}
+        given = {
+            twin.value: pairing.to_twin(i, step.floats(said[step.value]))
+            for i, (step, twin) in enumerate(zip(steps, twins, strict=True))
+        }
         alone, should = cut(pixels, said), exact_cut(pixels, given)
         for i, step in enumerate(steps):
-            chain[i].add(wanted[i], step.floats(got[i]))
-            result = step.floats(alone[i])
+            chain[i].add(wanted[i], pairing.to_twin(i, step.floats(got[i])))
+            result = pairing.to_twin(i, step.floats(alone[i]))
             own[i].add(should[i], result)
-            ranges[i].add(wanted[i], axis if wanted[i].ndim > 2 else -1)
+            last_axis = wanted[i].ndim < 3 or pairing.turns[i] == _TO_LAST
+            ranges[i].add(wanted[i], -1 if last_axis else axis)
             ranges[i].add_said(should[i], step.grid)
             one = Noise()
             one.add(should[i], result)

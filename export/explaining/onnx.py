@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -159,6 +160,7 @@ def _steps(graph: Any) -> list[Step]:
             readers.setdefault(value, []).append(node)
     ends = {value.name for value in graph.output}
     made = {node.output[0]: node for node in graph.node if node.output}
+    vectors = {name for name, constant in constants.items() if math.prod(constant.dims) > 1}
     fixed = {*constants}  # what is computed of constants alone too
     for node in graph.node:
         if node.input and fixed.issuperset(value for value in node.input if value):
@@ -177,10 +179,20 @@ def _steps(graph: Any) -> list[Step]:
         if not kind or node.output[0] in taken or node.output[0] in fixed or _is_shape(node, made):
             continue
         value, names = node.output[0], [node.name]
-        while (behind := only_reader(value)) is not None and _is_fused(node, behind, fixed):
-            value = behind.output[0]
-            taken.add(value)
-            names.append(behind.name)
+        own_bias = len(node.input) > 2
+        while (behind := only_reader(value)) is not None:
+            passed = []
+            if behind.op_type == "Transpose" and (further := only_reader(behind.output[0])) is not None:
+                passed, behind = [behind], further
+            if not _is_fused(node, behind, vectors, fixed, own_bias=own_bias):
+                break
+            own_bias = behind.op_type == "Add" or (own_bias and behind.op_type != "Mul")
+            for each in (*passed, behind):
+                value = each.output[0]
+                taken.add(value)
+                names.append(each.name)
+            if behind.op_type in _RECTIFIERS:
+                break
         grid = None
         quantize = only_reader(value)
         if (
@@ -245,15 +257,18 @@ def _misread(node: Any, made: Mapping[str, Any], constants: Mapping[str, Any]) -
     return None
 
 
-def _is_fused(first: Any, node: Any, fixed: set[str]) -> bool:
-    """Whether a node belongs to the step that `first` began: its bias, its activation function, and what
-    makes floats of the sums of a dynamic one."""
+def _is_fused(first: Any, node: Any, vectors: set[str], fixed: set[str], *, own_bias: bool) -> bool:
+    """Whether a node belongs to the step that `first` began: its bias unless it has one, a normalization
+    that was not folded into it, its activation function, what makes floats of the sums of a dynamic one.
+    `vectors` are constants of more than one number: what has one for each channel, as a normalization and
+    unlike an activation function."""
     if node.op_type in _RECTIFIERS:
         return True
     constant = sum(value in fixed for value in node.input) == len(node.input) - 1
     if first.op_type in _QUANTIZED and (node.op_type == "Cast" or (node.op_type == "Mul" and not constant)):
         return True
-    return node.op_type == "Add" and constant and kind_of(first.op_type) in LAYERS
+    affine = node.op_type == "Mul" or (node.op_type == "Add" and not own_bias)
+    return affine and constant and kind_of(first.op_type) in LAYERS and not vectors.isdisjoint(node.input)
 
 
 def _is_shape(node: Any, made: Mapping[str, Any]) -> bool:

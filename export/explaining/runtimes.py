@@ -50,7 +50,7 @@ def kernels_apart(
     for image in images:
         pixels = image[np.newaxis]
         wanted = exact(pixels, {})
-        said = {step.value: step.nearest(value) for step, value in zip(steps, wanted, strict=False)}
+        said = {s.value: s.nearest(pairing.to_file(i, wanted[i])) for i, s in enumerate(steps)}
         left, right = (cut(pixels, said) for cut in cuts)
         for i, step in enumerate(steps):
             if _part(step, left[i], right[i]):
