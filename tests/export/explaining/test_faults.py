@@ -177,6 +177,59 @@ def test_the_planted_layer_is_named_first(made: Made, images: Any, fault: str) -
         assert _named(found) == f"conv_{place}", told
 
 
+def _onnx_planted(raw: bytes, fault: str, place: int) -> bytes:
+    """An ONNX file with a fault in the convolution of that number."""
+    model = onnx.load_from_string(raw)
+    graph = model.graph
+    constants = {constant.name: constant for constant in graph.initializer}
+    made = {node.output[0]: node for node in graph.node}
+    node = [node for node in graph.node if node.op_type == "Conv"][place]
+    kernel, bias = (made[name] for name in node.input[1:3])
+    written = next(n for n in graph.node if n.op_type == "QuantizeLinear" and n.input[0] == node.output[0])
+
+    def change(name: str, how: Callable[[Any], Any]) -> None:
+        old = numpy_helper.to_array(constants[name])
+        constants[name].CopyFrom(numpy_helper.from_array(np.asarray(how(old.copy()), old.dtype), name))
+
+    def in_place(how: Callable[[Any], None]) -> Callable[[Any], Any]:
+        def changed(array: Any) -> Any:
+            how(array)
+            return array
+
+        return changed
+
+    plant: dict[str, tuple[str, Callable[[Any], Any]]] = {
+        "swapped channels": (kernel.input[0], in_place(_swap)),
+        "zeroed channel": (kernel.input[0], in_place(_zero)),
+        "sign": (kernel.input[0], in_place(_negate)),
+        "shifted kernel": (kernel.input[0], lambda array: np.roll(array, 1, axis=3)),
+        "bias lost": (bias.input[0], np.zeros_like),
+        "weight scale": (kernel.input[1], lambda scale: scale * np.where(np.arange(len(scale)) < 3, 4, 1)),
+        "scale": (written.input[1], lambda scale: scale * 8),
+        "clipped range": (written.input[1], lambda scale: scale / 6),
+        "zero point": (written.input[2], lambda _: 230),
+    }
+    change(*plant[fault])
+    return model.SerializeToString()
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        *("swapped channels", "zeroed channel", "sign", "shifted kernel", "bias lost", "weight scale"),
+        *("scale", "clipped range", "zero point"),
+    ],
+)
+def test_the_planted_layer_of_an_onnx_file_is_named_first(made: Made, images: Any, fault: str) -> None:
+    sound = [step.layer for step in _compared(made("sound"), "onnx", images).steps]
+    for place in (0, 1):
+        broken = _onnx_planted(made("sound")["onnx-int8"], fault, place)
+        found = _compared(made("sound"), "onnx", images, broken)
+        told = [(s.layer, round(s.score_snr, 1), round(s.own_snr, 1), s.blames) for s in found.steps]
+        assert _named(found) in (f"conv_{place}", f"relu_{place}"), told
+        assert [step.layer for step in found.steps] == sound
+
+
 def test_kernels_that_do_the_same_do_not_part(made: Made, images: Any) -> None:
     files = made("sound")
     float32, int8 = (TFLiteNetwork(Path(s), files[f"tflite-{s}"]) for s in ("float32", "int8"))
