@@ -18,6 +18,8 @@ from numpy.typing import NDArray
 from edgewright.export import formats
 from edgewright.export import variants as known_variants
 from edgewright.export.finetuning.chains import FineTuned, fine_tune
+from edgewright.export.labelling import kept
+from edgewright.export.labelling.kept import Undecided, consider
 from edgewright.export.network.model import KERAS, kind_of
 from edgewright.export.proof import evidence, gate, golden
 from edgewright.export.proof.figures import Truth, own_figures
@@ -87,13 +89,15 @@ class Outcome:
 class Result:
     """What an export did; `reference` are the float model's own figures. The bundle holds what `is_written`;
     `notes` are lines that a user should read below the figures, `left_out` says what is wrong with pictures
-    that were left out."""
+    that were left out; `wanted` how many pictures want a label, disputed ones and others, where labels could
+    let more pass."""
 
     reference: Mapping[str, Any]
     judging: Judging
     outcomes: Sequence[Outcome]
     notes: Sequence[str] = ()
     left_out: Sequence[str] = ()
+    wanted: tuple[int, int] | None = None
 
 
 def export(path: Path | str, options: Options, progress: Progress = silent) -> Result:
@@ -120,6 +124,9 @@ def export(path: Path | str, options: Options, progress: Progress = silent) -> R
     out = Path(options.out)
     ours = (MANIFEST, GOLDEN, EVIDENCE, LABELS, *(f"*{formats.get(f).suffix}" for f in formats.names()))
     files.check_output(out, overwrite=options.overwrite, ours=ours)
+    suffixes = [formats.get(f).suffix for f in formats.names()]
+    if options.pool is not None:
+        files.check_output(kept.beside(out), overwrite=True, ours=kept.ours(suffixes))
     with Steps(options.interface) as steps:
         source = open_source(Path(path), options, variants, steps.load, progress)
         if options.limits.need_labels and (source.truth is None or source.head.is_embedding):
@@ -134,7 +141,7 @@ def export(path: Path | str, options: Options, progress: Progress = silent) -> R
             job = Job(
                 source=source, options=options, variants=variants, fine_tuned=fine_tuned, scratch=scratch
             )
-            np.save(scratch / TEST, source.test)
+            job.write_images()
             done = 0
 
             def advance(note: str) -> None:
@@ -150,6 +157,7 @@ def export(path: Path | str, options: Options, progress: Progress = silent) -> R
                     judgements.append(judge(job, conversions, variant))
                     advance(f"{variant.name} judged")
             entries = assemble(job, conversions, judgements, folder)
+            wanted = leave_for_labelling(job, conversions, judgements, folder, suffixes)
     for entry in entries:
         trust.remember(out / entry.file.file)  # it was run here, on all test images
     return Result(
@@ -158,6 +166,7 @@ def export(path: Path | str, options: Options, progress: Progress = silent) -> R
         judging=source.judging,
         notes=(*source.notes, *([FAR_BELOW] if source.foreign and source.truth is not None else [])),
         left_out=source.left_out,
+        wanted=wanted,
     )
 
 
@@ -173,6 +182,15 @@ def _check(options: Options, variants: Sequence[Variant], kind: str) -> None:
     ):
         if share is not None and not 0 <= share <= 1:
             raise InputError(f"expected a share from 0 to 1 for {name} (0.01 is one point), got {share:g}")
+    if not 0 <= options.label_error < 0.5:
+        raise InputError(
+            f"expected a --label-error from 0 to below 0.5, got {options.label_error:g}: such labels tell "
+            "nothing"
+        )
+    if options.pool is not None and options.keep_unproven:
+        raise InputError(
+            "expected --pool or --keep-unproven, got both: labels may still prove what would be kept unproven"
+        )
     if options.finetune_epochs < 1:
         raise InputError(f"expected --finetune-epochs of at least 1, got {options.finetune_epochs}")
     passing = ("tf_keras", "tensorflow_model_optimization") if any(v.passes for v in variants) else ()
@@ -202,6 +220,25 @@ class Job:
         most = min(variant.settings.most_samples or count for variant in variants)
         return np.sort(np.random.default_rng(self.options.seed).permutation(count)[:most])
 
+    def in_pool(self, variant: Variant) -> NDArray[np.intp]:
+        """Where the pictures of the pool that a variant is judged on lie behind the test images: all, or
+        none of a slow one."""
+        pool, first = self.source.pool, len(self.source.test)
+        skipped = pool is None or variant.settings.most_samples
+        return np.arange(first, first if skipped or pool is None else first + len(pool))
+
+    def write_images(self) -> None:
+        """Put what is scored into `scratch`: the test images, and behind them the pool."""
+        parts = [self.source.test, *([] if self.source.pool is None else [self.source.pool])]
+        shape = (sum(map(len, parts)), *self.source.test.shape[1:])
+        images = np.lib.format.open_memmap(self.scratch / TEST, "w+", np.uint8, shape)
+        np.concatenate(parts, out=images)
+        images.flush()
+
+    def images_digest(self) -> str:
+        """SHA-256 of what is scored."""
+        return datasets.digest(self.source.test, *([] if self.source.pool is None else [self.source.pool]))
+
     def truth(self, places: NDArray[np.intp]) -> Truth | None:
         """That of the test images at `places`, None where it is not known."""
         return None if self.source.truth is None else self.source.truth[places]
@@ -209,11 +246,12 @@ class Job:
 
 @dataclass(frozen=True, kw_only=True)
 class Conversions:
-    """What converting gave: the model's own scores of all test images with its `figures`, and by the name of
-    each variant how its file was made and what waits for its scores, or why there is no file; `picked` are
-    the places of the golden images."""
+    """What converting gave: the model's own scores of all test images, and `of_pool`, with its `figures`,
+    and by the name of each variant how its file was made and what waits for its scores, or why there is no
+    file; `picked` are the places of the golden images."""
 
     reference: Scores
+    of_pool: Scores
     figures: Mapping[str, Any]
     picked: NDArray[np.intp]
     made: Mapping[str, tuple[Mapping[str, Any], Callable[[], Scored]]]
@@ -232,10 +270,12 @@ class Written:
 
 @dataclass(frozen=True, kw_only=True)
 class Judgement:
-    """What became of a variant; `written` where its file goes into the bundle."""
+    """What became of a variant; `written` where its file goes into the bundle, `open` where labels of the
+    pool could let it."""
 
     outcome: Outcome
     written: Written | None = None
+    open: tuple[Undecided, Written] | None = None
 
 
 def convert(job: Job, steps: Steps, workers: Scorer, advance: Callable[[str], None]) -> Conversions:
@@ -244,7 +284,7 @@ def convert(job: Job, steps: Steps, workers: Scorer, advance: Callable[[str], No
     Raises:
         ExportError: nothing can be converted, or the model's own scores cannot be compared with.
     """
-    source, test = job.source, datasets.digest(job.source.test)
+    source, test = job.source, job.images_digest()
     by_name = {variant.name: variant for variant in job.variants}
     made: dict[str, tuple[Mapping[str, Any], Callable[[], Scored]]] = {}
     failed: dict[str, str] = {}
@@ -261,7 +301,8 @@ def convert(job: Job, steps: Steps, workers: Scorer, advance: Callable[[str], No
         for event in events:
             if isinstance(event, Converted):
                 variant = by_name[event.variant]
-                scored = steps.score(workers, job.scratch / variant.file, test, job.places(variant))
+                places = np.concatenate([job.places(variant), job.in_pool(variant)])
+                scored = steps.score(workers, job.scratch / variant.file, test, places)
                 made[event.variant] = (event.conversion, scored)
             elif isinstance(event, Failed):
                 failed[event.variant] = event.reason
@@ -269,6 +310,7 @@ def convert(job: Job, steps: Steps, workers: Scorer, advance: Callable[[str], No
                 advance(f"{event.variant} converted")
     reference = np.load(job.scratch / REFERENCE)
     source.check(reference)
+    reference, of_pool = np.split(reference, [len(source.test)])
     common = job.places(*job.variants)
     picked = common[golden.pick(source.head, reference[common], job.truth(common))]
     size, gzip_size = source.model.sizes()
@@ -279,7 +321,9 @@ def convert(job: Job, steps: Steps, workers: Scorer, advance: Callable[[str], No
         "gzip_bytes": gzip_size,
         "model_sha256": source.model.sha256,
     }
-    return Conversions(reference=reference, figures=figures, picked=picked, made=made, failed=failed)
+    return Conversions(
+        reference=reference, of_pool=of_pool, figures=figures, picked=picked, made=made, failed=failed
+    )
 
 
 def judge(job: Job, conversions: Conversions, variant: Variant) -> Judgement:
@@ -297,8 +341,19 @@ def judge(job: Job, conversions: Conversions, variant: Variant) -> Judgement:
         return Judgement(outcome=Outcome(name=name, reason="gives scores that are NaN or infinite"))
     path, places, settings = job.scratch / variant.file, job.places(variant), variant.settings
     reference, truth = conversions.reference[places], job.truth(places)
+    scores, of_pool = np.split(scored.scores, [len(places)])
     limits, by = job.options.limits, source.judging.by
-    parity = gate.judge(source.head, reference, scored.scores, truth, limits, by, source.labels)
+    parity = gate.judge(source.head, reference, scores, truth, limits, by, source.labels)
+    undecided = None
+    if len(of_pool) and truth is not None and parity.verdict == "not proven":
+        both = (source.head, (reference, conversions.of_pool), (scores, of_pool), truth)
+        others = dataclasses.replace(limits, max_drop=1.0)
+        if gate.judge(source.head, reference, scores, truth, others, by, source.labels).is_proven:
+            undecided = consider(name, *both, limits.max_drop, job.options.label_error)
+        else:
+            undecided = "judged on the test alone, as a pool settles the accuracy drop only"
+        if isinstance(undecided, str):
+            parity = dataclasses.replace(parity, reason=f"{parity.reason}; {undecided}")
     is_flagged = job.options.keep_unproven and parity.verdict == "not proven"
     if is_flagged:
         contract = dataclasses.replace(source.contract(name), verdict=parity.verdict)
@@ -311,7 +366,7 @@ def judge(job: Job, conversions: Conversions, variant: Variant) -> Judgement:
         parity=parity,
         is_written=parity.is_proven or is_flagged,
     )
-    if not outcome.is_written:
+    if not outcome.is_written and not isinstance(undecided, Undecided):
         return Judgement(outcome=outcome)
     reader = backends.for_path(path)
     training = {"passes": list(job.fine_tuned[variant.chain].record)} if variant.passes else {}
@@ -333,14 +388,14 @@ def judge(job: Job, conversions: Conversions, variant: Variant) -> Judgement:
         peak_activation_bytes=reader.graph(reader.read(path)).peak_bytes(),
         conversion={"scheme": settings.summary, **conversion, **training},
     )
-    return Judgement(
-        outcome=outcome,
-        written=Written(
-            entry=entry,
-            golden=scored.scores[np.searchsorted(places, conversions.picked)],
-            evidence=evidence.look(source.head, reference, scored.scores, truth, places),
-        ),
+    found = Written(
+        entry=entry,
+        golden=scores[np.searchsorted(places, conversions.picked)],
+        evidence=evidence.look(source.head, reference, scores, truth, places),
     )
+    if isinstance(undecided, Undecided):
+        return Judgement(outcome=outcome, open=(undecided, found))
+    return Judgement(outcome=outcome, written=found)
 
 
 def assemble(
@@ -352,15 +407,15 @@ def assemble(
     written = [judgement.written for judgement in judgements if judgement.written]
     if not written:
         return []
-    for kept in written:
-        shutil.copyfile(job.scratch / kept.entry.file.file, folder / kept.entry.file.file)
+    for each in written:
+        shutil.copyfile(job.scratch / each.entry.file.file, folder / each.entry.file.file)
     scores: dict[str, NDArray[Any]] = {
         GOLDEN_INPUTS: source.test[picked],
         GOLDEN_REFERENCE: conversions.reference[picked],
     }
-    scores |= {kept.entry.name: kept.golden for kept in written}
+    scores |= {each.entry.name: each.golden for each in written}
     np.savez_compressed(folder / GOLDEN, allow_pickle=False, **scores)
-    judged = [kept.evidence for kept in written if kept.evidence]
+    judged = [each.evidence for each in written if each.evidence]
     if judged:
         truth = source.head.decisions(conversions.reference) if source.truth is None else source.truth
         evidence.write(folder / EVIDENCE, judged, source.test, truth)
@@ -374,7 +429,7 @@ def assemble(
         judging=source.judging,
         golden=FileEntry.of(folder / GOLDEN),
         evidence=FileEntry.of(folder / EVIDENCE) if judged else None,
-        variants=tuple(kept.entry for kept in written),
+        variants=tuple(each.entry for each in written),
         reference=conversions.figures,
         refused=tuple(j.outcome.refusal() for j in judgements if not j.outcome.is_written),
         calibration={
@@ -391,4 +446,57 @@ def assemble(
         versions=versions(*_MADE_WITH),
     )
     (folder / MANIFEST).write_bytes(manifest.to_bytes())
-    return [kept.entry for kept in written]
+    return [each.entry for each in written]
+
+
+def leave_for_labelling(
+    job: Job,
+    conversions: Conversions,
+    judgements: Sequence[Judgement],
+    bundle: Path,
+    suffixes: Sequence[str],
+) -> tuple[int, int] | None:
+    """Leave beside the bundle what `edgewright label` needs, if labels of the pool could let a variant pass.
+
+    Args:
+        bundle: the folder that becomes the bundle, filled.
+
+    Returns:
+        How many pictures want a label, disputed ones and others; None where that would be of no use.
+    """
+    source, options = job.source, job.options
+    undecided = [judgement.open[0] for judgement in judgements if judgement.open]
+    if source.pool is None or not undecided:
+        return None
+    questions, undecided = kept.choose(source.pool, conversions.of_pool, source.head, undecided, options.seed)
+    names = {variant.name for variant in undecided}
+    candidates = [
+        Judgement(outcome=j.outcome, written=j.open[1]) if j.open and j.open[0].name in names else j
+        for j in judgements
+    ]
+    if not undecided:
+        return None
+    place = kept.beside(Path(options.out))
+    with files.new_folder(place, overwrite=True, ours=kept.ours(suffixes)) as (folder, _):
+        assemble(job, conversions, candidates, folder)
+        kept.write(
+            folder,
+            questions,
+            undecided,
+            max_drop=options.max_drop,
+            label_error=options.label_error,
+            settings={
+                "calibration": datasets.digest(source.calibration),
+                "interface": dataclasses.asdict(options.interface),
+                "finetune_epochs": options.finetune_epochs,
+                "seed": options.seed,
+            },
+            digest=job.images_digest(),
+            bundle=bundle,
+            former=place,
+        )
+        for file in folder.iterdir():
+            if file.suffix in suffixes:
+                trust.remember(file)
+    disputed = int((~questions.agreeing).sum())
+    return disputed, len(questions.agreeing) - disputed

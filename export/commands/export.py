@@ -100,6 +100,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "part calibrates and whose test part judges",
     )
     parser.add_argument("--data-dir", type=Path, metavar="DIR", help="where named data sets lie as .npz")
+    parser.add_argument(
+        "--pool",
+        type=Path,
+        metavar="FOLDER|ZIP|NPZ",
+        help="thousands of pictures without labels, of the test images' kind: where these prove "
+        "too little, labels for the few on which file and model part may prove it (edgewright label)",
+    )
+    parser.add_argument(
+        "--label-error",
+        type=float,
+        default=0.05,
+        metavar="SHARE",
+        help="how many labels of the pool may be wrong: the limit is tightened for it (default: %(default)s)",
+    )
     parser.add_argument("--overwrite", action="store_true", help="replace a bundle that is there")
     parser.add_argument(
         "--strict", action="store_true", help="exit with 1 if any variant was left out, asked for or not"
@@ -131,6 +145,8 @@ def run(arguments: argparse.Namespace) -> int:
         finetune_epochs=arguments.finetune_epochs,
         interface=FileInterface(batch=arguments.batch, dtype=arguments.io),
         given=model_options.given(arguments),
+        pool=arguments.pool,
+        label_error=arguments.label_error,
     )
     with console.Bars() as bars:
         result = export(arguments.model, options, bars)
@@ -161,6 +177,10 @@ def run(arguments: argparse.Namespace) -> int:
         verdict = outcome.parity.verdict if outcome.parity else "failed"
         done = "written, but" if outcome.is_written else "left out,"
         console.complain(f"{outcome.name} {done} {verdict}: {outcome.reason}")
+    if result.wanted is not None:
+        disputed, others = result.wanted
+        kinds = f"{disputed} disputed, {others} that nobody disputes"
+        console.say(f"{disputed + others} pictures want a label ({kinds}): edgewright label {arguments.out}")
     if not written:
         console.complain(f"no variant passed; {arguments.out} was not written")
     wanting = len(written) < len(result.outcomes)

@@ -12,6 +12,7 @@ from PIL import Image
 
 from edgewright.export.proof.figures import Truth, probabilities
 from edgewright.runtime.backends import Scores
+from edgewright.runtime.bundle import arrays as bundle_arrays
 from edgewright.runtime.bundle.evidence import (
     CLASSES,
     IMAGES,
@@ -20,7 +21,9 @@ from edgewright.runtime.bundle.evidence import (
     PROBABILITIES,
     TRUTH,
     WORST,
+    read_evidence,
 )
+from edgewright.runtime.bundle.manifest import Bundle
 from edgewright.runtime.contract.heads import Head
 from edgewright.train.datasets import Images
 
@@ -101,6 +104,30 @@ def write(path: Path, judged: Sequence[Judged], test: Images, truth: Truth) -> N
         CLASSES: np.stack([variant.classes for variant in judged]),
         WORST: np.concatenate(worst).astype(np.int32),
         PROBABILITIES: np.concatenate([variant.probabilities for variant in judged]),
+    }
+    np.savez_compressed(path, allow_pickle=False, **arrays)
+
+
+def select(bundle: Bundle, path: Path, chosen: Sequence[int]) -> None:
+    """Write what was kept of the `chosen` variants of a bundle's manifest, in that order.
+
+    Raises:
+        BundleError: its evidence is damaged.
+    """
+    assert bundle.manifest.evidence is not None
+    read_evidence(bundle)  # checks it
+    _, found = bundle_arrays.read(bundle, bundle.manifest.evidence)
+    owners = found[WORST][:, 0]
+    rows = np.concatenate([np.flatnonzero(owners == number) for number in chosen])
+    worst = found[WORST][rows]
+    worst[:, 0] = [list(chosen).index(owner) for owner in worst[:, 0]]
+    shown, worst[:, 1] = np.unique(worst[:, 1], return_inverse=True)
+    arrays = {
+        IMAGES: found[IMAGES][shown],
+        TRUTH: found[TRUTH][shown],
+        CLASSES: found[CLASSES][list(chosen)],
+        WORST: worst,
+        PROBABILITIES: found[PROBABILITIES][rows],
     }
     np.savez_compressed(path, allow_pickle=False, **arrays)
 

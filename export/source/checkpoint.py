@@ -67,6 +67,7 @@ def open_checkpoint(
         test=dataset.x_test,
         truth=dataset.y_test,
         training=training,
+        trained_on=dataset.x_train,
         left_out=dataset.left_out,
         provenance={
             "recipe": checkpoint.recipe,

@@ -78,6 +78,7 @@ def open_foreign(
             "model_sha256": model.sha256,
             "data": images.data,
         },
+        trained_on=images.trained_on,
         foreign=True,
         notes=tuple(_notes(head, images, labels)),
         left_out=images.left_out,

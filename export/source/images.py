@@ -32,7 +32,7 @@ _TEST_ARRAYS = (("x", "y"), ("x_test", "y_test"))
 @dataclass(frozen=True, kw_only=True)
 class Judged:
     """Images of a foreign model's export; `split` is where those that calibrate were taken from, `truth` as
-    `edgewright.export.proof.gate.judge` takes it."""
+    `edgewright.export.proof.gate.judge` takes it, `trained_on` the training images where they are known."""
 
     labels: tuple[str, ...]
     calibration: Images
@@ -42,6 +42,7 @@ class Judged:
     judging: Judging
     data: Mapping[str, str]
     left_out: tuple[str, ...] = ()
+    trained_on: Images | None = None
 
 
 def read(
@@ -90,6 +91,7 @@ def _from_data(
         test=dataset.x_test,
         truth=truth,
         judging=Judging(by=_measure(head, labelled=True)),
+        trained_on=dataset.x_train,
         data={key: getattr(dataset, key) for key in ("name", "sha256", "licence", "citation")},
     )
 

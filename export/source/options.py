@@ -8,6 +8,7 @@ from pathlib import Path
 
 from edgewright.export.network.model import ONE_IMAGE, FileInterface
 from edgewright.export.proof.limits import Limits
+from edgewright.export.proof.pool import LABEL_ERROR
 from edgewright.export.variants import Variant
 from edgewright.train.normalization import Normalization
 
@@ -50,7 +51,8 @@ class Options:
     8-bit files, and `seed` draws them; `overwrite` replaces a bundle that is there. `data` and `data_dir` say
     where the checkpoint's data set lies if not where it was, or which one is a model's that is no checkpoint;
     `given` is what such a model does not say itself. `interface` is what every file takes; `finetune_epochs`
-    is how long each pass trains at most.
+    is how long each pass trains at most. `pool` are pictures without labels beside the labelled test images:
+    a folder, a .zip or an .npz; `label_error` is the share of their labels that is assumed to be wrong.
     """
 
     out: Path | str
@@ -68,6 +70,8 @@ class Options:
     interface: FileInterface = ONE_IMAGE
     finetune_epochs: int = 6
     given: Given = field(default_factory=Given)
+    pool: Path | str | None = None
+    label_error: float = LABEL_ERROR
 
     @property
     def limits(self) -> Limits:

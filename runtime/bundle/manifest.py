@@ -123,6 +123,9 @@ class ParityReport:
     label); `worst_class`, empty if none loses, has surely lost most, `worst_class_drop` of its share;
     `not_judged` are classes with too few images to see them lost; `calibration_drop` is the rise of the mean
     Brier score. What ends in `_low` and `_high` is a 95 % interval. Older bundles have none of these.
+
+    `pool` is what a pool of pictures without labels added, where the test alone had not proven the variant:
+    the `drop` of test and pool together, its interval, how many were disputed; empty without one.
     """
 
     samples: int
@@ -136,6 +139,7 @@ class ParityReport:
     verdict: str
     reason: str = ""
     beside: Mapping[str, float] = field(default_factory=dict)
+    pool: Mapping[str, float] = field(default_factory=dict)
     agreement_low: float | None = None
     agreement_high: float | None = None
     class_images: tuple[int, ...] = ()
@@ -165,6 +169,7 @@ class ParityReport:
             "beside": {key: beside.number(key) for key in beside.data} if beside else {},
             "not_judged": obj.texts("not_judged") if obj.has("not_judged") else (),
             "worst_class": obj.text("worst_class") if obj.has("worst_class") else "",
+            "pool": _pool(obj.object("pool")) if obj.has("pool") else {},
         }
         if any(
             len(counts[key]) != len(counts["class_images"]) or min(counts[key], default=0) < 0
@@ -179,6 +184,16 @@ _ENDS = (
     *("agreement_low", "agreement_high"),
     *(f"{of}_drop{end}" for of in ("worst_class", "calibration") for end in ("", "_low", "_high")),
 )
+
+
+def _pool(obj: JsonObject) -> dict[str, float]:
+    """Numbers, those among them that others show."""
+    found = {key: obj.number(key) for key in obj.data}
+    if found and not -1 <= obj.number("drop_low") <= obj.number("drop") <= obj.number("drop_high") <= 1:
+        raise obj.fail("drop", "from -1 to 1, and inside its interval")
+    for key in ("images", "disputed", "unresolved", "look") if found else ():
+        obj.integer(key)
+    return found
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -31,6 +31,7 @@ def parity_table(
 ) -> tuple[str, Sequence[str], Sequence[Sequence[str]]]:
     """Title, columns and rows: one for the Keras model and one a variant.
 
+    Of a variant that passed with a pool of pictures without labels the drop is that of both together.
     `reference` holds its `samples`, `accuracy`, `bytes`, `gzip_bytes`; a row is a variant's name,
     bytes, gzip bytes and report; `judging` says what `accuracy` is of them.
     """
@@ -48,12 +49,13 @@ def parity_table(
             f"{size:,}",
             f"{gzip_bytes:,}",
             f"{parity.accuracy:.4f}",
-            f"{parity.drop:+.4f}",
-            f"{parity.drop_low:+.4f} to {parity.drop_high:+.4f}",
+            f"{parity.pool.get('drop', parity.drop):+.4f}",
+            f"{parity.pool.get('drop_low', parity.drop_low):+.4f} to "
+            f"{parity.pool.get('drop_high', parity.drop_high):+.4f}",
             f"{parity.agreement:.4f}",
             f"{parity.tie_agreement:.4f}",
             f"{parity.max_abs_error:.2g}",
-            parity.verdict,
+            f"{parity.verdict} with a pool" if parity.pool else parity.verdict,
         )
         for name, size, gzip_bytes, parity in rows
     ]
