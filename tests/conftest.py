@@ -1,4 +1,4 @@
-"""One real model for all tests, the fashion-mlp recipe, trained and exported once a session; and a browser."""
+"""One real model for all tests, the fashion-mlp recipe, trained and exported once; and a browser."""
 
 from __future__ import annotations
 
