@@ -344,15 +344,18 @@ def judge(job: Job, conversions: Conversions, variant: Variant) -> Judgement:
     scores, of_pool = np.split(scored.scores, [len(places)])
     limits, by = job.options.limits, source.judging.by
     parity = gate.judge(source.head, reference, scores, truth, limits, by, source.labels)
-    undecided = None
-    if len(of_pool) and truth is not None and parity.verdict == "not proven":
-        both = (source.head, (reference, conversions.of_pool), (scores, of_pool), truth)
-        others = dataclasses.replace(limits, max_drop=1.0)
-        if gate.judge(source.head, reference, scores, truth, others, by, source.labels).is_proven:
-            undecided = consider(name, *both, limits.max_drop, job.options.label_error)
+    undecided: Undecided | str = ""
+    if truth is not None and by == "accuracy" and parity.verdict == "not proven":
+        others, most = dataclasses.replace(limits, max_drop=1.0), (limits.max_drop, job.options.label_error)
+        settles = gate.judge(source.head, reference, scores, truth, others, by, source.labels).is_proven
+        if not len(of_pool):
+            undecided = kept.forecast(source.head, reference, scores, truth, *most) if settles else ""
+        elif settles:
+            both = ((reference, conversions.of_pool), (scores, of_pool))
+            undecided = consider(name, source.head, *both, truth, *most)
         else:
             undecided = "judged on the test alone, as a pool settles the accuracy drop only"
-        if isinstance(undecided, str):
+        if isinstance(undecided, str) and undecided:
             parity = dataclasses.replace(parity, reason=f"{parity.reason}; {undecided}")
     is_flagged = job.options.keep_unproven and parity.verdict == "not proven"
     if is_flagged:

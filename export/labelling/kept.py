@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgewright.export.proof.figures import Truth
-from edgewright.export.proof.pool import AGREEING, Counts, Population, can_pass, mismatch
+from edgewright.export.proof.pool import AGREEING, Counts, Population, can_pass, mismatch, pool_to_settle
 from edgewright.runtime.backends import Scores
 from edgewright.runtime.bundle import arrays
 from edgewright.runtime.bundle.manifest import EVIDENCE, GOLDEN, LABELS, MANIFEST, Bundle, Manifest
@@ -101,6 +101,20 @@ def consider(
     return Undecided(
         name=name, test=test, agreeing=int(alike.sum()), wrong=int((alike & ~right).sum()), classes=given[1]
     )
+
+
+def forecast(
+    head: Head, reference: Scores, scores: Scores, truth: Truth, max_drop: float, label_error: float
+) -> str:
+    """How large a pool would let a variant pass, and how many labels of it, if the test shows the true rates;
+    empty where none would. Arguments as `consider` takes them, of the test."""
+    decided, given = head.decisions(reference), head.decisions(scores)
+    right, still = decided == truth, given == truth
+    test = Counts(images=len(truth), lost=int((right & ~still).sum()), won=int((still & ~right).sum()))
+    found = pool_to_settle(test, int((decided != given).sum()), max_drop, label_error)
+    if found is None:
+        return ""
+    return f"or --pool with about {found[0]:,} unlabelled pictures, of which about {found[1]:,} want a label"
 
 
 def _margins(head: Head, scores: Scores) -> NDArray[np.float64]:

@@ -61,6 +61,18 @@ def test_pools_of_another_kind_and_hopeless_ones_do_not_count() -> None:
     assert hopeless == "judged on the test alone, as no labels of this pool could let it pass"
 
 
+def test_a_line_of_what_is_not_proven_can_say_how_large_a_pool_would_do() -> None:
+    reference, scores, truth = scored(400, 0.02, seed=0)
+    parted = np.flatnonzero(reference.argmax(1) != scores.argmax(1))
+    truth[parted[:4]] = scores[parted[:4]].argmax(1)  # four won
+    truth[parted[4:]] = reference[parted[4:]].argmax(1)  # four lost
+    said = kept.forecast(HEAD, reference, scores, truth, 0.01, 0.05)
+    assert said.startswith(("or --pool with about 1,", "or --pool with about 2,"))
+    assert said.endswith("want a label")
+    truth[parted] = reference[parted].argmax(1)
+    assert kept.forecast(HEAD, reference, scores, truth, 0.01, 0.05) == ""
+
+
 def test_variants_that_dispute_more_than_anybody_labels_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
     reference, _, _ = scored(1000, 0.0, seed=2)
     model = reference.argmax(1)
