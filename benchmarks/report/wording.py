@@ -108,11 +108,12 @@ def points(value: float, digits: int = 2) -> str:
 
 def change(parity: ParityReport, words: Words) -> str:
     """What became of what it was judged by: less is negative, but of a share of disagreement."""
-    return _changed(parity.drop, words)
+    return _changed(parity.judged_drop[0], words)
 
 
 def change_interval(parity: ParityReport, words: Words) -> str:
-    ends = (_changed(parity.drop_high, words), _changed(parity.drop_low, words))
+    _, lowest, highest = parity.judged_drop
+    ends = (_changed(highest, words), _changed(lowest, words))
     low, high = ends[::-1] if words.judging.by == "agreement" else ends
     return f"{low} to {high}"
 

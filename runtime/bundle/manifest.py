@@ -158,6 +158,12 @@ class ParityReport:
     def is_proven(self) -> bool:
         return self.verdict == PROVEN
 
+    @property
+    def judged_drop(self) -> tuple[float, float, float]:
+        """The drop that the verdict is about, and its interval: of test and pool where there was a pool."""
+        own = (self.drop, self.drop_low, self.drop_high)
+        return (self.pool["drop"], self.pool["drop_low"], self.pool["drop_high"]) if self.pool else own
+
     @staticmethod
     def from_json(obj: JsonObject) -> ParityReport:
         beside = obj.object("beside") if obj.has("beside") else None

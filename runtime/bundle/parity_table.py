@@ -49,9 +49,8 @@ def parity_table(
             f"{size:,}",
             f"{gzip_bytes:,}",
             f"{parity.accuracy:.4f}",
-            f"{parity.pool.get('drop', parity.drop):+.4f}",
-            f"{parity.pool.get('drop_low', parity.drop_low):+.4f} to "
-            f"{parity.pool.get('drop_high', parity.drop_high):+.4f}",
+            f"{parity.judged_drop[0]:+.4f}",
+            f"{parity.judged_drop[1]:+.4f} to {parity.judged_drop[2]:+.4f}",
             f"{parity.agreement:.4f}",
             f"{parity.tie_agreement:.4f}",
             f"{parity.max_abs_error:.2g}",

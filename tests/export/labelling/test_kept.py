@@ -11,7 +11,10 @@ from numpy.typing import NDArray
 
 from edgewright.export.labelling import kept
 from edgewright.export.labelling.kept import Undecided, consider
+from edgewright.runtime.bundle.manifest import ParityReport
 from edgewright.runtime.contract.heads import Head
+from edgewright.runtime.disk.jsonio import JsonObject
+from edgewright.runtime.errors import BundleError
 
 HEAD = Head(kind="softmax", count=4)
 Run = Callable[..., tuple[int, str, str]]
@@ -128,3 +131,18 @@ def test_what_is_not_ours_is_never_replaced(trained: Path, run: Run, tmp_path: P
     assert status == 1
     assert "thesis.txt" in complaint
     assert (place / "thesis.txt").exists()
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"drop_low": 0.5}, {"drop_high": 7.0}, {"drop": None}, {"images": -1}, {"look": 1.5}, {"won": "many"}],
+)
+def test_what_a_manifest_says_of_a_pool_is_read_with_suspicion(changes: dict[str, object]) -> None:
+    told = {"images": 3000, "disputed": 60, "unresolved": 0, "look": 1, "won": 3}
+    told |= {"drop": 0.001, "drop_low": -0.003, "drop_high": 0.006}  # type: ignore[dict-item]
+    shares = ("accuracy", "drop", "drop_low", "drop_high", "agreement", "tie_agreement", "max_abs_error")
+    parity = {"samples": 400, "verdict": "passed", "reason": "", **dict.fromkeys(shares, 0.0)}
+    report = ParityReport.from_json(JsonObject({**parity, "pool": told}, "a manifest", BundleError))
+    assert report.judged_drop == (0.001, -0.003, 0.006)
+    with pytest.raises(BundleError):
+        ParityReport.from_json(JsonObject({**parity, "pool": told | changes}, "a manifest", BundleError))
