@@ -133,25 +133,17 @@ def diluted(drop: float, share: float, draws: int) -> float:
     """How often a file passes that loses the limit, or more, with 3,000 pictures of which a share shows
     something so plain that the model is sure of it and no file disagrees."""
     random = np.random.default_rng(3)
-    discordance = drop + 0.01
+    rates = [(drop + 0.01 + drop) / 2, 0.005, 1 - drop - 0.01]
+    plain = random.binomial(3000, share, draws)
+    lost, won, _ = random.multinomial(400, rates, draws).T
+    pool_lost, pool_won, _ = random.multinomial(3000 - plain, rates).T
+    test = Draws(images=400, lost=lost, won=won)
+    of_pool = Draws(images=3000, lost=pool_lost, won=pool_won)
     count = 0
-    rates = [(discordance + drop) / 2, (discordance - drop) / 2, 1 - discordance]
-    for _ in range(draws):
-        plain = int(random.binomial(3000, share))
-        lost, won, _ = random.multinomial(400, rates)
-        pool_lost, pool_won, _ = random.multinomial(3000 - plain, rates)
-        test = Counts(images=400, lost=int(lost), won=int(won))
-        of_pool = Counts(images=3000, lost=int(pool_lost), won=int(pool_won))
-        draw = (
-            Draws(images=400, lost=np.array([lost]), won=np.array([won])),
-            Draws(images=3000, lost=np.array([pool_lost]), won=np.array([pool_won])),
-        )
-        if not passed(*draw, 0.05, 1)[0]:
-            continue
-        assert judge(test, of_pool, LIMIT).verdict == "passed"
-        surely = np.concatenate([margins(random, 3000 - plain), random.uniform(0.95, 1.0, plain)])
-        own = population(random, 400, int(lost + won), margins(random, 400))
-        other = population(random, 3000, int(pool_lost + pool_won), surely)
+    for i in np.flatnonzero(passed(test, of_pool, 0.05, 1)):
+        surely = np.concatenate([margins(random, 3000 - plain[i]), random.uniform(0.95, 1.0, plain[i])])
+        own = population(random, 400, int(lost[i] + won[i]), margins(random, 400))
+        other = population(random, 3000, int(pool_lost[i] + pool_won[i]), surely)
         count += not mismatch(own, other)
     return count / draws
 
