@@ -28,6 +28,7 @@ LABEL_ERROR = 0.05  # wrong labels among the disputed pictures, where nothing el
 AGREEING = 60  # pictures that nobody disputes, to be labelled with the others
 MISMATCH = 0.01  # the chance that a pool from where the test is from is called another
 _CHECKS = 4  # of which each has its part of that chance
+_FEWER = 0.01  # the chance beside it for a pool on which file and model part more rarely: that dilutes a loss
 _LEVEL = 0.025
 _LEAST_EXPECTED = 5  # pictures of a class, for a chi-square test of the class mix
 _FAR = 10**7  # pictures; a pool that would have to be larger is none
@@ -154,7 +155,8 @@ def mismatch(test: Population, pool: Population) -> str:
     counts = [int(part.disputed.sum()) for part in parts]
     sizes = [len(part.disputed) for part in parts]
     shares = [count / size for count, size in zip(counts, sizes, strict=True)]
-    if _fisher(counts[0], sizes[0], counts[1], sizes[1]) < MISMATCH / _CHECKS:
+    fewer, more = _fisher(counts[0], sizes[0], counts[1], sizes[1])
+    if fewer < _FEWER or more < MISMATCH / _CHECKS:
         return f"file and model part on {100 * shares[1]:.2f} % of it, on {100 * shares[0]:.2f} % of the test"
     if _chi_square(test.classes, pool.classes) < MISMATCH / _CHECKS:
         return "the model finds other shares of the classes in it than in the test"
@@ -188,9 +190,9 @@ def contradiction(
     )
 
 
-def _fisher(a: int, of_a: int, b: int, of_b: int) -> float:
-    """The two-sided chance that two parts of one population show such different counts (Fisher 1934): twice
-    that of the nearer tail."""
+def _fisher(a: int, of_a: int, b: int, of_b: int) -> tuple[float, float]:
+    """The chances that of two parts of one population the second shows so few, or so many, beside the first
+    (Fisher 1934)."""
     total = a + b
     least, most = max(0, total - of_b), min(total, of_a)
     x = np.arange(least, most)
@@ -198,7 +200,7 @@ def _fisher(a: int, of_a: int, b: int, of_b: int) -> float:
     logs = np.concatenate([[0.0], np.cumsum(steps)])
     chances = np.exp(logs - logs.max())
     chances /= chances.sum()
-    return min(1.0, 2 * min(float(chances[: a - least + 1].sum()), float(chances[a - least :].sum())))
+    return float(chances[a - least :].sum()), float(chances[: a - least + 1].sum())
 
 
 def _chi_square(a: NDArray[np.intp], b: NDArray[np.intp]) -> float:
