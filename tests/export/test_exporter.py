@@ -342,6 +342,7 @@ def test_judge_takes_a_variant_alone_by_its_scores(
 
     conversions = exporter.Conversions(
         reference=right,
+        of_pool=right[:0],
         figures={},
         picked=np.arange(16),
         made={
@@ -354,7 +355,7 @@ def test_judge_takes_a_variant_alone_by_its_scores(
     for variant in chosen:
         (tmp_path / variant.file).write_bytes(b"not looked into")
     judged = [exporter.judge(job, conversions, variant) for variant in chosen]
-    assert [judgement.passed for judgement in judged] == [None] * 4
+    assert [judgement.written for judgement in judged] == [None] * 4
     nan, wrong, unread, failed = (judgement.outcome for judgement in judged)
     assert nan.reason == "gives scores that are NaN or infinite"
     assert wrong.parity is not None
