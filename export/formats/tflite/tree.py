@@ -172,6 +172,22 @@ def set_constant(tree: Any, index: int, array: NDArray[Any]) -> None:
         tree.buffers[tensor.buffer] = new
 
 
+def set_input(tree: Any, place: int, position: int, array: NDArray[Any]) -> None:
+    """Change a constant that the operator at `place` reads; others that read the same tensor keep theirs."""
+    graph = tree.subgraphs[0]
+    read = graph.operators[place].inputs
+    index = int(read[position])
+    if sum(list(op.inputs).count(index) for op in graph.operators) > 1:
+        own = copy.copy(graph.tensors[index])
+        own.name = f"{_text(own.name)}:{place}"
+        graph.tensors.append(own)
+        index = len(graph.tensors) - 1
+        changed = np.array(read, np.int32)
+        changed[position] = index
+        graph.operators[place].inputs = changed
+    set_constant(tree, index, array)
+
+
 def remembered(tree: Any) -> Callable[[], None]:
     """What puts the constants of all tensors back, whatever `set_constant` has made of them since."""
     buffers, places = list(tree.buffers), [tensor.buffer for tensor in tree.subgraphs[0].tensors]
