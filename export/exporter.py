@@ -8,7 +8,7 @@ import gzip
 import platform
 import shutil
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -135,6 +135,7 @@ def export(path: Path | str, options: Options, progress: Progress = silent) -> R
                 "expected labelled test images for --max-class-drop and --max-calibration-drop, got "
                 f"{got}; give --test with labels, or leave the limit out"
             )
+        asked_for, variants = variants, known_variants.with_mixed(variants) if source.repair else variants
         with files.new_folder(out, overwrite=options.overwrite, ours=ours) as (folder, scratch):
             epochs, seed = options.finetune_epochs, options.seed
             fine_tuned = fine_tune(source.model, source.training, variants, epochs, seed, scratch, progress)
@@ -154,8 +155,10 @@ def export(path: Path | str, options: Options, progress: Progress = silent) -> R
                 conversions = convert(job, steps, workers, advance)
                 judgements = []
                 for variant in variants:
-                    judgements.append(judge(job, conversions, variant))
+                    if variant in asked_for or not conversions.is_needless(variant):
+                        judgements.append(judge(job, conversions, variant))
                     advance(f"{variant.name} judged")
+                judgements = point_to_mixed(judgements)
             entries = assemble(job, conversions, judgements, folder)
             wanted = leave_for_labelling(job, conversions, judgements, folder, suffixes)
     for entry in entries:
@@ -199,6 +202,9 @@ def _check(options: Options, variants: Sequence[Variant], kind: str) -> None:
     for module in (*passing, *needed):
         if not plugins.installed(module):
             raise MissingExtraError(f"{module}, which export needs,", "export")
+    mixed = next((variant.name for variant in variants if variant.settings.mixed), None)
+    if mixed and not options.repair:
+        raise InputError(f"expected --repair with {mixed}, which is what it makes, got --no-repair")
     if not 0 <= options.seed < 2**32:
         raise InputError(f"expected a seed from 0 to {2**32 - 1}, got {options.seed}")
 
@@ -256,6 +262,12 @@ class Conversions:
     picked: NDArray[np.intp]
     made: Mapping[str, tuple[Mapping[str, Any], Callable[[], Scored]]]
     failed: Mapping[str, str]
+    needless: frozenset[str] = frozenset()
+
+    def is_needless(self, variant: Variant) -> bool:
+        """Whether it is one of float32 beside 8 bits that is not needed, or that there is nothing beside."""
+        plain = variant.name.removesuffix("-mixed")
+        return variant.name in self.needless or (plain != variant.name and plain in self.failed)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -288,6 +300,7 @@ def convert(job: Job, steps: Steps, workers: Scorer, advance: Callable[[str], No
     by_name = {variant.name: variant for variant in job.variants}
     made: dict[str, tuple[Mapping[str, Any], Callable[[], Scored]]] = {}
     failed: dict[str, str] = {}
+    needless: set[str] = set()
     events = steps.convert(
         job.scratch,
         source.model,
@@ -296,6 +309,7 @@ def convert(job: Job, steps: Steps, workers: Scorer, advance: Callable[[str], No
         source.calibration,
         test,
         {chain: result.model for chain, result in job.fine_tuned.items()},
+        source.repair,
     )
     with contextlib.closing(events):
         for event in events:
@@ -306,8 +320,9 @@ def convert(job: Job, steps: Steps, workers: Scorer, advance: Callable[[str], No
                 made[event.variant] = (event.conversion, scored)
             elif isinstance(event, Failed):
                 failed[event.variant] = event.reason
+                needless |= {event.variant} if event.needless else set()
             if isinstance(event, Converted | Failed):
-                advance(f"{event.variant} converted")
+                advance(f"{event.variant} {'not needed' if event.variant in needless else 'converted'}")
     reference = np.load(job.scratch / REFERENCE)
     source.check(reference)
     reference, of_pool = np.split(reference, [len(source.test)])
@@ -322,7 +337,13 @@ def convert(job: Job, steps: Steps, workers: Scorer, advance: Callable[[str], No
         "model_sha256": source.model.sha256,
     }
     return Conversions(
-        reference=reference, of_pool=of_pool, figures=figures, picked=picked, made=made, failed=failed
+        reference=reference,
+        of_pool=of_pool,
+        figures=figures,
+        picked=picked,
+        made=made,
+        failed=failed,
+        needless=frozenset(needless),
     )
 
 
@@ -401,6 +422,22 @@ def judge(job: Job, conversions: Conversions, variant: Variant) -> Judgement:
     return Judgement(outcome=outcome, written=found)
 
 
+def point_to_mixed(judgements: Sequence[Judgement]) -> list[Judgement]:
+    """Say of each 8-bit file that was left out which one beside it was not."""
+    written = {judgement.outcome.name for judgement in judgements if judgement.written}
+    return [
+        judgement
+        if judgement.written or f"{judgement.outcome.name}-mixed" not in written
+        else replace(
+            judgement,
+            outcome=replace(
+                judgement.outcome, reason=f"{judgement.outcome.reason}; see {judgement.outcome.name}-mixed"
+            ),
+        )
+        for judgement in judgements
+    ]
+
+
 def assemble(
     job: Job, conversions: Conversions, judgements: Sequence[Judgement], folder: Path
 ) -> list[VariantEntry]:
@@ -440,6 +477,7 @@ def assemble(
             "images": len(source.calibration),
             "seed": job.options.seed,
             "sha256": datasets.digest(source.calibration),
+            **({"repair": source.repair.to_json()} if source.repair else {}),
         },
         provenance={
             **source.provenance,

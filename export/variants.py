@@ -30,6 +30,13 @@ class Variant:
         return formats.get(self.format).schemes[self.scheme]
 
     @property
+    def repairable(self) -> bool:
+        """Whether the file is mended if it loses too much; ranges that were trained are left alone."""
+        return self.settings.quantizer is not None and not any(
+            passes.get(name).fake_quantizes for name in self.passes
+        )
+
+    @property
     def is_float(self) -> bool:
         """Whether weights stay floats: then any picture, even noise, shows whether the file is right."""
         return self.scheme.startswith("float") and not self.passes
@@ -47,6 +54,35 @@ def known() -> dict[str, Variant]:
         for name in reversed(formats.names())
         for scheme in formats.get(name).schemes
     }
+
+
+def with_mixed(variants: Sequence[Variant]) -> list[Variant]:
+    """The variants, and behind each static 8-bit one that of the same format whose worst operators stay in
+    float32, should it be needed."""
+    result: dict[str, Variant] = {}
+    for variant in variants:
+        result.setdefault(variant.name, variant)
+        if mixed := mixed_of(variant):
+            result.setdefault(mixed.name, mixed)
+    return list(result.values())
+
+
+def mixed_of(variant: Variant) -> Variant | None:
+    """None of one that is not static 8-bit, or whose ranges were trained."""
+    if not variant.repairable or variant.settings.mixed:
+        return None
+    schemes = formats.get(variant.format).schemes
+    scheme = next(
+        (n for n, s in schemes.items() if s.mixed and s.quantizer == variant.settings.quantizer), None
+    )
+    if scheme is None:
+        return None
+    return Variant(
+        name=variant.name.removesuffix(variant.scheme) + scheme,
+        format=variant.format,
+        scheme=scheme,
+        passes=variant.passes,
+    )
 
 
 def defaults(kind: str = KERAS, *, float_only: bool = False) -> list[Variant]:
@@ -78,7 +114,8 @@ def check(variants: Sequence[Variant], kind: str, path: object) -> None:
 
 def parse(asked: str | Sequence[str | Variant], kind: str = KERAS) -> list[Variant]:
     """Variants by their names, with commas between them or one by one; each once, in the order given. `all`
-    stands for every one without passes that such a kind of model can become.
+    stands for every one without passes that such a kind of model can become, but for mixed ones, which come
+    where they are needed.
 
     Raises:
         UnknownNameError: a variant or pass that is none, with the nearest known name.
@@ -95,7 +132,7 @@ def parse(asked: str | Sequence[str | Variant], kind: str = KERAS) -> list[Varia
             chosen |= {
                 each: variant
                 for each, variant in everything.items()
-                if kind in formats.get(variant.format).takes
+                if kind in formats.get(variant.format).takes and not variant.settings.mixed
             }
             continue
         *chain, last = name.split(passes.SEPARATOR)

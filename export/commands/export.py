@@ -80,6 +80,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="how long each pass trains at most (default: %(default)s)",
     )
     parser.add_argument(
+        "--repair",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="mend int8 files that lose too much on training images: equalize layers, choose ranges, and "
+        "leave the worst operators in float32, in a file of its own such as tflite-int8-mixed (default: yes)",
+    )
+    parser.add_argument(
         "--batch",
         type=_batch,
         default=1,
@@ -143,6 +150,7 @@ def run(arguments: argparse.Namespace) -> int:
         data=arguments.data,
         data_dir=arguments.data_dir,
         finetune_epochs=arguments.finetune_epochs,
+        repair=arguments.repair,
         interface=FileInterface(batch=arguments.batch, dtype=arguments.io),
         given=model_options.given(arguments),
         pool=arguments.pool,

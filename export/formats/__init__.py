@@ -6,7 +6,7 @@ file. It runs in a child process that has what reads the model; nothing heavy is
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
@@ -45,7 +45,9 @@ class Scheme:
     sample images. `repeats` says how closely another machine with the same kernels repeats the scores: to
     1e-5 ("float"), to one step of the 8-bit output ("step"), or only about as closely as the scheme keeps to
     the float model ("kernel": rounding inside). Of a slow scheme the gate sees `most_samples` test images,
-    drawn at random; None: all of them.
+    drawn at random; None: all of them. A static scheme that `edgewright.export.repair` can mend has a
+    `quantizer` that makes its models of a network and calibration images; with `mixed` ones, operators may
+    stay in float32, and they are written where without that too much is lost, or by name.
     """
 
     summary: str
@@ -57,16 +59,62 @@ class Scheme:
     repeats: str = "float"
     most_samples: int | None = None
     tool: str = ""
+    quantizer: Callable[[Any, Images], Quantizer] | None = None
+    mixed: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Remedy:
+    """What is done to a static 8-bit model beyond the plain conversion: layers `equalized` first, `ranges` of
+    activations of least squared error instead of all that was seen, operators left `free` in float32, by
+    `Operation.name`."""
+
+    equalized: bool = False
+    ranges: bool = False
+    free: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Operation:
+    """An operator of the float network that may stay in float32, or does so anyway (`fixed`): its `kind`, how
+    many multiplications of a convolution or dense layer it is an image, whether it only `moves` numbers, and
+    the tensors it reads and writes."""
+
+    name: str
+    kind: str
+    products: int
+    moves: bool
+    reads: tuple[str, ...]
+    writes: tuple[str, ...]
+    fixed: bool = False
+
+
+class Quantizer(Protocol):
+    """Makes a scheme's models of one network again and again; what they have in common is done once."""
+
+    @property
+    def operations(self) -> Sequence[Operation]: ...
+
+    def model(self, remedy: Remedy, *, refined: bool = True) -> tuple[Any, dict[str, Any]]:
+        """As `Convert`; not `refined` ones come sooner and are for comparing."""
+        ...
 
 
 @dataclass(frozen=True, kw_only=True)
 class Context:
     """What a refinement may look at and not change: the network, its `float32` model as the format has it,
-    training images, uint8 `(n, height, width, channels)`."""
+    training images, uint8 `(n, height, width, channels)`, and these as that model takes them, where it does
+    not take pixels (`scaled`)."""
 
     network: FloatNetwork
     float32: Any
     calibration: Images
+    scaled: Any = None
+
+    @property
+    def shown(self) -> Any:
+        """The images for the float32 model."""
+        return self.calibration if self.scaled is None else self.scaled
 
 
 def refine(model: Any, refinements: Mapping[str, Refinement], context: Context) -> dict[str, str]:
@@ -105,6 +153,12 @@ class Format(Protocol):
             calibration: uint8 `(n, height, width, channels)` training images.
             path: where to write.
         """
+        ...
+
+    def write(
+        self, network: Any, scheme: str, converted: tuple[Any, dict[str, Any]], path: Path
+    ) -> Conversion:
+        """Write what a scheme's `convert`, or its quantizer, has given; the last step of `export`."""
         ...
 
     def weights(self, path: Path) -> Weights:

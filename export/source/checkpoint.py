@@ -6,9 +6,12 @@ import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+
 from edgewright.export.finetuning.chains import Training
 from edgewright.export.network.model import Model
 from edgewright.export.source import calibration as calibrating
+from edgewright.export.source import repairing
 from edgewright.export.source.options import Given, Options
 from edgewright.export.source.source import Load, Source
 from edgewright.export.variants import Variant
@@ -17,7 +20,7 @@ from edgewright.runtime.console import Progress
 from edgewright.runtime.contract.heads import Head
 from edgewright.runtime.errors import CheckpointError, InputError
 from edgewright.train import datasets
-from edgewright.train.checkpoint import MODEL, Checkpoint
+from edgewright.train.checkpoint import MODEL, Checkpoint, split
 from edgewright.train.datasets import Dataset
 from edgewright.train.normalization import Normalization
 
@@ -50,6 +53,15 @@ def open_checkpoint(
     model = Model.at(folder / MODEL, Normalization.of_range(*checkpoint.input_range))
     facts = load(model, ())
     head = Head(kind=checkpoint.head, count=facts.classes, threshold=checkpoint.threshold)
+    measure = "label-accuracy" if head.is_multi_label else "accuracy"
+    repair = None
+    if repairing.wanted(options, variants):
+        trained, _ = split(dataset.y_train, checkpoint.validation, checkpoint.seed, dataset.groups)
+        others = np.setdiff1d(trained, chosen)
+        pictures, truth = dataset.x_train, dataset.y_train
+        repair = repairing.beside(
+            calibration, dataset.x_test, pictures, truth, others, options, measure, "train"
+        )
     if (facts.shape, head.labels) != (checkpoint.input.shape, len(checkpoint.labels)):
         raise CheckpointError(
             f"expected {folder / MODEL} to take {checkpoint.input.shape} and give {len(checkpoint.labels)} "
@@ -61,11 +73,12 @@ def open_checkpoint(
         input=checkpoint.input,
         labels=checkpoint.labels,
         head=head,
-        judging=Judging(by="label-accuracy" if head.is_multi_label else "accuracy"),
+        judging=Judging(by=measure),
         calibration=calibration,
         calibration_split="train",
         test=dataset.x_test,
         truth=dataset.y_test,
+        repair=repair,
         training=training,
         trained_on=dataset.x_train,
         left_out=dataset.left_out,

@@ -8,6 +8,7 @@ from pathlib import Path
 from edgewright.export.network.model import Facts, Model
 from edgewright.export.source import calibration as calibrating
 from edgewright.export.source import images as reading
+from edgewright.export.source import repairing
 from edgewright.export.source.labels import Classes, read_labels
 from edgewright.export.source.options import Options
 from edgewright.export.source.source import Load, Source
@@ -52,7 +53,9 @@ def open_foreign(
         raise InputError(f"expected {expected}, got {len(labels)} in {given.labels}")
     height, width, channels = facts.shape
     contract = InputContract(height=height, width=width, channels=channels, fit=given.fit or "stretch")
-    images = reading.read(options, contract, head, Classes(labels, head), progress)
+    images = reading.read(
+        options, contract, head, Classes(labels, head), progress, repair=repairing.wanted(options, variants)
+    )
     calibrating.refuse_overlap(images.calibration, images.test)
     return Source(
         name=path.resolve().stem,
@@ -65,6 +68,7 @@ def open_foreign(
         calibration_split=images.split,
         test=images.test,
         truth=images.truth,
+        repair=images.repair,
         provenance={
             "model": {
                 "file": path.resolve().name,

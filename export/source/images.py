@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +11,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from edgewright.export.proof.figures import Truth
+from edgewright.export.repair.task import Repair
 from edgewright.export.source import calibration as calibrating
+from edgewright.export.source import repairing
 from edgewright.export.source.labels import Classes
 from edgewright.export.source.options import Options
 from edgewright.runtime.bundle.manifest import Judging
@@ -41,17 +43,39 @@ class Judged:
     truth: Truth | None
     judging: Judging
     data: Mapping[str, str]
+    repair: Repair | None = None
     left_out: tuple[str, ...] = ()
     trained_on: Images | None = None
 
 
 def read(
-    options: Options, contract: InputContract, head: Head, classes: Classes, progress: Progress
+    options: Options,
+    contract: InputContract,
+    head: Head,
+    classes: Classes,
+    progress: Progress,
+    *,
+    repair: bool = False,
 ) -> Judged:
-    """Those that the options name; noise if they name none. Raises `DataError`."""
+    """Those that the options name, noise if they name none; with those for a `repair`. Raises `DataError`."""
+    found = _read(options, contract, head, classes, progress, repair)
+    if not repair or found.repair or not len(found.calibration):
+        return found
+    by = found.judging.by
+    return replace(found, repair=repairing.of_calibration(found.calibration, options, by, found.split))
+
+
+def _read(
+    options: Options,
+    contract: InputContract,
+    head: Head,
+    classes: Classes,
+    progress: Progress,
+    repair: bool,
+) -> Judged:
     given = options.given
     if options.data:
-        return _from_data(options, contract, head, classes, progress)
+        return _from_data(options, contract, head, classes, progress, repair)
     if given.test and not head.is_embedding:
         return _labelled(options, Path(given.test), contract, head, classes, progress)
     if given.test or given.pictures:
@@ -66,7 +90,12 @@ def _measure(head: Head, *, labelled: bool) -> str:
 
 
 def _from_data(
-    options: Options, contract: InputContract, head: Head, classes: Classes, progress: Progress
+    options: Options,
+    contract: InputContract,
+    head: Head,
+    classes: Classes,
+    progress: Progress,
+    repair: bool,
 ) -> Judged:
     assert options.data is not None
     dataset = datasets.load(
@@ -84,13 +113,24 @@ def _from_data(
         by_name = named and (classes.labels is None or {*dataset.labels} <= {*classes.labels})
         labels, truth = classes.settle(dataset.labels if by_name else (), dataset.y_test, dataset.name)
     chosen = _draw(len(dataset.x_train), dataset.y_train, options.calibration_size, options.seed)
+    calibration, others = dataset.x_train[chosen], np.setdiff1d(np.arange(len(dataset.x_train)), chosen)
+    measure = _measure(head, labelled=True)
+    beside = None
+    if repair:
+        known: Truth | None = None
+        if not head.is_embedding:
+            _, known = classes.settle(dataset.labels if by_name else (), dataset.y_train, dataset.name)
+        beside = repairing.beside(
+            calibration, dataset.x_test, dataset.x_train, known, others, options, measure, "train"
+        )
     return Judged(
         labels=labels,
-        calibration=dataset.x_train[chosen],
+        calibration=calibration,
+        repair=beside,
         split="train",
         test=dataset.x_test,
         truth=truth,
-        judging=Judging(by=_measure(head, labelled=True)),
+        judging=Judging(by=measure),
         trained_on=dataset.x_train,
         data={key: getattr(dataset, key) for key in ("name", "sha256", "licence", "citation")},
     )

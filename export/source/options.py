@@ -53,6 +53,7 @@ class Options:
     `given` is what such a model does not say itself. `interface` is what every file takes; `finetune_epochs`
     is how long each pass trains at most. `pool` are pictures without labels beside the labelled test images:
     a folder, a .zip or an .npz; `label_error` is the share of their labels that is assumed to be wrong.
+    `repair` mends static 8-bit files that lose too much, see `edgewright.export.repair`.
     """
 
     out: Path | str
@@ -69,6 +70,7 @@ class Options:
     data_dir: Path | str | None = None
     interface: FileInterface = ONE_IMAGE
     finetune_epochs: int = 6
+    repair: bool = True
     given: Given = field(default_factory=Given)
     pool: Path | str | None = None
     label_error: float = LABEL_ERROR

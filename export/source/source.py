@@ -11,6 +11,7 @@ import numpy as np
 from edgewright.export.finetuning.chains import Training
 from edgewright.export.network.model import Facts, Model
 from edgewright.export.proof.figures import Truth
+from edgewright.export.repair.task import Repair
 from edgewright.runtime.backends import Scores
 from edgewright.runtime.bundle.manifest import Judging
 from edgewright.runtime.contract import InputContract, ModelContract
@@ -27,7 +28,8 @@ class Source:
 
     `calibration` and `test` are raw pixels, uint8 `(n, height, width, channels)`, none of them for
     calibration where no variant needs any; `truth` are class numbers `(n,)` of the test images, or of several
-    labels bool `(n, labels)`, None where they are not known; `training` is there if a variant has passes;
+    labels bool `(n, labels)`, None where they are not known; `repair` is there if a variant may want it;
+    `training` is there if a variant has passes;
     `trained_on` are the training images, None where they are not known, `pool` pictures without labels, None
     where there are none;
     `notes` are lines for the user, `left_out` says what is wrong with pictures that were left out.
@@ -44,6 +46,7 @@ class Source:
     test: Images
     truth: Truth | None
     provenance: Mapping[str, Any]
+    repair: Repair | None = None
     training: Training | None = None
     trained_on: Images | None = None
     pool: Images | None = None

@@ -16,8 +16,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from edgewright.export import formats, variants
+from edgewright.export.formats import Conversion
 from edgewright.export.network.model import ONNX, FileInterface, Model
 from edgewright.export.network.traced import own_words
+from edgewright.export.repair.ladder import Ladder, NeedlessError
+from edgewright.export.repair.task import Repair
 from edgewright.export.weights import summary as weights
 from edgewright.export.work import protocol
 from edgewright.export.work.events import Began, Converted, Event, Failed, ModelLoaded, ReferenceScored
@@ -95,7 +98,21 @@ def _convert(network: FloatNetwork, asked: JsonObject, report: Callable[[Event],
     def network_of(chain: str) -> FloatNetwork:
         return _opened(Model.from_json(fine_tuned.object(chain)), network.interface)
 
-    for variant in variants.parse(list(contracts.data)):
+    repair = None
+    if asked.has("repair"):
+        repair = Repair.read(folder / protocol.REPAIR, asked.object("repair").data)
+
+    @lru_cache(maxsize=1)  # of one network and format: a file and its mixed one stand together
+    def ladder_of(chain: str, name: str) -> Ladder:
+        assert repair is not None
+        current = network_of(chain) if chain else network
+        variant = next(v for v in asked_for if v.repairable and (v.chain, v.format) == (chain, name))
+        evidence = repair.evidence(current, ModelContract.from_json(contracts.object(variant.name)))
+        again = calibration[repair.calibrating]
+        return Ladder(formats.get(name), variant.scheme, current, calibration, again, evidence, folder)
+
+    asked_for = variants.parse(list(contracts.data))
+    for variant in asked_for:
         path, key = folder / variant.file, (variant.chain, variant.format)
         chosen = formats.get(variant.format)
         converted: FloatNetwork | None = None
@@ -106,10 +123,16 @@ def _convert(network: FloatNetwork, asked: JsonObject, report: Callable[[Event],
             converted = network_of(variant.chain) if variant.passes else network
             converted.began = partial(_report_step, report, variant.name)
             converted.began("converting")
-            conversion = dataclasses.asdict(chosen.export(converted, variant.scheme, calibration, path))
+            if repair and variant.repairable:
+                made = _repaired(ladder_of(variant.chain, variant.format), variant, path)
+            else:
+                made = chosen.export(converted, variant.scheme, calibration, path)
+            conversion = dataclasses.asdict(made)
             if variant.passes:
                 conversion["weights"] = weights.summary(chosen.weights(path))
             chosen.attach(path, ModelContract.from_json(contracts.object(variant.name)))
+        except NeedlessError as needless:
+            report(Failed(variant=variant.name, reason=str(needless), needless=True))
         except Exception as failure:  # a converter raises what it likes; the other variants go on
             path.unlink(missing_ok=True)
             foreign = converted is not None and not isinstance(failure, EdgewrightError)
@@ -119,6 +142,17 @@ def _convert(network: FloatNetwork, asked: JsonObject, report: Callable[[Event],
             report(Failed(variant=variant.name, reason=f"cannot be converted: {reason}"))
         else:
             report(Converted(variant=variant.name, conversion=conversion))
+
+
+def _repaired(ladder: Ladder, variant: variants.Variant, path: Path) -> Conversion:
+    """Raises `NeedlessError`: a mixed file is asked for, and all may stay in 8 bits."""
+    if not variant.settings.mixed:
+        return ladder.integer(path)
+    if not ladder.began:
+        ladder.integer(path)
+    if not ladder.needs_floats:
+        raise NeedlessError("not needed: with all in 8 bits it loses too little on training images")
+    return ladder.mixed(path)
 
 
 def _report_step(report: Callable[[Event], None], variant: str, step: str) -> None:

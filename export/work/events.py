@@ -44,10 +44,11 @@ class Converted:
 
 @dataclass(frozen=True, kw_only=True)
 class Failed:
-    """The variant has no file."""
+    """The variant has no file; `needless`: it would be no better than one that there is."""
 
     variant: str
     reason: str
+    needless: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from edgewright.export.network.model import ONE_IMAGE, FileInterface, Model
+from edgewright.export.repair.task import Repair
 from edgewright.export.work.events import (
     Began,
     Converted,
@@ -37,6 +38,7 @@ from edgewright.runtime.machine.child import ChildProcess, receive, send, standa
 from edgewright.train.datasets import Images
 
 CALIBRATION, TEST, REFERENCE = "calibration.npy", "test.npy", "reference.npy"
+REPAIR = "repair.npz"
 _FRAMES = 50_000  # Keras walks a network by recursion, some frames a layer; these are no C frames
 
 
@@ -143,6 +145,7 @@ class Child(Process):
         *,
         reference: bool,
         fine_tuned: Mapping[str, Model] | None = None,
+        repair: Repair | None = None,
     ) -> Generator[Event]:
         """Have it write a file a variant into `folder`, and yield what it reports.
 
@@ -151,18 +154,22 @@ class Child(Process):
             contracts: what the file of each variant is to say of itself.
             calibration: uint8 `(n, height, width, channels)`.
             fine_tuned: models that passes made, by `Variant.chain`.
+            repair: what static 8-bit files are mended by; None: they are written as they come.
 
         Raises:
             ExportError: the child failed, with the line it failed with.
             ProcessEndedError: it ended before all was reported.
         """
         np.save(folder / CALIBRATION, calibration)
+        if repair:
+            repair.save(folder / REPAIR)
         self.tell(
             {
                 "folder": str(folder),
                 "reference": reference,
                 "contracts": {variant: contract.to_json() for variant, contract in contracts.items()},
                 "fine_tuned": {chain: model.to_json() for chain, model in (fine_tuned or {}).items()},
+                **({"repair": repair.settings()} if repair else {}),
             }
         )
         waiting = {*contracts} | ({REFERENCE} if reference else set())

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgewright.export.network.model import Facts, FileInterface, Model
+from edgewright.export.repair.task import Repair
 from edgewright.export.variants import Variant
 from edgewright.export.work.cache import Cache
 from edgewright.export.work.events import Converted, Event, Failed, ModelLoaded, ReferenceScored
@@ -30,6 +31,7 @@ from edgewright.train.datasets import Images, digest
 from edgewright.train.stack import versions
 
 _FACTS, _CONVERSION, _SPECS, _SCORES = "facts.json", "conversion.json", "specs.json", "scores.npy"
+_NEEDLESS = "needless.json"
 _CONVERTERS = ("tensorflow", "keras", "tf2onnx", "onnx", "onnxslim", "onnxruntime", "ai-edge-quantizer")
 _INTERPRETERS = ("ai-edge-litert", "onnxruntime")
 
@@ -86,6 +88,7 @@ class Steps(ExitStack):
         calibration: Images,
         test: str,
         fine_tuned: Mapping[str, Model],
+        repair: Repair | None = None,
     ) -> Generator[Event]:
         """Put the variants' files and the model's own scores into `folder`, and say so one by one.
 
@@ -98,15 +101,20 @@ class Steps(ExitStack):
             calibration: uint8 `(n, height, width, channels)`.
             test: SHA-256 of the test images.
             fine_tuned: models that passes made, by `Variant.chain`.
+            repair: as `Child.convert`.
 
         Raises:
             ExportError: as `Child.convert`.
         """
         shown, made_from = digest(calibration), {}
+        mended = repair.key() if repair else {}
         for variant in variants:
             converted = fine_tuned[variant.chain] if variant.passes else model
             parts = {**self._parts("convert", converted), "contract": contracts[variant.name].to_json()}
-            made_from[variant.name] = parts | {"images": shown if variant.settings.calibrated else ""}
+            made_from[variant.name] = parts | {
+                "images": shown if variant.settings.calibrated else "",
+                "repair": mended if variant.repairable else {},
+            }
         of_reference = {**self._parts("reference", model), "images": test}
         kept_reference = self._cache.find(of_reference)
         if kept_reference:
@@ -121,6 +129,10 @@ class Steps(ExitStack):
             if entry is None:
                 missing[variant.name] = variant
                 continue
+            if (entry / _NEEDLESS).exists():
+                reason = jsonio.read(entry / _NEEDLESS, ExportError).text("reason")
+                yield Failed(variant=variant.name, reason=reason, needless=True)
+                continue
             shutil.copyfile(entry / variant.file, folder / variant.file)
             conversion = jsonio.read(entry / _CONVERSION, ExportError).data
             yield Converted(variant=variant.name, conversion=conversion)
@@ -132,6 +144,7 @@ class Steps(ExitStack):
                 calibration,
                 reference=not has_reference,
                 fine_tuned=fine_tuned,
+                repair=repair,
             )
             try:
                 for event in events:
@@ -146,6 +159,9 @@ class Steps(ExitStack):
                             (kept / _CONVERSION).write_bytes(jsonio.dump(dict(event.conversion)))
                     elif isinstance(event, Failed):
                         del missing[event.variant]
+                        if event.needless:
+                            with self._cache.add(made_from[event.variant]) as kept:
+                                (kept / _NEEDLESS).write_bytes(jsonio.dump({"reason": event.reason}))
                     yield event
             except ProcessEndedError as death:
                 if death.of not in missing:

@@ -26,10 +26,24 @@ def test_variants_parse_keeps_the_order_of_a_list_and_holds_each_once() -> None:
     assert [variant.name for variant in found] == ["onnx-int8", "tflite-float32"]
 
 
-def test_variants_all_stands_for_every_variant() -> None:
-    assert variants.parse("all") == list(variants.known().values())
+def test_variants_all_stands_for_every_variant_but_for_mixed_ones_which_come_where_they_are_needed() -> None:
+    every = [variant for variant in variants.known().values() if not variant.settings.mixed]
+    assert variants.parse("all") == every
     assert variants.parse("onnx-int8,all")[0].name == "onnx-int8"
-    assert len(variants.parse("onnx-int8,all")) == len(variants.known())
+    assert len(variants.parse("onnx-int8,all")) == len(every)
+
+
+def test_variants_static_ones_get_a_mixed_one_beside_them_and_trained_ranges_do_not() -> None:
+    asked = variants.parse("prune80+tflite-int8,onnx-int8,qat+tflite-int8,tflite-int16x8,onnx-int8-u8s8")
+    assert [variant.name for variant in variants.with_mixed(asked)] == [
+        "prune80+tflite-int8",
+        "prune80+tflite-int8-mixed",
+        "onnx-int8",
+        "onnx-int8-mixed",
+        "qat+tflite-int8",
+        "tflite-int16x8",
+        "onnx-int8-u8s8",
+    ]
 
 
 @pytest.mark.parametrize(

@@ -25,25 +25,24 @@ thread, onnxruntime 1.31.1, x86_64 with AVX-512 VNNI. To measure again, export b
 
 from __future__ import annotations
 
-import contextlib
 import tempfile
 from collections.abc import Mapping
 from dataclasses import replace
-from functools import lru_cache, partial
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from edgewright.export.formats import (
-    SMALL_CLASSIFIER,
-    WHY_FLOAT_CLASSIFIER,
-    Context,
-    Conversion,
-    Scheme,
-    refine,
-)
+from edgewright.export.formats import WHY_FLOAT_CLASSIFIER, Conversion, Remedy, Scheme
 from edgewright.export.formats.onnx import graph as onnx_graph
-from edgewright.export.formats.onnx.refine import biases, codebooks, pixels
-from edgewright.export.network.float_network import INPUT, FloatNetwork
+from edgewright.export.formats.onnx.quantizer import (
+    Quantizer,
+    dense_nodes,
+    float32_file,
+    ir_version,
+    small_classifier,
+)
+from edgewright.export.formats.onnx.refine import pixels
+from edgewright.export.network.float_network import FloatNetwork
 from edgewright.export.network.model import KERAS, ONNX, SAVED_MODEL
 from edgewright.export.weights.summary import Weights
 from edgewright.runtime.contract import CONTRACT_KEY, ModelContract, stamp
@@ -51,35 +50,17 @@ from edgewright.runtime.errors import ExportError
 from edgewright.train.datasets import Images
 from edgewright.train.stack import versions
 
-OPSET, IR_VERSION = 17, 8
 WHY_UNSIGNED = (
     "activations unsigned: 0.3 to 1.04 times the time of signed ones on all networks measured, and a "
     "pixel is uint8 already"
 )
-# What an int8 model goes through, in this order, by its key in the manifest.
-REFINEMENTS = {"codebooks": codebooks.refine, "biases": biases.refine, "input": pixels.refine}
 Converted: TypeAlias = tuple[Any, dict[str, Any]]  # the ModelProto, and what was chosen
-
-
-@lru_cache(maxsize=1)  # every scheme starts from it
-def _float32_file(network: FloatNetwork) -> bytes:
-    import onnxslim
-
-    model = onnxslim.slim(network.to_onnx(OPSET))
-    onnx_graph.flatten_biases(model.graph)
-    model.ir_version = _ir_version(network)
-    raw: bytes = model.SerializeToString()
-    return raw
-
-
-def _ir_version(network: FloatNetwork) -> int:
-    return max(IR_VERSION, network.ir_version)
 
 
 def _float32(network: FloatNetwork, _: Images) -> Converted:
     import onnx
 
-    return onnx.load_from_string(_float32_file(network)), {}
+    return onnx.load_from_string(float32_file(network)), {}
 
 
 def _float16(network: FloatNetwork, calibration: Images) -> Converted:
@@ -104,13 +85,13 @@ def _dynamic_int8(network: FloatNetwork, calibration: Images) -> Converted:
             "so that an image's scores would depend on its neighbours; take int8"
         )
     model, _ = _float32(network, calibration)
-    dense = _dense_nodes(model.graph)
+    dense = dense_nodes(model.graph)
     if not dense:
         raise ExportError(
             "expected a dense layer (MatMul or Gemm with constant weights), got none: dynamic-int8 would "
             "quantize nothing; take int8"
         )
-    small = _small_classifier(model.graph)
+    small = small_classifier(model.graph)
     quantized = [node for node in dense if node.name not in small] or dense
     with tempfile.TemporaryDirectory() as folder:
         path = str(Path(folder, "int8.onnx"))
@@ -140,98 +121,7 @@ def _int8(network: FloatNetwork, calibration: Images) -> Converted:
 
 
 def _static(network: FloatNetwork, calibration: Images, *, signed: bool) -> Converted:
-    """QDQ by quantize_static. The pixels' own scaling is left to the input's quantization."""
-    import onnx
-    from onnxruntime import quantization
-    from onnxruntime.quantization.shape_inference import quant_pre_process
-
-    network = network.without_loops  # what is in a loop is neither calibrated nor quantized
-
-    class Reader(quantization.CalibrationDataReader):  # type: ignore[misc]
-        def __init__(self) -> None:
-            self._batches = network.calibrating(calibration)
-
-        def get_next(self) -> dict[str, Any] | None:
-            batch = next(self._batches, None)
-            return None if batch is None else {INPUT: batch}
-
-    with tempfile.TemporaryDirectory() as folder:
-        given, prepared, quantized = (
-            str(Path(folder, f"{name}.onnx")) for name in ("given", "prepared", "int8")
-        )
-        Path(given).write_bytes(_float32_file(network))
-        with contextlib.chdir(folder):  # where a model that fails is left
-            try:
-                quant_pre_process(given, prepared)
-            except Exception:  # of operators that its symbolic shapes do not know, such as ai.onnx.ml's
-                quant_pre_process(given, prepared, skip_symbolic_shape=True)
-        float32 = onnx.load(prepared)
-        graph = float32.graph
-        if not onnx_graph.kernels(graph):
-            raise ExportError(
-                "expected a convolution or a dense layer with constant weights, got none: int8 would "
-                "quantize nothing; take float32"
-            )
-        kept = {node.name: node.op_type for node in graph.node if node.op_type == "Softmax"}
-        kept |= _small_classifier(graph) | _behind_classifier(graph)
-        quantization.quantize_static(
-            prepared,
-            quantized,
-            Reader(),
-            quant_format=quantization.QuantFormat.QDQ,
-            per_channel=True,
-            activation_type=quantization.QuantType.QInt8 if signed else quantization.QuantType.QUInt8,
-            weight_type=quantization.QuantType.QInt8,
-            nodes_to_exclude=[*kept, *(node.name for node in pixels.scaling(graph).nodes)],
-        )
-        model = onnx.load(quantized)
-    chosen = {
-        "input": "pixels, scaled in float32",
-        "weights": "int8 per channel",
-        "activations": f"{'int8' if signed else 'uint8'} per tensor, asymmetric, ranges from the "
-        "calibration images",
-    }
-    onnx_graph.unshare(model)  # the refinements load it
-    context = Context(network=network, float32=float32, calibration=calibration)
-    chosen |= refine(model, REFINEMENTS, context)
-    if kept:
-        chosen["float32"] = " and ".join(sorted({*kept.values()}))
-    if _small_classifier(float32.graph):
-        chosen["why"] = f"the dense layer {WHY_FLOAT_CLASSIFIER}"
-    return model, chosen
-
-
-def _dense_nodes(graph: Any) -> list[Any]:
-    """MatMul and Gemm nodes with constant weights, in the graph's order."""
-    constants = onnx_graph.sizes(graph)
-    return [node for node in graph.node if node.op_type in ("Gemm", "MatMul") and node.input[1] in constants]
-
-
-def _small_classifier(graph: Any) -> dict[str, str]:
-    """Name and type of the last dense layer if few of the weights are in it; else nothing."""
-    sizes = onnx_graph.sizes(graph)
-    dense = _dense_nodes(graph)
-    if not dense or sizes[dense[-1].input[1]] > SMALL_CLASSIFIER * sum(sizes.values()):
-        return {}
-    return {dense[-1].name: dense[-1].op_type}
-
-
-def _behind_classifier(graph: Any) -> dict[str, str]:
-    """Names and types of what makes scores of the last dense layers' sums: a few numbers an image."""
-    dense = {node.name for node in _dense_nodes(graph)}
-    layers = dense | {node.name for node in graph.node if node.op_type in ("Conv", "MatMul")}
-    before: set[str] = set()  # what a layer is still computed by
-    for node in reversed(graph.node):
-        if node.name in layers or before.intersection(node.output):
-            before.update(node.input)
-    behind: set[str] = set()
-    found = {}
-    for node in graph.node:
-        if node.name in dense or behind.intersection(node.input):
-            behind.update(node.output)
-            if node.name not in layers and not before.intersection(node.output):
-                found[node.name] = node.op_type
-    return found
+    return Quantizer(network, calibration, signed=signed).model(Remedy())
 
 
 def _write(model: Any, path: Path) -> None:
@@ -250,8 +140,9 @@ _INT8 = Scheme(
     calibrated=True,
     repeats="kernel",
     tool="quantize_static",
+    quantizer=partial(Quantizer, signed=False),
 )
-_INT8_ASIDE = replace(_INT8, rank=5, default=False)
+_INT8_ASIDE = replace(_INT8, rank=5, default=False, quantizer=None)
 
 
 class Onnx:
@@ -280,6 +171,13 @@ class Onnx:
             tool="quantize_dynamic",
         ),
         "int8": _INT8,
+        "int8-mixed": replace(
+            _INT8,
+            summary="int8 with the operators in float32 that 8 bits lose too much in",
+            rank=1,
+            default=False,
+            mixed=True,
+        ),
         "int8-u8s8": replace(
             _INT8_ASIDE, summary="int8 with unsigned activations", convert=partial(_static, signed=False)
         ),
@@ -289,9 +187,12 @@ class Onnx:
     }
 
     def export(self, network: FloatNetwork, scheme: str, calibration: Images, path: Path) -> Conversion:
+        return self.write(network, scheme, self.schemes[scheme].convert(network, calibration), path)
+
+    def write(self, network: FloatNetwork, scheme: str, converted: Converted, path: Path) -> Conversion:
         settings = self.schemes[scheme]
-        model, chosen = settings.convert(network, calibration)
-        model.ir_version = _ir_version(network)
+        model, chosen = converted
+        model.ir_version = ir_version(network)
         onnx_graph.unshare(model)
         _write(onnx_graph.normalized(model), path)
         used = versions(*network.onnx_tools, "onnxslim")

@@ -18,9 +18,9 @@ int16x8 runs on LiteRT's builtin kernels, all others on XNNPACK.
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -35,19 +35,20 @@ from edgewright.export.formats import (
 )
 from edgewright.export.formats.tflite import metadata as tflite_metadata
 from edgewright.export.formats.tflite import tree as tflite_tree
-from edgewright.export.formats.tflite.refine import biases, codebooks, logits
+from edgewright.export.formats.tflite.quantizer import (
+    RAW_PIXELS,
+    REFINEMENTS,
+    Quantizer,
+    check_input,
+    static_choices,
+)
 from edgewright.export.network.model import KERAS, SAVED_MODEL
 from edgewright.export.network.network import Network
 from edgewright.export.weights.summary import Weights
 from edgewright.runtime.contract import ModelContract, stamp
-from edgewright.runtime.errors import ExportError
 from edgewright.train.datasets import Images
 from edgewright.train.stack import versions
 
-_RAW_PIXELS = "raw pixels, scaled inside the file"
-# What an int8 file goes through, in this order, by its key in the manifest; they know the float32 file as its
-# bytes and its tree.
-REFINEMENTS = {"codebooks": codebooks.refine, "biases": biases.refine, "logits": logits.refine}
 Converted: TypeAlias = tuple[Any, dict[str, Any]]  # the file as a tree, and what was chosen
 
 
@@ -58,7 +59,7 @@ def _converter(network: Network, function: Any) -> Any:
 
 
 def _float32(network: Network, _: Images) -> Converted:
-    return tflite_tree.read(_float32_file(network)), {"input": _RAW_PIXELS}
+    return tflite_tree.read(_float32_file(network)), {"input": RAW_PIXELS}
 
 
 @lru_cache(maxsize=1)  # other schemes start from it too
@@ -73,7 +74,7 @@ def _float16(network: Network, _: Images) -> Converted:
     converter = _converter(network, network.on_pixels)
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
     converter.target_spec.supported_types = [tf.float16]
-    return tflite_tree.read(converter.convert()), {"input": _RAW_PIXELS}
+    return tflite_tree.read(converter.convert()), {"input": RAW_PIXELS}
 
 
 def _dynamic_int8(network: Network, _: Images) -> Converted:
@@ -109,7 +110,7 @@ def _weights_quantized(network: Network, how: Any, weights: str) -> Converted:
     raw = _float32_file(network)
     quantizing = quantizer.Quantizer(raw, how)
     version = versions("ai-edge-quantizer")["ai-edge-quantizer"]
-    chosen = {"input": _RAW_PIXELS, "quantizer": f"ai-edge-quantizer {version}", "weights": weights}
+    chosen = {"input": RAW_PIXELS, "quantizer": f"ai-edge-quantizer {version}", "weights": weights}
     if classifier := _small_classifier(raw):
         quantizing.update_quantization_recipe(
             f"^{re.escape(classifier)};?$",
@@ -145,11 +146,7 @@ def _int8(network: Network, calibration: Images) -> Converted:
     converter.inference_input_type = converter.inference_output_type = tf.as_dtype(network.interface.dtype)
     tree = tflite_tree.read(converter.convert())
     ranges = "training" if network.fake_quantized else "the calibration images"
-    chosen = {
-        "input": "uint8 pixels by the input's own quantization" if pixels else _RAW_PIXELS,
-        "weights": "int8 per channel",
-        "activations": f"int8 per tensor, ranges from {ranges}",
-    }
+    chosen = static_choices(pixels=pixels, ranges=f"ranges from {ranges}")
     if not network.fake_quantized:
         float32 = _float32_file(network)
         context = Context(
@@ -157,7 +154,7 @@ def _int8(network: Network, calibration: Images) -> Converted:
         )
         chosen |= refine(tree, REFINEMENTS, context)
     if pixels or not network.fake_quantized:  # else floats are scaled before training's own quantization
-        _check_input(tree, network.input_range if pixels else (0.0, 255.0))
+        check_input(tree, network.input_range if pixels else (0.0, 255.0))
     return tree, chosen
 
 
@@ -174,27 +171,22 @@ def _int16x8(network: Network, calibration: Images) -> Converted:
     ]
     converter.representative_dataset = lambda: ([s] for s in network.calibrating(calibration))
     return tflite_tree.read(converter.convert()), {
-        "input": _RAW_PIXELS,
+        "input": RAW_PIXELS,
         "weights": "int8 per channel",
         "activations": "int16 per tensor, symmetric, ranges from the calibration images",
     }
 
 
-def _check_input(tree: Any, input_range: tuple[float, float]) -> None:
-    """See that the input's quantization reads raw pixels as the network wants them."""
-    scale, zero_point = tflite_tree.quantization(tree, tree.subgraphs[0].inputs[0])
-    if not scale:  # floats come in; the first operator makes int8 of them
-        scale, zero_point = tflite_tree.quantization(tree, tflite_tree.operators(tree)[0].outputs[0])
-        zero_point += 128
-    low, high = input_range
-    if (
-        not math.isclose(scale, (high - low) / 255, rel_tol=1e-5)
-        or abs(low + zero_point * scale) > scale / 2 * 1.01
-    ):
-        raise ExportError(
-            f"expected the int8 input to take pixels 0-255 for {low:g} to {high:g}, "
-            f"got scale {scale:.6g} and zero point {zero_point}"
-        )
+_INT8 = Scheme(
+    summary="all integer, for NPUs and the fastest kernels",
+    convert=_int8,
+    arithmetic="int8",
+    rank=0,
+    default=True,
+    calibrated=True,
+    repeats="step",
+    quantizer=Quantizer,
+)
 
 
 class TFLite:
@@ -214,14 +206,14 @@ class TFLite:
             default=True,
             repeats="kernel",
         ),
-        "int8": Scheme(
-            summary="all integer, for NPUs and the fastest kernels",
-            convert=_int8,
-            arithmetic="int8",
-            rank=0,
-            default=True,
-            calibrated=True,
-            repeats="step",
+        "int8": _INT8,
+        "int8-mixed": replace(
+            _INT8,
+            summary="int8 with the operators in float32 that 8 bits lose too much in",
+            rank=1,
+            default=False,
+            repeats="kernel",
+            mixed=True,
         ),
         "int16x8": Scheme(
             summary="8-bit weights, 16-bit activations: for accuracy, 10 to 50 times slower than int8",
@@ -238,7 +230,10 @@ class TFLite:
     }
 
     def export(self, network: Network, scheme: str, calibration: Images, path: Path) -> Conversion:
-        tree, chosen = self.schemes[scheme].convert(network, calibration)
+        return self.write(network, scheme, self.schemes[scheme].convert(network, calibration), path)
+
+    def write(self, network: Network, scheme: str, converted: Converted, path: Path) -> Conversion:
+        tree, chosen = converted
         tflite_tree.shorten_names(tree)
         path.write_bytes(tflite_tree.write(tree))
         version = versions("tensorflow")["tensorflow"]

@@ -11,7 +11,7 @@ import pytest
 from numpy.typing import NDArray
 
 from edgewright.export.formats import Context
-from edgewright.export.formats.onnx import schemes as onnx_schemes
+from edgewright.export.formats.onnx import quantizer as onnx_quantizer
 from edgewright.export.formats.onnx.schemes import FORMAT as ONNX
 from edgewright.export.formats.tflite import run as tflite_run
 from edgewright.export.formats.tflite import tree as tflite_tree
@@ -210,7 +210,7 @@ def test_codebook_of_an_onnx_file(
     shared, apart = tmp_path / "shared.onnx", tmp_path / "apart.onnx"
     chosen = ONNX.export(made, scheme, colour.x_train[:100], shared).chosen
     assert chosen["codebooks"] == "2 layers, one for all channels of each"
-    monkeypatch.delitem(onnx_schemes.REFINEMENTS, "codebooks")
+    monkeypatch.delitem(onnx_quantizer.REFINEMENTS, "codebooks")
     assert "codebooks" not in ONNX.export(made, scheme, colour.x_train[:100], apart).chosen
     before, after = ({a.shape: a for a in ONNX.weights(path).values()} for path in (apart, shared))
     convolution, dense, classifier = (8, 3, 3, 3), (64, 288), (10, 64)

@@ -52,9 +52,10 @@ def refine(tree: Any, context: Context) -> str | None:
     described = tree.subgraphs[0].tensors[first]
     size, dtype = int(described.shape[0]), tflite_tree.dtype(tree, first)
     images = sample(context.calibration, size)
-    wanted = _means(float32, [op.outputs[0] for op in likes], ends, images)
+    shown = sample(context.shown, size)
+    wanted = _means(float32, [op.outputs[0] for op in likes], ends, shown)
     (scores,) = twin.subgraphs[0].outputs
-    exact = [batch for (batch,) in tflite_run.tensors(float32, [int(scores)], images)]
+    exact = [batch for (batch,) in tflite_run.tensors(float32, [int(scores)], shown)]
     before, take_back = _error(tree, exact, images), tflite_tree.remembered(tree)
 
     held = {first: list(batches(images, size, dtype))}

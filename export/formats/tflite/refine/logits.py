@@ -30,7 +30,7 @@ def refine(tree: Any, context: Context) -> str | None:
         return None
     scale, zero_point = tflite_tree.quantization(tree, target)
     low, high = (-128 - zero_point) * scale, (127 - zero_point) * scale
-    batches = tflite_run.tensors(float32, [source], context.calibration)
+    batches = tflite_run.tensors(float32, [source], context.shown)
     best = np.concatenate([logits.max(axis=1) for (logits,) in batches])[: len(context.calibration)]
     raised = float(best.min()) - REACH
     if not low < raised < high:

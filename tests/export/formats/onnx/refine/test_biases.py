@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from edgewright.export.formats import Context
-from edgewright.export.formats.onnx import schemes
+from edgewright.export.formats.onnx import quantizer, schemes
 from edgewright.export.formats.onnx.refine import biases as onnx_biases
 from edgewright.export.network.model import FileInterface
 from edgewright.export.weights.biases import sample
@@ -55,7 +55,7 @@ def graphs(
             handed.append((copy.deepcopy(model), context))
 
         with monkeypatch.context() as patch:
-            patch.setitem(schemes.REFINEMENTS, "biases", take)
+            patch.setitem(quantizer.REFINEMENTS, "biases", take)
             network = network_of(make_checkpoint(model, colour), FileInterface(batch=batch))
             schemes.FORMAT.export(network, scheme, colour.x_train[:60], tmp_path / "int8.onnx")
         return handed[0]
