@@ -4,6 +4,12 @@ Bias correction is in every file. Then layers are equalized, activations get the
 error, and last, in a file of another name, operators stay in float32: the last dense layer, then those that
 lose most when each alone is quantized. (Leaving one out shows less: of two layers that share a bad tensor,
 each still loses without the other.) What is freed and turns out not to be needed is quantized again.
+
+Planted in a CIFAR-10 network of five convolutions, 10,000 test images, plain and repaired:
+
+    accuracy                              float   tflite-int8      onnx-int8        float32 operators
+    three BatchNormalization channels
+    times 400, undone in the next layer   .6767   .1081 -> .6768   .1000 -> .6776   none
 """
 
 from __future__ import annotations
@@ -15,7 +21,7 @@ from typing import Any
 
 from edgewright.export.formats import Conversion, Format, Operation, Quantizer, Remedy
 from edgewright.export.repair.evidence import Evidence, Seen
-from edgewright.runtime.errors import ExportError
+from edgewright.runtime.errors import ExportError, ModelFileError
 from edgewright.train.datasets import Images
 
 PLAIN = "plain, biases corrected"
@@ -69,32 +75,42 @@ class Ladder:
         self._quantizer: Quantizer | None = None
         self._rungs: list[_Rung] = []
         self._best: _Rung | None = None
+        self._failed = ""
+        self.began = False
 
     def integer(self, path: Path) -> Conversion:
-        """Write the file in which all is in 8 bits: the plain one where nothing is wrong with it."""
+        """Write the file in which all is in 8 bits: the plain one where nothing is wrong with it, or where
+        it cannot be repaired."""
         conversion = self._format.export(self._network, self._scheme, self._calibration, path)
+        self.began = True
         self._network.began("looking whether it needs repair")
-        seen = self._evidence.look(path)
+        try:
+            seen = self._evidence.look(path)
+        except ModelFileError:  # the gate will say so
+            return conversion
         self._best = plain = _Rung(name=PLAIN, remedy=Remedy(), seen=seen, kept=True)
         self._rungs = [plain]
         if self._evidence.shows_loss(seen):
             self._network.began("repairing it")
-            if not self._network.clustered:  # scaled, a codebook is none
-                self._try(EQUALIZED, replace(self._best.remedy, equalized=True))
-            if not self.holds:
-                self._try(RANGES, replace(self._best.remedy, ranges=True))
-            if self._best is not plain:
-                conversion = self._write(self._best.remedy, path)
+            try:
+                if not self._network.clustered:  # scaled, a codebook is none
+                    self._try(EQUALIZED, replace(self._best.remedy, equalized=True))
+                if not self.holds:
+                    self._try(RANGES, replace(self._best.remedy, ranges=True))
+                if self._best is not plain:
+                    conversion = self._write(self._best.remedy, path)
+            except Exception as failure:  # a converter raises what it likes; there is a file
+                self._best, self._failed = (
+                    plain,
+                    f"{type(failure).__name__}: {' '.join(str(failure).split())[:200]}",
+                )
         return self._recorded(conversion)
-
-    @property
-    def began(self) -> bool:
-        return bool(self._rungs)
 
     @property
     def needs_floats(self) -> bool:
         """Whether the best file with all in 8 bits, see `integer`, still loses too much."""
-        assert self._best is not None
+        if self._best is None or self._failed:
+            return False
         plain = len(self._rungs) == 1
         return self._evidence.shows_loss(self._best.seen) if plain else not self.holds
 
@@ -215,11 +231,12 @@ class Ladder:
         return self._quantizer
 
     def _recorded(self, conversion: Conversion) -> Conversion:
-        operations = self._made.operations if self._quantizer else ()
+        operations = self._made.operations if any(rung.remedy.free for rung in self._rungs) else ()
         repair = {
             "images": len(self._evidence.images),
             "labelled": self._evidence.truth is not None,
             "rungs": [rung.to_json(operations) for rung in self._rungs],
+            **({"failed": self._failed} if self._failed else {}),
         }
         return replace(conversion, chosen={**conversion.chosen, "repair": repair})
 

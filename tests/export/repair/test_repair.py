@@ -165,6 +165,20 @@ def test_repair_says_so_where_nothing_helps(
         ladder.mixed(path)
 
 
+def test_repair_that_fails_leaves_the_plain_file_and_says_why(
+    climb: Any, sound: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ladder, _ = climb(sound, "onnx")
+    monkeypatch.setattr(Evidence, "shows_loss", lambda *_: True)
+    monkeypatch.setattr(Ladder, "_try", lambda *_: {}["what a converter raises"])
+    path = tmp_path / "int8.onnx"
+    repair = ladder.integer(path).chosen["repair"]
+    assert path.stat().st_size > 1000
+    assert repair["failed"] == "KeyError: 'what a converter raises'"
+    assert [rung["kept"] for rung in repair["rungs"]] == [True]
+    assert ladder.began and not ladder.needs_floats
+
+
 def test_repair_evidence_wants_a_margin_of_what_is_repaired_and_proof_of_loss_before_it_begins() -> None:
     shown = Evidence(
         images=np.zeros((1000, 2, 2, 1), np.uint8),
