@@ -155,18 +155,22 @@ class Format(Protocol):
         """
         ...
 
-    def write(
-        self, network: Any, scheme: str, converted: tuple[Any, dict[str, Any]], path: Path
-    ) -> Conversion:
-        """Write what a scheme's `convert`, or its quantizer, has given; the last step of `export`."""
-        ...
-
     def weights(self, path: Path) -> Weights:
         """The convolution and dense kernels in the file at `path`."""
         ...
 
     def attach(self, path: Path, contract: ModelContract) -> None:
         """Put the contract, stamped with the file's SHA-256, into the file at `path`."""
+        ...
+
+
+class Mendable(Format, Protocol):
+    """A format with a scheme that has a `quantizer`."""
+
+    def write(
+        self, network: Any, scheme: str, converted: tuple[Any, dict[str, Any]], path: Path
+    ) -> Conversion:
+        """Write what a scheme's `convert`, or its quantizer, has given; the last step of `export`."""
         ...
 
 

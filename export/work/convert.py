@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Callable, Sequence
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -109,7 +109,8 @@ def _convert(network: FloatNetwork, asked: JsonObject, report: Callable[[Event],
         variant = next(v for v in asked_for if v.repairable and (v.chain, v.format) == (chain, name))
         evidence = repair.evidence(current, ModelContract.from_json(contracts.object(variant.name)))
         again = calibration[repair.calibrating]
-        return Ladder(formats.get(name), variant.scheme, current, calibration, again, evidence, folder)
+        chosen = cast(formats.Mendable, formats.get(name))
+        return Ladder(chosen, variant.scheme, current, calibration, again, evidence, folder)
 
     asked_for = variants.parse(list(contracts.data))
     for variant in asked_for:
