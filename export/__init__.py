@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING
 from edgewright.runtime import plugins
 
 if TYPE_CHECKING:
-    from edgewright.export.exporter import Outcome, Result, export
+    from edgewright.export.exporter import Result, export
+    from edgewright.export.judging import Outcome
     from edgewright.export.network.model import FileInterface
     from edgewright.export.source.options import Given, Options
     from edgewright.export.variants import Variant
@@ -26,7 +27,8 @@ if TYPE_CHECKING:
 __all__ = ["FileInterface", "Given", "Normalization", "Options", "Outcome", "Result", "Variant", "export"]
 
 _HOME = {
-    "edgewright.export.exporter": ("Outcome", "Result", "export"),
+    "edgewright.export.exporter": ("Result", "export"),
+    "edgewright.export.judging": ("Outcome",),
     "edgewright.export.network.model": ("FileInterface",),
     "edgewright.export.source.options": ("Given", "Options"),
     "edgewright.export.variants": ("Variant",),

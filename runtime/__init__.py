@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING
 from edgewright.runtime import plugins
 
 if TYPE_CHECKING:
-    from edgewright.runtime.bundle.manifest import Bundle, Manifest, ParityReport
+    from edgewright.runtime.bundle.manifest import Bundle, Manifest
+    from edgewright.runtime.bundle.parity import ParityReport
     from edgewright.runtime.contract import InputContract, ModelContract, TensorSpec
     from edgewright.runtime.errors import EdgewrightError
     from edgewright.runtime.evaluation import Evaluation, evaluate
@@ -28,7 +29,8 @@ __all__ += ["ModelContract", "ParityReport", "Prediction", "Predictor", "TensorS
 __all__ += ["evaluate", "load", "verify"]
 
 _HOME = {
-    "edgewright.runtime.bundle.manifest": ("Bundle", "Manifest", "ParityReport"),
+    "edgewright.runtime.bundle.manifest": ("Bundle", "Manifest"),
+    "edgewright.runtime.bundle.parity": ("ParityReport",),
     "edgewright.runtime.contract": ("InputContract", "ModelContract", "TensorSpec"),
     "edgewright.runtime.errors": ("EdgewrightError",),
     "edgewright.runtime.evaluation": ("Evaluation", "evaluate"),

@@ -24,12 +24,11 @@ from edgewright.runtime.bundle.manifest import (
     MANIFEST,
     Bundle,
     FileEntry,
-    Judging,
     Manifest,
-    ParityReport,
     Tolerance,
     VariantEntry,
 )
+from edgewright.runtime.bundle.parity import Judging, ParityReport
 from edgewright.runtime.contract import InputContract
 from edgewright.runtime.contract.heads import NUMBERS
 from edgewright.runtime.foreign import LONE, SIDE, hints_of, huggingface, input_shape

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from edgewright.runtime.bundle.manifest import Judging, Manifest, ParityReport
+from edgewright.runtime.bundle.manifest import Manifest
+from edgewright.runtime.bundle.parity import Judging, ParityReport
 
 _IMAGES = {"labelled": "test pictures", "unlabelled": "pictures without labels", "noise": "images of noise"}
 

@@ -13,7 +13,7 @@ from edgewright.benchmarks.report.facts import FileRow, Measured, Report, Row, S
 from edgewright.benchmarks.report.glossary import BESIDE, CALIBRATION
 from edgewright.benchmarks.report.judged import Words
 from edgewright.benchmarks.report.measured import TIMES, Figures
-from edgewright.runtime.bundle.manifest import ParityReport
+from edgewright.runtime.bundle.parity import ParityReport
 from edgewright.runtime.contract.labels import quoted
 from edgewright.runtime.errors import EdgewrightError
 

@@ -24,7 +24,7 @@ from edgewright.export.proof.limits import (
     judge_calibration,
 )
 from edgewright.runtime.backends import Scores
-from edgewright.runtime.bundle.manifest import ParityReport
+from edgewright.runtime.bundle.parity import ParityReport
 from edgewright.runtime.contract.heads import Head
 
 _MANY = 10**9  # images; what needs more is called out of reach
@@ -68,7 +68,7 @@ def judge(
             reference's own decisions are, so that the drop is the share of disagreement, the most accuracy
             that can be lost, and classes and calibration are not judged.
         limits: what must be kept; the unfavourable end of each interval is held against it.
-        measure: what is dropping, one of `edgewright.runtime.bundle.manifest.MEASURES`.
+        measure: what is dropping, one of `edgewright.runtime.bundle.parity.MEASURES`.
         labels: what the classes are called; by default their numbers.
     """
     labels = labels or tuple(str(i) for i in range(head.labels))

@@ -15,7 +15,7 @@ from edgewright.export.source import repairing
 from edgewright.export.source.options import Given, Options
 from edgewright.export.source.source import Load, Source
 from edgewright.export.variants import Variant
-from edgewright.runtime.bundle.manifest import Judging
+from edgewright.runtime.bundle.parity import Judging
 from edgewright.runtime.console import Progress
 from edgewright.runtime.contract.heads import Head
 from edgewright.runtime.errors import CheckpointError, InputError

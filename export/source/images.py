@@ -16,7 +16,7 @@ from edgewright.export.source import calibration as calibrating
 from edgewright.export.source import repairing
 from edgewright.export.source.labels import Classes
 from edgewright.export.source.options import Options
-from edgewright.runtime.bundle.manifest import Judging
+from edgewright.runtime.bundle.parity import Judging
 from edgewright.runtime.console import Progress
 from edgewright.runtime.contract import InputContract
 from edgewright.runtime.contract.heads import Head

@@ -13,7 +13,7 @@ from edgewright.export.network.model import Facts, Model
 from edgewright.export.proof.figures import Truth
 from edgewright.export.repair.task import Repair
 from edgewright.runtime.backends import Scores
-from edgewright.runtime.bundle.manifest import Judging
+from edgewright.runtime.bundle.parity import Judging
 from edgewright.runtime.contract import InputContract, ModelContract
 from edgewright.runtime.contract.heads import Head
 from edgewright.runtime.errors import CheckpointError, ExportError

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from edgewright.runtime.bundle.manifest import Judging, ParityReport
+from edgewright.runtime.bundle.parity import Judging, ParityReport
 
 # What is left out first of the table where it is too wide.
 NARROW = (

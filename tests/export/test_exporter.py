@@ -14,7 +14,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from edgewright.export import exporter, formats, variants
+from edgewright.export import assembling, formats, judging, variants
 from edgewright.export.exporter import Options, Result, export
 from edgewright.export.network.model import Model
 from edgewright.export.network.network import Network
@@ -22,7 +22,7 @@ from edgewright.export.source.calibration import choose
 from edgewright.export.source.source import Source
 from edgewright.export.work.score import Scored
 from edgewright.runtime import Bundle, load
-from edgewright.runtime.bundle.manifest import Judging
+from edgewright.runtime.bundle.parity import Judging
 from edgewright.runtime.contract import TensorSpec
 from edgewright.runtime.contract.heads import Head
 from edgewright.runtime.errors import CheckpointError, DataError, InputError, ModelFileError
@@ -329,7 +329,7 @@ def test_judge_takes_a_variant_alone_by_its_scores(
         provenance={},
     )
     options = Options(out=tmp_path, variants=names)
-    job = exporter.Job(source=source, options=options, variants=chosen, fine_tuned={}, scratch=tmp_path)
+    job = judging.Job(source=source, options=options, variants=chosen, fine_tuned={}, scratch=tmp_path)
     right = np.full((500, 10), 0.01, np.float32)
     right[np.arange(500), fashion_mini.y_test[:500]] = 0.9
     spec = TensorSpec(name="x", shape=(1, 10), dtype="float32")
@@ -340,7 +340,7 @@ def test_judge_takes_a_variant_alone_by_its_scores(
     def damaged() -> Scored:
         raise ModelFileError("it is damaged")
 
-    conversions = exporter.Conversions(
+    conversions = judging.Conversions(
         reference=right,
         of_pool=right[:0],
         figures={},
@@ -354,7 +354,7 @@ def test_judge_takes_a_variant_alone_by_its_scores(
     )
     for variant in chosen:
         (tmp_path / variant.file).write_bytes(b"not looked into")
-    judged = [exporter.judge(job, conversions, variant) for variant in chosen]
+    judged = [judging.judge(job, conversions, variant) for variant in chosen]
     assert [judgement.written for judgement in judged] == [None] * 4
     nan, wrong, unread, failed = (judgement.outcome for judgement in judged)
     assert nan.reason == "gives scores that are NaN or infinite"
@@ -362,5 +362,5 @@ def test_judge_takes_a_variant_alone_by_its_scores(
     assert (wrong.parity.verdict, wrong.parity.accuracy) == ("refused", 0)
     assert unread.reason == "cannot be run: it is damaged"
     assert failed.reason == "cannot be converted: no"
-    assert exporter.assemble(job, conversions, judged, tmp_path / "nowhere") == []
+    assert assembling.assemble(job, conversions, judged, tmp_path / "nowhere") == []
     assert not (tmp_path / "nowhere").exists()

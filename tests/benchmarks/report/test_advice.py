@@ -13,7 +13,7 @@ from edgewright.benchmarks.report.facts import Row
 from edgewright.benchmarks.report.judged import Words
 from edgewright.benchmarks.report.measured import Figures
 from edgewright.export.exporter import Result
-from edgewright.runtime.bundle.manifest import Judging
+from edgewright.runtime.bundle.parity import Judging
 
 WORDS = Words(judging=Judging())
 

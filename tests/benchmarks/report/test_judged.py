@@ -14,7 +14,8 @@ import pytest
 
 from edgewright.benchmarks.report import facts
 from edgewright.benchmarks.report.sources import Given
-from edgewright.runtime.bundle.manifest import EVIDENCE, MANIFEST, Bundle, FileEntry, Judging, Manifest
+from edgewright.runtime.bundle.manifest import EVIDENCE, MANIFEST, Bundle, FileEntry, Manifest
+from edgewright.runtime.bundle.parity import Judging
 from edgewright.runtime.errors import InputError
 
 Run = Callable[..., tuple[int, str, str]]

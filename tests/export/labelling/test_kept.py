@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from edgewright.export.labelling import kept
 from edgewright.export.labelling.kept import Undecided, consider
-from edgewright.runtime.bundle.manifest import ParityReport
+from edgewright.runtime.bundle.parity import ParityReport
 from edgewright.runtime.contract.heads import Head
 from edgewright.runtime.disk.jsonio import JsonObject
 from edgewright.runtime.errors import BundleError

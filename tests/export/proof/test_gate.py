@@ -10,7 +10,7 @@ from edgewright.export.proof import figures
 from edgewright.export.proof.gate import images_to_settle, judge
 from edgewright.export.proof.interval import Losses, score_interval
 from edgewright.export.proof.limits import Limits
-from edgewright.runtime.bundle.manifest import ParityReport
+from edgewright.runtime.bundle.parity import ParityReport
 from edgewright.runtime.contract.heads import Head
 
 SOFTMAX = Head(kind="softmax", count=2)

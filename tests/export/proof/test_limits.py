@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from edgewright.export.proof.gate import judge
 from edgewright.export.proof.limits import ClassDrops, Limits, above, judge_agreement, judge_calibration
-from edgewright.runtime.bundle.manifest import ParityReport
+from edgewright.runtime.bundle.parity import ParityReport
 from edgewright.runtime.contract.heads import Head
 
 

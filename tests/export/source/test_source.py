@@ -15,7 +15,7 @@ from edgewright.export.network.model import Facts, Model
 from edgewright.export.source.open import open_source
 from edgewright.export.source.options import Given, Options
 from edgewright.export.source.source import Source
-from edgewright.runtime.bundle.manifest import Judging
+from edgewright.runtime.bundle.parity import Judging
 from edgewright.runtime.contract import FITS
 from edgewright.runtime.contract.heads import Head
 from edgewright.runtime.errors import DataError, EdgewrightError, ExportError, InputError

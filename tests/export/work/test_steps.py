@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgewright.export import exporter, variants
+from edgewright.export import exporter, judging, variants
 from edgewright.export.exporter import Options, Result
 from edgewright.export.source.options import Given
 from edgewright.export.work import steps
@@ -126,7 +126,7 @@ def test_export_steps_of_an_export_that_was_cut_off_go_on_where_it_was(
         raise RuntimeError("killed")
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(exporter.gate, "judge", killed)
+        patch.setattr(judging.gate, "judge", killed)
         with pytest.raises(RuntimeError, match="killed"):
             exporter.export(trained, options(tmp_path / "out"))
     assert not (tmp_path / "out").exists()

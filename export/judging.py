@@ -1,0 +1,286 @@
+"""What becomes of each variant: its file made in a child, run by workers, held against the model."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import gzip
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgewright.export import formats
+from edgewright.export.finetuning.chains import FineTuned
+from edgewright.export.labelling import kept
+from edgewright.export.labelling.kept import Undecided, consider
+from edgewright.export.proof import evidence, gate, golden
+from edgewright.export.proof.figures import Truth, own_figures
+from edgewright.export.source.options import Options
+from edgewright.export.source.source import Source
+from edgewright.export.variants import Variant
+from edgewright.export.work.events import Converted, Failed
+from edgewright.export.work.protocol import REFERENCE, TEST
+from edgewright.export.work.score import Scored, Scorer
+from edgewright.export.work.steps import Steps
+from edgewright.runtime import backends
+from edgewright.runtime.backends import Scores
+from edgewright.runtime.bundle.manifest import FileEntry, VariantEntry
+from edgewright.runtime.bundle.parity import ParityReport
+from edgewright.runtime.errors import ModelFileError
+from edgewright.train import datasets
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """One variant that was tried: its report and sizes, or only the `reason` it could not be judged;
+    `is_written` if its file is in the bundle, as of all that passed, and if asked for, what is not proven."""
+
+    name: str
+    reason: str = ""
+    bytes: int = 0
+    gzip_bytes: int = 0
+    parity: ParityReport | None = None
+    is_written: bool = False
+
+    @property
+    def passed(self) -> bool:
+        return self.parity is not None and self.parity.is_proven
+
+    def refusal(self) -> dict[str, Any]:
+        """What the manifest says of a variant that was left out."""
+        parity = dataclasses.asdict(self.parity) if self.parity else None
+        sizes = {"bytes": self.bytes, "gzip_bytes": self.gzip_bytes}
+        return {"name": self.name, "reason": self.reason, **sizes, "parity": parity}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """What is exported, and into what; `fine_tuned` by `Variant.chain`, files are made in `scratch`."""
+
+    source: Source
+    options: Options
+    variants: Sequence[Variant]
+    fine_tuned: Mapping[str, FineTuned]
+    scratch: Path
+
+    def places(self, *variants: Variant) -> NDArray[np.intp]:
+        """The test images that all the variants are judged on, in their order: all, or as many as the
+        slowest allows, of which those of a slower one are a part."""
+        count = len(self.source.test)
+        most = min(variant.settings.most_samples or count for variant in variants)
+        return np.sort(np.random.default_rng(self.options.seed).permutation(count)[:most])
+
+    def in_pool(self, variant: Variant) -> NDArray[np.intp]:
+        """Where the pictures of the pool that a variant is judged on lie behind the test images: all, or
+        none of a slow one."""
+        pool, first = self.source.pool, len(self.source.test)
+        skipped = pool is None or variant.settings.most_samples
+        return np.arange(first, first if skipped or pool is None else first + len(pool))
+
+    def write_images(self) -> None:
+        """Put what is scored into `scratch`: the test images, and behind them the pool."""
+        parts = [self.source.test, *([] if self.source.pool is None else [self.source.pool])]
+        shape = (sum(map(len, parts)), *self.source.test.shape[1:])
+        images = np.lib.format.open_memmap(self.scratch / TEST, "w+", np.uint8, shape)
+        np.concatenate(parts, out=images)
+        images.flush()
+
+    def images_digest(self) -> str:
+        """SHA-256 of what is scored."""
+        return datasets.digest(self.source.test, *([] if self.source.pool is None else [self.source.pool]))
+
+    def truth(self, places: NDArray[np.intp]) -> Truth | None:
+        """That of the test images at `places`, None where it is not known."""
+        return None if self.source.truth is None else self.source.truth[places]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Conversions:
+    """What converting gave: the model's own scores of all test images, and `of_pool`, with its `figures`,
+    and by the name of each variant how its file was made and what waits for its scores, or why there is no
+    file; `picked` are the places of the golden images."""
+
+    reference: Scores
+    of_pool: Scores
+    figures: Mapping[str, Any]
+    picked: NDArray[np.intp]
+    made: Mapping[str, tuple[Mapping[str, Any], Callable[[], Scored]]]
+    failed: Mapping[str, str]
+    needless: frozenset[str] = frozenset()
+
+    def is_needless(self, variant: Variant) -> bool:
+        """Whether it is one of float32 beside 8 bits that is not needed, or that there is nothing beside."""
+        plain = variant.name.removesuffix("-mixed")
+        return variant.name in self.needless or (plain != variant.name and plain in self.failed)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Written:
+    """What a bundle holds of a variant: its entry, its scores of the golden images, its evidence, which
+    embeddings have none of."""
+
+    entry: VariantEntry
+    golden: Scores
+    evidence: evidence.Judged | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Judgement:
+    """What became of a variant; `written` where its file goes into the bundle, `open` where labels of the
+    pool could let it."""
+
+    outcome: Outcome
+    written: Written | None = None
+    open: tuple[Undecided, Written] | None = None
+
+
+def convert(job: Job, steps: Steps, workers: Scorer, advance: Callable[[str], None]) -> Conversions:
+    """Have all files made, and each scored as soon as it is there.
+
+    Raises:
+        ExportError: nothing can be converted, or the model's own scores cannot be compared with.
+    """
+    source, test = job.source, job.images_digest()
+    by_name = {variant.name: variant for variant in job.variants}
+    made: dict[str, tuple[Mapping[str, Any], Callable[[], Scored]]] = {}
+    failed: dict[str, str] = {}
+    needless: set[str] = set()
+    events = steps.convert(
+        job.scratch,
+        source.model,
+        job.variants,
+        {name: source.contract(name) for name in by_name},
+        source.calibration,
+        test,
+        {chain: result.model for chain, result in job.fine_tuned.items()},
+        source.repair,
+    )
+    with contextlib.closing(events):
+        for event in events:
+            if isinstance(event, Converted):
+                variant = by_name[event.variant]
+                places = np.concatenate([job.places(variant), job.in_pool(variant)])
+                scored = steps.score(workers, job.scratch / variant.file, test, places)
+                made[event.variant] = (event.conversion, scored)
+            elif isinstance(event, Failed):
+                failed[event.variant] = event.reason
+                needless |= {event.variant} if event.needless else set()
+            if isinstance(event, Converted | Failed):
+                advance(f"{event.variant} {'not needed' if event.variant in needless else 'converted'}")
+    reference = np.load(job.scratch / REFERENCE)
+    source.check(reference)
+    reference, of_pool = np.split(reference, [len(source.test)])
+    common = job.places(*job.variants)
+    picked = common[golden.pick(source.head, reference[common], job.truth(common))]
+    size, gzip_size = source.model.sizes()
+    figures = {
+        "samples": len(reference),
+        **own_figures(source.head, reference, source.truth),
+        "bytes": size,
+        "gzip_bytes": gzip_size,
+        "model_sha256": source.model.sha256,
+    }
+    return Conversions(
+        reference=reference,
+        of_pool=of_pool,
+        figures=figures,
+        picked=picked,
+        made=made,
+        failed=failed,
+        needless=frozenset(needless),
+    )
+
+
+def judge(job: Job, conversions: Conversions, variant: Variant) -> Judgement:
+    """Wait for a variant's scores and compare them with the model's own. Raises `ExportError`: there are none
+    because a worker was killed."""
+    name, source = variant.name, job.source
+    if name not in conversions.made:
+        return Judgement(outcome=Outcome(name=name, reason=conversions.failed.get(name, "")))
+    conversion, wait = conversions.made[name]
+    try:
+        scored = wait()
+    except ModelFileError as failure:
+        return Judgement(outcome=Outcome(name=name, reason=f"cannot be run: {failure}"))
+    if not np.isfinite(scored.scores).all():
+        return Judgement(outcome=Outcome(name=name, reason="gives scores that are NaN or infinite"))
+    path, places, settings = job.scratch / variant.file, job.places(variant), variant.settings
+    reference, truth = conversions.reference[places], job.truth(places)
+    scores, of_pool = np.split(scored.scores, [len(places)])
+    limits, by = job.options.limits, source.judging.by
+    parity = gate.judge(source.head, reference, scores, truth, limits, by, source.labels)
+    undecided: Undecided | str = ""
+    if truth is not None and by == "accuracy" and parity.verdict == "not proven":
+        others, most = dataclasses.replace(limits, max_drop=1.0), (limits.max_drop, job.options.label_error)
+        settles = gate.judge(source.head, reference, scores, truth, others, by, source.labels).is_proven
+        if not len(of_pool):
+            undecided = kept.forecast(source.head, reference, scores, truth, *most) if settles else ""
+        elif settles:
+            both = ((reference, conversions.of_pool), (scores, of_pool))
+            undecided = consider(name, source.head, *both, truth, *most)
+        else:
+            undecided = "judged on the test alone, as a pool settles the accuracy drop only"
+        if isinstance(undecided, str) and undecided:
+            parity = dataclasses.replace(parity, reason=f"{parity.reason}; {undecided}")
+    is_flagged = job.options.keep_unproven and parity.verdict == "not proven"
+    if is_flagged:
+        contract = dataclasses.replace(source.contract(name), verdict=parity.verdict)
+        formats.get(variant.format).attach(path, contract)
+    outcome = Outcome(
+        name=name,
+        reason=parity.reason,
+        bytes=path.stat().st_size,
+        gzip_bytes=len(gzip.compress(path.read_bytes(), mtime=0)),
+        parity=parity,
+        is_written=parity.is_proven or is_flagged,
+    )
+    if not outcome.is_written and not isinstance(undecided, Undecided):
+        return Judgement(outcome=outcome)
+    reader = backends.for_path(path)
+    training = {"passes": list(job.fine_tuned[variant.chain].record)} if variant.passes else {}
+    entry = VariantEntry(
+        name=name,
+        format=variant.format,
+        scheme=variant.scheme,
+        arithmetic=settings.arithmetic,
+        rank=settings.rank,
+        file=FileEntry.of(path),
+        gzip_bytes=outcome.gzip_bytes,
+        input=scored.input,
+        output=scored.output,
+        tolerance=golden.tolerance(
+            settings.repeats, scored.kernels, scored.output.scale, parity.max_abs_error
+        ),
+        parity=parity,
+        passes=variant.passes,
+        peak_activation_bytes=reader.graph(reader.read(path)).peak_bytes(),
+        conversion={"scheme": settings.summary, **conversion, **training},
+    )
+    found = Written(
+        entry=entry,
+        golden=scores[np.searchsorted(places, conversions.picked)],
+        evidence=evidence.look(source.head, reference, scores, truth, places),
+    )
+    if isinstance(undecided, Undecided):
+        return Judgement(outcome=outcome, open=(undecided, found))
+    return Judgement(outcome=outcome, written=found)
+
+
+def point_to_mixed(judgements: Sequence[Judgement]) -> list[Judgement]:
+    """Say of each 8-bit file that was left out which one beside it was not."""
+    written = {judgement.outcome.name for judgement in judgements if judgement.written}
+    return [
+        judgement
+        if judgement.written or f"{judgement.outcome.name}-mixed" not in written
+        else replace(
+            judgement,
+            outcome=replace(
+                judgement.outcome, reason=f"{judgement.outcome.reason}; see {judgement.outcome.name}-mixed"
+            ),
+        )
+        for judgement in judgements
+    ]
