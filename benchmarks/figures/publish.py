@@ -64,8 +64,10 @@ def export_rows(manifest: Manifest) -> list[Row]:
 
 
 def _parity(report: Row) -> Row:
-    """A report with what stands beside its figures among them."""
-    return {**{key: value for key, value in report.items() if key != "beside"}, **report.get("beside", {})}
+    """A report with what stands beside its figures among them, and what a pool gave by names of its own."""
+    own = {key: value for key, value in report.items() if key not in ("beside", "pool")}
+    pool = {f"pool_{key}": value for key, value in report.get("pool", {}).items()}
+    return {**own, **report.get("beside", {}), **pool}
 
 
 _FIRST = (*TIMES, "inferences_per_second", "peak_rss", "macs", "peak_share")  # then all that a target counts
