@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from edgewright.benchmarks.figures import publish, script
 from edgewright.benchmarks.measure import environment
 from edgewright.export.proof.interval import Z, errors_below, score_interval
-from edgewright.export.proof.limits import ClassDrops, judge_agreement
+from edgewright.export.proof.limits import ClassDrops, Limits, judge_agreement
 from edgewright.runtime import console
 
 DRAWS = 10_000
@@ -92,7 +92,7 @@ def classes(random: np.random.Generator) -> Iterable[Row]:
                     lost=np.array([lost] + [0] * (CLASSES - 1)),
                     won=np.array([won] + [0] * (CLASSES - 1)),
                 )
-                return found.judge(_LABELS, limit).outcome.verdict == "passed"
+                return found.judge(_LABELS, Limits(max_class_drop=limit)).outcome.verdict == "passed"
 
             return passes
 

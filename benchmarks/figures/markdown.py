@@ -18,3 +18,8 @@ def markdown(columns: Sequence[str], rows: Sequence[Sequence[str]], left: int) -
 def table(heading: str, line: str, rows: Rows, left: int) -> str:
     """One whose columns stand between the bars of `heading`, and of `line`, which each row fills in."""
     return markdown(heading.split(" | "), [[line.format(**row)] for row in rows], left)
+
+
+def versions(environment: Row) -> str:
+    """The versions that gave the figures."""
+    return ", ".join(f"{name} {version}" for name, version in environment["versions"].items() if version)

@@ -12,10 +12,9 @@ import argparse
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
-from edgewright.benchmarks.figures import script
-from edgewright.benchmarks.figures.markdown import Row, Rows, markdown, table
+from edgewright.benchmarks.figures import rates, script
+from edgewright.benchmarks.figures.markdown import Row, Rows, markdown, table, versions
 from edgewright.runtime import console
 from edgewright.runtime.disk import jsonio
 from edgewright.runtime.disk.files import write_file
@@ -316,7 +315,7 @@ def _guests(rows: Rows, environment: Row) -> str:
         lines.append([name, origin, *cells, f"{seconds:.0f}"])
     columns = ("model", "made by", "as it is", *(f"`{variant}`" for variant in variants), "seconds")
     said = "".join(f"{i}. {note}\n" for i, note in enumerate(notes, 1))
-    return f"{markdown(columns, lines, 2)}\n{said}\n{_versions(environment)}.\n"
+    return f"{markdown(columns, lines, 2)}\n{said}\n{versions(environment)}.\n"
 
 
 def _where(environment: Row) -> str:
@@ -324,12 +323,8 @@ def _where(environment: Row) -> str:
     return (
         f"\nMilliseconds, one thread, load {environment['load_1min']:.1f} at the start: "
         f"{environment['cpu']}, {environment['cores']} cores"
-        f"{' (virtual machine)' if environment['virtual_machine'] else ''}; {_versions(environment)}.\n"
+        f"{' (virtual machine)' if environment['virtual_machine'] else ''}; {versions(environment)}.\n"
     )
-
-
-def _versions(environment: Row) -> str:
-    return ", ".join(f"{name} {version}" for name, version in environment["versions"].items() if version)
 
 
 def _runtime(rows: Rows, environment: Row) -> str:
@@ -345,31 +340,8 @@ def _runtime(rows: Rows, environment: Row) -> str:
             told,
             left=2,
         )
-        + f"\n{environment['cpu']}, {environment['cores']} cores; {_versions(environment)}.\n"
+        + f"\n{environment['cpu']}, {environment['cores']} cores; {versions(environment)}.\n"
     )
-
-
-def _gate(rows: Rows, environment: Row) -> str:
-    """A row a limit and discordance, a column a number of images: which part of the draws passes."""
-    sizes = sorted({row["images"] for row in rows})
-    kinds: dict[tuple[Any, ...], dict[int, Row]] = {}
-    for row in rows:
-        what = f"loses {100 * row['class_drop']:g} points of a class" if "class_drop" in row else "no drop"
-        what = "at the bound" if row["at_bound"] else what
-        if row["limit"] == "min-agreement" and not row["at_bound"]:
-            what = "half of that disagreement"
-        key = (row["limit"], row["bound"], row["discordance"], what)
-        kinds.setdefault(key, {})[row["images"]] = row
-    lines = [
-        (
-            *(f"`{limit}` {bound:g}", what, f"{100 * discordance:g} %"),
-            *(f"{100 * of[n]['passed'] / of[n]['draws']:.2f}" if n in of else "" for n in sizes),
-        )
-        for (limit, bound, discordance, what), of in kinds.items()
-    ]
-    columns = ("limit", "the file", "discordance", *(f"{n:,} images" for n in sizes))
-    said = f"\nPer cent of {rows[0]['draws']:,} draws that pass; {_versions(environment)}.\n"
-    return markdown(columns, lines, left=2) + said
 
 
 _RENDERERS: Mapping[str, tuple[str, Callable[[Rows, Row], str]]] = {
@@ -383,7 +355,8 @@ _RENDERERS: Mapping[str, tuple[str, Callable[[Rows, Row], str]]] = {
     "transfer": ("transfer", _transfer),
     "proof": ("proof", _proof),
     "guests": ("guests", _guests),
-    "gate": ("gate", _gate),
+    "gate": ("gate", rates.gate),
+    "repair": ("repair", rates.repair),
     "peers": ("peers", _peers),
     "peers_int8": ("peers", _peers_int8),
     "runtime": ("runtime", _runtime),

@@ -117,7 +117,7 @@ def _of_labelled(
 ) -> tuple[dict[str, Any], list[Outcome]]:
     """What only labelled images tell: fields of the report, and how the limits on them were kept."""
     drops = ClassDrops.of(head, reference, scores, truth)
-    classes = drops.judge(labels, limits.max_class_drop)
+    classes = drops.judge(labels, limits)
     calibration = judge_calibration(head, reference, scores, truth, limits.max_calibration_drop)
     found = {
         "beside": figures.figures_beside(head, scores, truth),

@@ -1,9 +1,10 @@
 """The limits that a file must keep beside that of the accuracy drop.
 
-A class that is lost is refused by default: where the lower end of one class's drop is beyond 5 points. Many
-classes are looked at, so each lower end is Bonferroni's, and good files are not refused by chance. All other
-limits are held only if they are asked for. A file must keep them all, so each interval is one of 95 % as it
-is: to pass them all is harder than to pass one (intersection-union test, Berger 1982).
+A class that is lost is refused by default: where the lower end of one class's drop is beyond 5 points, or
+beyond twice the largest drop that is allowed of all images, should that be more. Many classes are looked at,
+so each lower end is Bonferroni's, and good files are not refused by chance. All other limits are held only if
+they are asked for. A file must keep them all, so each interval is one of 95 % as it is: to pass them all is
+harder than to pass one (intersection-union test, Berger 1982).
 """
 
 from __future__ import annotations
@@ -35,6 +36,11 @@ class Limits:
     max_class_drop: float | None = None
     min_agreement: float | None = None
     max_calibration_drop: float | None = None
+
+    @property
+    def lost(self) -> float:
+        """The most that a class may surely have lost; where much may be lost in the mean, twice that."""
+        return max(LOST, 2 * self.max_drop) if self.max_class_drop is None else self.max_class_drop
 
     @property
     def need_labels(self) -> bool:
@@ -86,9 +92,13 @@ class ClassDrops:
             counts = [np.bincount(truth[group], minlength=head.labels).astype(np.int64) for group in groups]
         return ClassDrops(images=counts[0], right=counts[1], lost=counts[2], won=counts[3])
 
-    def judge(self, labels: Sequence[str], limit: float | None) -> ClassVerdict:
-        """Hold `limit`, or if that is None, that no class is lost. `labels` name the classes."""
-        bound = LOST if limit is None else limit
+    def judge(self, labels: Sequence[str], limits: Limits) -> ClassVerdict:
+        """Hold `limits.max_class_drop`, or if that is None, that no class is lost.
+
+        Args:
+            labels: what the classes are called.
+        """
+        limit, bound = limits.max_class_drop, limits.lost
         seen = np.flatnonzero(self.images).tolist()
         strict = z_of(0.025 / max(len(seen), 1))
         drops = {i: float((self.lost[i] - self.won[i]) / self.images[i]) for i in seen}

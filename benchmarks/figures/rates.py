@@ -1,0 +1,54 @@
+"""The tables of how often the gate is wrong, and of what repair makes of files that collapse."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from edgewright.benchmarks.figures.markdown import Row, Rows, markdown, table, versions
+
+
+def gate(rows: Rows, environment: Row) -> str:
+    """A row a limit and discordance, a column a number of images: which part of the draws passes."""
+    sizes = sorted({row["images"] for row in rows})
+    kinds: dict[tuple[Any, ...], dict[int, Row]] = {}
+    for row in rows:
+        what = f"loses {100 * row['class_drop']:g} points of a class" if "class_drop" in row else "no drop"
+        what = "at the bound" if row["at_bound"] else what
+        if row["limit"] == "min-agreement" and not row["at_bound"]:
+            what = "half of that disagreement"
+        key = (row["limit"], row["bound"], row["discordance"], what)
+        kinds.setdefault(key, {})[row["images"]] = row
+    lines = [
+        (
+            *(f"`{limit}` {bound:g}", what, f"{100 * discordance:g} %"),
+            *(f"{100 * of[n]['passed'] / of[n]['draws']:.2f}" if n in of else "" for n in sizes),
+        )
+        for (limit, bound, discordance, what), of in kinds.items()
+    ]
+    columns = ("limit", "the file", "discordance", *(f"{n:,} images" for n in sizes))
+    said = f"\nPer cent of {rows[0]['draws']:,} draws that pass; {versions(environment)}.\n"
+    return markdown(columns, lines, left=2) + said
+
+
+def repair(rows: Rows, environment: Row) -> str:
+    """A row a case, format and way: what it gets right, by how much less than the float model."""
+    told = [
+        {
+            **row,
+            "interval": f"{100 * row['drop_low']:+.2f} to {100 * row['drop_high']:+.2f}",
+            "behind": f"{100 * row['ours_behind_high']:+.2f}" if "ours_behind_high" in row else "",
+            "points": 100 * row["drop"],
+        }
+        for row in rows
+    ]
+    return (
+        table(
+            "case | format | way | accuracy | drop, points | 95 % interval | float operators | seconds | "
+            "ours behind it, at most",
+            "{case} | {format} | {way} | {accuracy:.4f} | {points:+.2f} | {interval} | {float_ops} | "
+            "{seconds:.1f} | {behind}",
+            told,
+            left=3,
+        )
+        + f"\n{environment['cpu']}, {environment['cores']} cores; {versions(environment)}.\n"
+    )

@@ -1,0 +1,168 @@
+"""Publishes what becomes of 8-bit files that collapse: repaired, left alone, and by NNCF.
+
+    python -m edgewright.benchmarks.figures.repair --data cifar10.npz --nncf PYTHON --out FOLDER
+
+`PYTHON` is one where `nncf`, `onnx` and `onnxruntime` are installed; without it its rows are left out. All
+tools have the same 1,256 training images, of which 256 calibrate, and are judged on the same 10,000 test
+images, which none of them has seen. `float_ops` are operators that compute in float32, but for the scaling of
+pixels and the softmax.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgewright.benchmarks.figures import publish, script
+from edgewright.benchmarks.figures.repair import with_nncf
+from edgewright.benchmarks.figures.repair.planted import CALIBRATION, CASES
+from edgewright.benchmarks.measure import environment
+from edgewright.export.proof.interval import score_interval
+from edgewright.runtime import backends, console
+from edgewright.runtime.bundle.manifest import Bundle
+from edgewright.runtime.disk import jsonio
+from edgewright.runtime.errors import InputError
+
+Row = Mapping[str, Any]
+Right = NDArray[np.bool_]
+_COMPUTES = frozenset(
+    (
+        *("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "MUL", "ADD", "LOGISTIC", "MEAN", "SUM"),
+        *(
+            "Conv",
+            "Gemm",
+            "MatMul",
+            "Mul",
+            "Add",
+            "Sigmoid",
+            "GlobalAveragePool",
+            "AveragePool",
+            "ReduceMean",
+        ),
+    )
+)
+_MOVES = frozenset(("Cast", "CAST", "Transpose", "TRANSPOSE", "Reshape", "RESHAPE", "Flatten", "MaxPool"))
+
+
+def float_ops(path: Path) -> int:
+    """How many operators of a file compute in float32: not those that move numbers, nor the scaling of pixels
+    or the bias behind a layer. In ONNX an operator computes in 8 bits whose values are dequantized ones."""
+    reader = backends.for_path(path)
+    graph = reader.graph(reader.read(path))
+    constants = {key for key, tensor in graph.tensors.items() if tensor.stored_bytes is not None}
+    scaling, quantized = {*graph.inputs}, set()
+    count = 0
+    for node in graph.nodes:
+        values = [key for key in node.inputs if key not in constants]
+        if node.operator == "DequantizeLinear":
+            quantized |= {*node.outputs}
+        elif values and all(key in scaling for key in values) and node.operator in (*_MOVES, "Mul", "MUL"):
+            scaling |= {*node.outputs}
+        elif node.operator in _MOVES and quantized.issuperset(values[:1]):  # behind it may stand a shape
+            quantized |= {*node.outputs}
+        elif node.operator in _COMPUTES and (len(values) > 1 or node.operator not in ("Add", "ADD")):
+            is_float = graph.tensors[node.outputs[0]].dtype == "float32"
+            count += is_float and not all(key in quantized for key in values)
+    return count
+
+
+def right(path: Path, x: NDArray[np.uint8], y: NDArray[Any]) -> Right:
+    """Which images a file puts into the right class; one of others takes pixels of 0 to 1."""
+    reader = backends.for_path(path)
+    session = reader.open(reader.read(path), threads=1)
+    try:
+        given = session.input
+        images = x if given.dtype == "uint8" else x.astype(np.float32) / np.float32(255)
+        found = [session.run(image[np.newaxis]).argmax() for image in images]
+    finally:
+        session.close()
+    hits: Right = np.asarray(found) == y
+    return hits
+
+
+def of_case(case: str, data: Path, nncf: Path | None, folder: Path) -> Iterator[Row]:
+    with np.load(data) as arrays:
+        x, y = arrays["x_test"], arrays["y_test"].ravel()
+        held = slice(-CALIBRATION - with_nncf.VALIDATION, None)
+        train = {"x_train": arrays["x_train"][held], "y_train": arrays["y_train"].ravel()[held]}
+    script.python(
+        ["-m", "edgewright.benchmarks.figures.repair.planted", case, str(data), str(folder)],
+        f"planting {case}",
+    )
+    alone = jsonio.read(folder / "seconds.json", InputError)
+    reference = right(folder / "float32.onnx", x, y)
+    found: dict[tuple[str, str], tuple[Path, float]] = {
+        ("tflite", "converter-alone"): (folder / "alone.tflite", alone.number("tflite")),
+        ("onnx", "converter-alone"): (folder / "alone.onnx", alone.number("onnx")),
+    }
+    if nncf:
+        words = [str(nncf), with_nncf.__file__, str(folder / "float32.onnx"), str(data), str(folder)]
+        subprocess.run(words, check=True, capture_output=True)
+        times = jsonio.read(folder / "nncf.json", InputError)
+        for way in ("nncf", "nncf-accuracy-control"):
+            found["onnx", way] = (folder / f"{way}.onnx", times.number(way))
+    np.savez(folder / "data.npz", **train, x_test=x, y_test=y)
+    for format_ in ("tflite", "onnx"):
+        found[format_, "edgewright"] = exported(format_, folder)
+    rights = {key: right(path, x, y) for key, (path, _) in found.items()}
+    for (format_, way), (path, seconds) in found.items():
+        own = rights[format_, way]
+        low, high = score_interval(int((reference & ~own).sum()), int((own & ~reference).sum()), len(y))
+        row = {
+            "case": case,
+            "format": format_,
+            "way": way,
+            "accuracy": float(own.mean()),
+            "drop": float(reference.mean() - own.mean()),
+            "drop_low": low,
+            "drop_high": high,
+            "float_ops": float_ops(path),
+            "seconds": round(seconds, 1),
+        }
+        if way.startswith("nncf"):  # how much less accurate ours is than this, at the far end
+            ours = rights["onnx", "edgewright"]
+            lost, won = int((own & ~ours).sum()), int((ours & ~own).sum())
+            row["ours_behind_high"] = score_interval(lost, won, len(y))[1]
+        console.say(f"{case} {format_} {way}: {row['accuracy']:.4f}, {row['float_ops']} float operators")
+        yield row
+
+
+def exported(format_: str, folder: Path) -> tuple[Path, float]:
+    """Our own file, by the command that a user types: that with operators in float32 where one is needed."""
+    out = folder / f"bundle-{format_}"
+    words = ["-m", "edgewright.runtime", "export", str(folder / "model.keras"), "--out", str(out)]
+    words += ["--variants", f"{format_}-int8", "--data", str(folder / "data.npz"), "--input-range=0..1"]
+    with tempfile.TemporaryDirectory() as cache:
+        start = time.perf_counter()
+        script.python(words, "the export", {"EDGEWRIGHT_CACHE": cache}, despite="left out")
+        seconds = time.perf_counter() - start
+    bundle = Bundle.open(out)
+    return bundle.path(bundle.manifest.variants[-1].file), seconds
+
+
+def main(words: list[str]) -> int:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--nncf", type=Path, metavar="PYTHON")
+    parser.add_argument("--out", type=Path, required=True)
+    arguments = parser.parse_args(words)
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    surroundings, rows = environment.describe(), []
+    for case in CASES:
+        with tempfile.TemporaryDirectory() as folder:
+            rows += list(of_case(case, arguments.data, arguments.nncf, Path(folder)))
+    publish.write(arguments.out / "repair.json", surroundings, rows)
+    return 0
+
+
+if __name__ == "__main__":
+    script.run(main)

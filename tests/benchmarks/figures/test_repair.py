@@ -1,0 +1,40 @@
+"""What is published of files that collapse: operators are counted alike in files of any tool."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from edgewright.benchmarks.figures.render import RESULTS
+from edgewright.benchmarks.figures.repair import planted
+from edgewright.benchmarks.figures.repair.__main__ import float_ops
+from edgewright.runtime.errors import InputError
+
+KEYS = {"case", "format", "way", "accuracy", "drop", "drop_low", "drop_high", "float_ops", "seconds"}
+
+
+def test_float_ops_are_those_that_compute_in_float32(bundle: Path) -> None:
+    """A network of two dense layers, of which onnx-int8 leaves the small last one in float32."""
+    counts = {path.name: float_ops(path) for path in (*bundle.glob("*.tflite"), *bundle.glob("*.onnx"))}
+    assert counts["tflite-float32.tflite"] == counts["onnx-float32.onnx"] == 2
+    assert counts["tflite-int8.tflite"] == 0
+    assert counts["onnx-int8.onnx"] == 1
+
+
+def test_planted_case_of_no_such_name_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="expected one of a, b, got c"):
+        planted.main(["c", str(tmp_path / "data.npz"), str(tmp_path)])
+
+
+def test_repair_is_published_of_every_case_format_and_way() -> None:
+    rows = json.loads((RESULTS / "repair.json").read_text(encoding="utf-8"))["rows"]
+    found = {(row["case"], row["format"], row["way"]) for row in rows}
+    ways = {"tflite": ("edgewright", "converter-alone")}
+    ways["onnx"] = (*ways["tflite"], "nncf", "nncf-accuracy-control")
+    assert found == {(case, name, way) for case in planted.CASES for name, of in ways.items() for way in of}
+    for row in rows:
+        assert {*row} >= KEYS
+        if row["way"] == "edgewright":
+            assert row["drop_high"] <= 0.01
