@@ -48,6 +48,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         with console.progress(arguments.command, total=0), warnings.catch_warnings():
             warnings.showwarning = partial(_warn, warnings.showwarning)
+            warnings.simplefilter("always", UnprovenWarning)
             status: int = arguments.run(arguments)
         sys.stdout.flush()
     except EdgewrightError as failure:

@@ -66,7 +66,7 @@ def hard_to_quantize(
 def test_export_leaves_out_a_variant_that_drops_too_much_and_writes_the_others(
     run: Run, hard_to_quantize: Path, tmp_path: Path
 ) -> None:
-    words = ("--out", tmp_path / "bundle", "--variants", "tflite-float32,tflite-int8")
+    words = ("--out", tmp_path / "bundle", "--variants", "tflite-float32,tflite-int8", "--no-repair")
     status, said, complaints = run("export", hard_to_quantize, *words)
     assert status == 1
     assert complaints.count("\n") == 1
@@ -146,6 +146,7 @@ def test_export_limits_that_cannot_be_held_get_one_line(run: Run, trained: Path,
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_export_max_drop_of_0_can_never_be_proven(run: Run, trained: Path, tmp_path: Path) -> None:
     words = ("--out", tmp_path / "bundle", "--variants", "onnx-float32", "--max-drop", "0")
     status, _, complaints = run("export", trained, *words)
