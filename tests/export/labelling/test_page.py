@@ -34,8 +34,11 @@ def page(left: Path) -> Iterator[tuple[str, subprocess.Popen[str]]]:
         command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment
     ) as process:
         assert process.stdout is not None
-        lines: Iterator[str] = iter(process.stdout.readline, "")
-        found = next(filter(None, (re.search(r"http://\S+", line) for line in lines)))
+        said, found = "", None
+        while not (found := re.search(r"http://\S+", said)):
+            line = process.stdout.readline()
+            assert line, said
+            said += line
         yield found[0], process
         process.terminate()
 
