@@ -13,8 +13,8 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
-from edgewright.benchmarks.figures import rates, script
-from edgewright.benchmarks.figures.markdown import Row, Rows, markdown, table, versions
+from edgewright.benchmarks.figures import script
+from edgewright.benchmarks.figures.tables import Row, Rows, markdown, rates, table, versions
 from edgewright.runtime import console
 from edgewright.runtime.disk import jsonio
 from edgewright.runtime.disk.files import write_file

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from edgewright.benchmarks.figures.markdown import Row, Rows, markdown, table, versions
+from edgewright.benchmarks.figures.tables import Row, Rows, markdown, table, versions
 
 
 def gate(rows: Rows, environment: Row) -> str:
