@@ -160,7 +160,7 @@ def main(words: list[str]) -> int:
     for case in CASES:
         with tempfile.TemporaryDirectory() as folder:
             rows += list(of_case(case, arguments.data, arguments.nncf, Path(folder)))
-    publish.write(arguments.out / "repair.json", surroundings, rows)
+        publish.write(arguments.out / "repair.json", surroundings, rows)
     return 0
 
 
