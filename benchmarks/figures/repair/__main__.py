@@ -55,7 +55,8 @@ _MOVES = frozenset(("Cast", "CAST", "Transpose", "TRANSPOSE", "Reshape", "RESHAP
 
 def float_ops(path: Path) -> int:
     """How many operators of a file compute in float32: not those that move numbers, nor the scaling of pixels
-    or the bias behind a layer. In ONNX an operator computes in 8 bits whose values are dequantized ones."""
+    or the bias behind a layer. In ONNX an operator is taken to compute in 8 bits if the values that it takes
+    are dequantized ones, whatever its weights are."""
     reader = backends.for_path(path)
     graph = reader.graph(reader.read(path))
     constants = {key for key, tensor in graph.tensors.items() if tensor.stored_bytes is not None}
