@@ -202,7 +202,7 @@ def gather(paths: Sequence[Path], benches: Sequence[Path] = (), explained: Path 
             groups.setdefault(_task_of(thing.bundle), []).append(subject)
         else:
             here = next((f for f in one.figures if f.place == place), None)
-            row = FileRow(name=thing.path.name, bytes=thing.bytes, figures=here)
+            row = FileRow(name=one.model, bytes=thing.bytes, figures=here)
             lone.append(LoneFile(**vars(one), row=row))
     tasks = (
         Task(

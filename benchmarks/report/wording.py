@@ -31,12 +31,11 @@ class Cell:
 
 @dataclass(frozen=True, kw_only=True)
 class Column:
-    """A column of the table of files; `several`: only where there are several models."""
+    """A column of a table of files."""
 
     title: str
     cell: Callable[[Any], Cell]
     number: bool = True
-    several: bool = False
 
 
 UNPROVEN = (
@@ -153,6 +152,13 @@ def _said(name: str) -> Cell:
     return Cell(value=name, text=name)
 
 
+def _file(row: Row) -> Cell:
+    """Its name, with what stands against shipping it."""
+    return Cell(
+        value=row.name, text=row.name, note="" if row.entry.parity.is_proven else row.entry.parity.verdict
+    )
+
+
 def _size(row: Row | FileRow) -> Cell:
     gzip = f"gzip {advice.size(row.gzip_bytes)}" if row.gzip_bytes else ""
     return Cell(value=row.bytes, text=advice.size(row.bytes), note=gzip)
@@ -231,7 +237,7 @@ def limits(rows: Iterable[Row]) -> tuple[Column, ...]:
         return Cell(value=count, text=f"{count} of {len(p.class_images)}") if p.class_images else Cell()
 
     return (
-        Column(title="file", cell=lambda row: _said(row.name), number=False),
+        Column(title="file", cell=_file, number=False),
         Column(title="worst class, points", cell=worst, number=False),
         Column(title="same answer", cell=agreement),
         Column(title="change of Brier score", cell=brier),
@@ -244,15 +250,15 @@ def limits(rows: Iterable[Row]) -> tuple[Column, ...]:
 _FIRST = {"p50": "time, p50", "p90": "time, p90", "JPEG to label": "JPEG to label"}
 
 
-def columns(rows: Iterable[Row], words: Words) -> tuple[Column, ...]:
+def columns(task: Task) -> tuple[Column, ...]:
     """The columns of the table of files; of what was measured, those that any row has."""
-    rows = list(rows)
+    model = Column(title="model", cell=lambda row: _said(row.model), number=False)
     return (
-        Column(title="file", cell=lambda row: _said(row.name), number=False),
-        Column(title="model", cell=lambda row: _said(row.model), number=False, several=True),
+        Column(title="file", cell=_file, number=False),
+        *([model] if len(task.subjects) > 1 else []),
         Column(title="size", cell=_size),
-        *(Column(title=title, cell=cell) for title, cell in _proof(words, rows).items()),
-        *_costs(rows),
+        *(Column(title=title, cell=cell) for title, cell in _proof(task.words, task.rows).items()),
+        *_costs(task.rows),
     )
 
 

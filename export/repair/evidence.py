@@ -27,12 +27,14 @@ _GLANCE = 64  # images that show which operator loses most
 @dataclass(frozen=True, kw_only=True)
 class Seen:
     """How far a file was from the float model: the `drop` of accuracy with the lower end of its 95 %
-    interval, `agreement`, and the mean squared `error` of scores."""
+    interval, `agreement`, and the mean squared `error` of scores; `refused` if the gate would refuse it on
+    these images, for a class that is lost too."""
 
     drop: float
     low: float
     agreement: float
     error: float
+    refused: bool = False
 
     def closer_than(self, other: Seen) -> bool:
         """Clearly so. By the error: it is the least noisy."""
@@ -45,25 +47,30 @@ class Seen:
 
 @dataclass(frozen=True, kw_only=True)
 class Evidence:
-    """Images, uint8 `(n, height, width, channels)`, with the float model's scores of them; `truth`, `measure`
-    and `max_drop` as the gate takes them."""
+    """Images, uint8 `(n, height, width, channels)`, with the float model's scores of them; `truth`, `limits`
+    and `measure` as the gate takes them."""
 
     images: Images
     reference: Scores
     truth: Truth | None
     head: Head
     measure: str
-    max_drop: float
+    limits: Limits
 
     def look(self, path: Path) -> Seen:
         """Run the file at `path` on all images."""
         scores = np.concatenate([*_scores(path, self.images)])
         if not np.isfinite(scores).all():
-            return Seen(drop=1.0, low=1.0, agreement=0.0, error=float("inf"))
-        limits = Limits(max_drop=self.max_drop)
-        report = gate.judge(self.head, self.reference, scores, self.truth, limits, self.measure)
+            return Seen(drop=1.0, low=1.0, agreement=0.0, error=float("inf"), refused=True)
+        report = gate.judge(self.head, self.reference, scores, self.truth, self.limits, self.measure)
         error = float(np.mean((scores.astype(np.float64) - self.reference) ** 2))
-        return Seen(drop=report.drop, low=report.drop_low, agreement=report.tie_agreement, error=error)
+        return Seen(
+            drop=report.drop,
+            low=report.drop_low,
+            agreement=report.tie_agreement,
+            error=error,
+            refused=report.verdict == "refused",
+        )
 
     def glance(self, path: Path) -> float:
         """The error alone, on few images."""
@@ -73,16 +80,18 @@ class Evidence:
 
     def shows_loss(self, seen: Seen) -> bool:
         """Whether a file that nothing was done to needs repair."""
+        most = self.limits.max_drop
         if self.truth is None:
-            return seen.drop > _COLLAPSED * self.max_drop
-        return seen.drop > self.max_drop and seen.low > 0
+            return seen.drop > _COLLAPSED * most
+        return seen.refused or (seen.drop > most and seen.low > 0)
 
     def holds(self, seen: Seen) -> bool:
-        """Whether a file under repair holds the limit, with a margin: the gate will see other images."""
+        """Whether a file under repair holds the limits, with a margin: the gate will see other images."""
+        most = self.limits.max_drop
         if self.truth is None:
-            return seen.drop <= max(_DISAGREEING * self.max_drop, 1 / len(self.images))
-        alike = seen.agreement >= 1 - _COLLAPSED * self.max_drop
-        return alike and seen.drop <= max(self.max_drop / 2, 1 / len(self.images))
+            return seen.drop <= max(_DISAGREEING * most, 1 / len(self.images))
+        alike = seen.agreement >= 1 - _COLLAPSED * most
+        return alike and not seen.refused and seen.drop <= max(most / 2, 1 / len(self.images))
 
 
 def _scores(path: Path, images: Images) -> Iterator[Any]:

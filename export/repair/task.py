@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from edgewright.export.network.float_network import FloatNetwork
 from edgewright.export.proof.figures import Truth
+from edgewright.export.proof.limits import Limits
 from edgewright.export.repair.evidence import Evidence
 from edgewright.runtime.contract import ModelContract
 from edgewright.runtime.contract.heads import Head
@@ -21,14 +22,14 @@ from edgewright.train.datasets import Images, digest
 @dataclass(frozen=True, kw_only=True)
 class Repair:
     """Training images that show what a file loses, uint8 `(n, height, width, channels)`, with their `truth`
-    where it is known; `measure` and `max_drop` as the gate takes them. `split` says where they are from.
+    where it is known; `measure` and `limits` as the gate takes them. `split` says where they are from.
     `calibrating` are the places of the calibration images that repaired files are made with: all of them, but
     where too few were given to have others."""
 
     images: Images
     truth: Truth | None
     measure: str
-    max_drop: float
+    limits: Limits
     split: str
     calibrating: NDArray[np.intp]
 
@@ -38,7 +39,7 @@ class Repair:
         np.savez(path, images=self.images, calibrating=self.calibrating, truth=truth)
 
     def settings(self) -> dict[str, Any]:
-        return {"measure": self.measure, "max_drop": self.max_drop, "split": self.split}
+        return {"measure": self.measure, "limits": asdict(self.limits), "split": self.split}
 
     def to_json(self) -> dict[str, Any]:
         """For the manifest."""
@@ -55,7 +56,8 @@ class Repair:
         with np.load(path, allow_pickle=False) as stored:
             images, truth, calibrating = (stored[name] for name in ("images", "truth", "calibrating"))
         known = truth if len(truth) else None
-        return Repair(images=images, truth=known, calibrating=calibrating, **settings)
+        limits = Limits(**settings["limits"])
+        return Repair(images=images, truth=known, calibrating=calibrating, **{**settings, "limits": limits})
 
     def evidence(self, network: FloatNetwork, contract: ModelContract) -> Evidence:
         """With the float model's own scores."""
@@ -66,5 +68,5 @@ class Repair:
             truth=self.truth,
             head=Head(kind=contract.head, count=reference.shape[1], threshold=contract.threshold),
             measure=self.measure,
-            max_drop=self.max_drop,
+            limits=self.limits,
         )

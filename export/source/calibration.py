@@ -10,9 +10,6 @@ from edgewright.runtime.errors import DataError, InputError
 from edgewright.train.checkpoint import split
 from edgewright.train.datasets import Dataset, Images
 
-_MOST_REPAIR, _LEAST_REPAIR, _REPAIR_PIXELS = 1000, 256, 2**23
-_ONE_IN = 4
-
 
 def choose(dataset: Dataset, validation: float, split_seed: int, size: int, seed: int) -> NDArray[np.intp]:
     """Indices into `dataset.x_train` of `size` images (fewer if there are fewer), in random order.
@@ -52,29 +49,6 @@ def draw(
     order = random.permutation(len(candidates))
     chosen = order if labels is None else order[in_turn(labels[order])]
     return random.permutation(candidates[chosen[:size]])
-
-
-def apart(images: Images, *others: Images) -> NDArray[np.bool_]:
-    """Which of the images, `(n,)`, occur in none of the others."""
-    places: dict[bytes, list[int]] = {}
-    for i, image in enumerate(images):
-        places.setdefault(image.tobytes(), []).append(i)
-    known = {raw for other in others for image in other if (raw := image.tobytes()) in places}
-    kept: NDArray[np.bool_] = np.ones(len(images), bool)
-    kept[[i for raw in known for i in places[raw]]] = False
-    return kept
-
-
-def repair_count(height: int, width: int) -> int:
-    """How many images show what a file loses: a thousand small ones, fewer of large ones, which cost more."""
-    return max(_LEAST_REPAIR, min(_MOST_REPAIR, _REPAIR_PIXELS // (height * width)))
-
-
-def in_parts(calibration: Images) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Places of the calibration images that show what a file loses, where there are no others, one in four;
-    and of those that calibrate what is repaired."""
-    everything = np.arange(len(calibration))
-    return everything[_ONE_IN - 1 :: _ONE_IN], everything[everything % _ONE_IN != _ONE_IN - 1]
 
 
 def refuse_overlap(calibration: Images, test: Images) -> None:

@@ -10,12 +10,13 @@ from numpy.typing import NDArray
 
 from edgewright.export.proof.figures import Truth
 from edgewright.export.repair.task import Repair
-from edgewright.export.source import calibration as calibrating
 from edgewright.export.source.options import Options
 from edgewright.export.variants import Variant
 from edgewright.train.datasets import Images
 
 _FEWEST = 8  # images that say anything
+_MOST, _LEAST, _PIXELS = 1000, 256, 2**23
+_ONE_IN = 4
 
 
 def wanted(options: Options, variants: Sequence[Variant]) -> bool:
@@ -42,17 +43,17 @@ def beside(
         measure: what the gate judges by.
         split: where the images are from, for the manifest.
     """
-    count = calibrating.repair_count(*calibration.shape[1:3])
+    count = repair_count(*calibration.shape[1:3])
     order = np.random.default_rng(options.seed).permutation(places)[:count]
     drawn = images[order]
-    kept = calibrating.apart(drawn, calibration, test) if len(drawn) else np.zeros(0, bool)
+    kept = apart(drawn, calibration, test) if len(drawn) else np.zeros(0, bool)
     if kept.sum() < _FEWEST:
         return of_calibration(calibration, options, measure, split)
     return Repair(
         images=drawn[kept],
         truth=None if truth is None else truth[order[kept]],
         measure=measure,
-        max_drop=options.max_drop,
+        limits=options.limits,
         split=split,
         calibrating=np.arange(len(calibration)),
     )
@@ -60,14 +61,37 @@ def beside(
 
 def of_calibration(calibration: Images, options: Options, measure: str, split: str) -> Repair | None:
     """One in four of the calibration images, where there are no others; None if that are too few to tell."""
-    shown, rest = calibrating.in_parts(calibration)
+    shown, rest = in_parts(calibration)
     if len(shown) < _FEWEST:
         return None
     return Repair(
         images=calibration[shown],
         truth=None,
         measure="cosine" if measure == "cosine" else "agreement",
-        max_drop=options.max_drop,
+        limits=options.limits,
         split=f"one in four of the calibration images ({split})",
         calibrating=rest,
     )
+
+
+def apart(images: Images, *others: Images) -> NDArray[np.bool_]:
+    """Which of the images, `(n,)`, occur in none of the others."""
+    places: dict[bytes, list[int]] = {}
+    for i, image in enumerate(images):
+        places.setdefault(image.tobytes(), []).append(i)
+    known = {raw for other in others for image in other if (raw := image.tobytes()) in places}
+    kept: NDArray[np.bool_] = np.ones(len(images), bool)
+    kept[[i for raw in known for i in places[raw]]] = False
+    return kept
+
+
+def repair_count(height: int, width: int) -> int:
+    """How many images show what a file loses: a thousand small ones, fewer of large ones, which cost more."""
+    return max(_LEAST, min(_MOST, _PIXELS // (height * width)))
+
+
+def in_parts(calibration: Images) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Places of the calibration images that show what a file loses, where there are no others, one in four;
+    and of those that calibrate what is repaired."""
+    everything = np.arange(len(calibration))
+    return everything[_ONE_IN - 1 :: _ONE_IN], everything[everything % _ONE_IN != _ONE_IN - 1]

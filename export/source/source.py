@@ -28,11 +28,10 @@ class Source:
 
     `calibration` and `test` are raw pixels, uint8 `(n, height, width, channels)`, none of them for
     calibration where no variant needs any; `truth` are class numbers `(n,)` of the test images, or of several
-    labels bool `(n, labels)`, None where they are not known; `repair` is there if a variant may want it;
-    `training` is there if a variant has passes;
-    `trained_on` are the training images, None where they are not known, `pool` pictures without labels, None
-    where there are none;
-    `notes` are lines for the user, `left_out` says what is wrong with pictures that were left out.
+    labels bool `(n, labels)`, None where they are not known; `repair` is there if a variant may
+    want it, `training` if a variant has passes; `trained_on` are the training images, None where they are not
+    known, `pool` pictures without labels, None where there are none; `notes` are lines for the user,
+    `left_out` says what is wrong with pictures that were left out.
     """
 
     name: str

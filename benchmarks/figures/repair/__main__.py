@@ -50,13 +50,14 @@ _COMPUTES = frozenset(
         ),
     )
 )
+_LAYERS = ("Conv", "Gemm", "MatMul")
 _MOVES = frozenset(("Cast", "CAST", "Transpose", "TRANSPOSE", "Reshape", "RESHAPE", "Flatten", "MaxPool"))
 
 
 def float_ops(path: Path) -> int:
     """How many operators of a file compute in float32: not those that move numbers, nor the scaling of pixels
-    or the bias behind a layer. In ONNX an operator is taken to compute in 8 bits if the values that it takes
-    are dequantized ones, whatever its weights are."""
+    or the bias behind a layer. In ONNX an operator computes in 8 bits if all that it takes is dequantized,
+    the kernel of a layer too."""
     reader = backends.for_path(path)
     graph = reader.graph(reader.read(path))
     constants = {key for key, tensor in graph.tensors.items() if tensor.stored_bytes is not None}
@@ -71,8 +72,9 @@ def float_ops(path: Path) -> int:
         elif node.operator in _MOVES and quantized.issuperset(values[:1]):  # behind it may stand a shape
             quantized |= {*node.outputs}
         elif node.operator in _COMPUTES and (len(values) > 1 or node.operator not in ("Add", "ADD")):
+            taken = [*values, *(node.inputs[1:2] if node.operator in _LAYERS else ())]
             is_float = graph.tensors[node.outputs[0]].dtype == "float32"
-            count += is_float and not all(key in quantized for key in values)
+            count += is_float and not all(key in quantized for key in taken)
     return count
 
 

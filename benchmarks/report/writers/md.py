@@ -22,10 +22,7 @@ def write(report: Report) -> bytes:
             lines += [_plain(doubt), ""]
         if note := wording.speed_note(task):
             lines += [_plain(note), ""]
-        columns = [
-            c for c in wording.columns(task.rows, task.words) if not c.several or len(task.subjects) > 1
-        ]
-        lines += [*_table(columns, task.rows, best), ""]
+        lines += [*_table(wording.columns(task), task.rows, best), ""]
         said = "In brackets: 95 % intervals."
         if task.words.compares_models:
             keras = "; ".join(
@@ -64,6 +61,8 @@ def _table(columns: Sequence[wording.Column], rows: Sequence[Any], best: Any = N
     for row in rows:
         cells = [column.cell(row) for column in columns]
         texts = [_plain(cell.text) + f" [{cell.interval}]" * bool(cell.interval) for cell in cells]
+        if cells[0].note:
+            texts[0] += f" ({_plain(cells[0].note)})"
         if row is best:
             texts[0] = f"**{texts[0]}**"
         table.append(texts)

@@ -13,12 +13,14 @@ import pytest
 from edgewright.export import formats, variants
 from edgewright.export.exporter import Options, export
 from edgewright.export.network.network import Network
+from edgewright.export.proof.limits import Limits
+from edgewright.export.repair import evidence as seeing
 from edgewright.export.repair import ladder as ladders
 from edgewright.export.repair.evidence import Evidence, Seen
 from edgewright.export.repair.ladder import Ladder
 from edgewright.export.repair.task import Repair
 from edgewright.export.source import repairing
-from edgewright.export.source.calibration import apart, in_parts, repair_count
+from edgewright.export.source.repairing import apart, in_parts, repair_count
 from edgewright.runtime import Bundle
 from edgewright.runtime.contract.heads import Head
 from edgewright.runtime.errors import ExportError, InputError
@@ -92,7 +94,7 @@ def evidence(network: Network, colour: Dataset) -> Evidence:
         truth=colour.y_train[1000:1400],
         head=Head(kind="softmax", count=10),
         measure="accuracy",
-        max_drop=0.01,
+        limits=Limits(),
     )
 
 
@@ -186,7 +188,7 @@ def test_repair_evidence_wants_a_margin_of_what_is_repaired_and_proof_of_loss_be
         truth=np.zeros(1000, np.int64),
         head=Head(kind="softmax", count=10),
         measure="accuracy",
-        max_drop=0.01,
+        limits=Limits(),
     )
 
     def seen(drop: float, low: float, agreement: float = 0.99) -> Seen:
@@ -200,6 +202,26 @@ def test_repair_evidence_wants_a_margin_of_what_is_repaired_and_proof_of_loss_be
     assert not unlabelled.shows_loss(seen(0.04, 0.03)) and unlabelled.shows_loss(seen(0.06, 0.05))
     assert seen(0, 0).closer_than(Seen(drop=0, low=0, agreement=1, error=1.1))
     assert not seen(0, 0).closer_than(Seen(drop=0, low=0, agreement=1, error=1.01))
+
+
+def test_repair_sees_a_class_that_is_lost_behind_a_drop_that_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    truth = np.repeat(np.arange(10), 100)
+    reference = np.eye(10, dtype=np.float32)[truth] * 0.8 + 0.02
+    scores = reference.copy()
+    scores[:40] = np.roll(scores[:40], 1, axis=1)  # the file has lost 40 of class 0 ...
+    reference[100:140] = np.roll(reference[100:140], 1, axis=1)  # ... and won 40 of class 1
+    shown = Evidence(
+        images=np.zeros((1000, 2, 2, 1), np.uint8),
+        reference=reference,
+        truth=truth,
+        head=Head(kind="softmax", count=10),
+        measure="accuracy",
+        limits=Limits(),
+    )
+    monkeypatch.setattr(seeing, "_scores", lambda path, images: [scores])
+    seen = shown.look(Path("int8.tflite"))
+    assert seen.drop == 0
+    assert shown.shows_loss(seen) and not shown.holds(seen)
 
 
 def test_repair_images_neither_calibrate_nor_judge_and_are_few_of_large_ones(colour: Dataset) -> None:
@@ -234,7 +256,7 @@ def test_repair_task_comes_back_from_disk_as_it_went(labelled: bool, tmp_path: P
         images=colour.x_train[:5],
         truth=colour.y_train[:5] if labelled else None,
         measure="accuracy",
-        max_drop=0.02,
+        limits=Limits(max_drop=0.02),
         split="train",
         calibrating=np.arange(3),
     )
@@ -242,7 +264,7 @@ def test_repair_task_comes_back_from_disk_as_it_went(labelled: bool, tmp_path: P
     again = Repair.read(tmp_path / "repair.npz", task.settings())
     assert again.key() == task.key()
     assert (again.truth is None) == (not labelled)
-    assert dataclasses.replace(task, max_drop=0.01).key() != task.key()
+    assert dataclasses.replace(task, limits=Limits()).key() != task.key()
 
 
 def test_export_refuses_a_mixed_file_without_repair(trained: Path, tmp_path: Path) -> None:
