@@ -206,7 +206,10 @@ def test_export_model_of_a_thousand_layers(
     usual = sys.getrecursionlimit()
     sys.setrecursionlimit(50_000)  # Keras builds a network by recursion; the export does so by itself
     request.addfinalizer(lambda: sys.setrecursionlimit(usual))
-    model = keras.Sequential([keras.Input((8, 8, 3)), *deep, layers.Flatten(), layers.Dense(4)])
+    image = x = keras.Input((8, 8, 3))  # not Sequential: Keras builds one anew at each layer it reads
+    for layer in [*deep, layers.Flatten(), layers.Dense(4)]:
+        x = layer(x)
+    model = keras.Model(image, x)
     for layer in model.layers:
         if isinstance(layer, layers.DepthwiseConv2D):
             layer.set_weights([np.ones_like(weight) * (weight.ndim > 1) for weight in layer.get_weights()])
