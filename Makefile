@@ -38,10 +38,10 @@ demo: $(READY)  ## train, export, verify, predict and measure on real data (a mi
 	@ls -d $(DEMO)/checkpoint/* $(DEMO)/bundle/* $(DEMO)/bench.json $(DEMO)/report.html
 
 test: $(READY)  ## run the fast tests
-	$(BIN)/pytest -q -n auto --dist loadfile --durations 12 --durations-min 5
+	$(BIN)/pytest -q -n auto --dist worksteal --durations 12 --durations-min 5
 
 test-slow: $(READY)  ## run the long tests: clean installs, killed exports
-	$(BIN)/pytest -q -n auto --dist loadfile -m slow --durations 25 --durations-min 10
+	$(BIN)/pytest -q -n auto --dist worksteal -m slow --durations 25 --durations-min 10
 
 types: $(READY)  ## let type checkers see the folders as the packages they become
 	@mkdir -p .types/edgewright

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pickle
 import queue
 import re
 import shutil
@@ -17,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from filelock import FileLock
 
 from edgewright.export import variants
 from edgewright.export.exporter import Options as ExportOptions
@@ -66,21 +68,44 @@ def fashion_mini() -> Dataset:
     return datasets.load("fashion-mini")
 
 
+def _made_once(tmp_path_factory: pytest.TempPathFactory, name: str, make: Callable[[Path], Any]) -> Any:
+    """What `make` gives in a folder `name` that all processes of this run share: the first one makes it."""
+    root = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        root = root.parent
+    folder, kept = root / name, root / f"{name}.pickle"
+    with FileLock(root / f"{name}.lock"):
+        if not kept.exists():
+            folder.mkdir()
+            kept.write_bytes(pickle.dumps(make(folder)))
+    return pickle.loads(kept.read_bytes())  # noqa: S301  # written just above
+
+
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory: pytest.TempPathFactory, fashion_mini: Dataset) -> Path:
     """The recipe's own checkpoint, whole. Shared: copy it (`checkpoint`) before changing anything."""
-    out = tmp_path_factory.mktemp("trained") / "checkpoint"
-    train("fashion-mlp", recipe.get("fashion-mlp"), fashion_mini, TrainOptions(out=out))
-    return out
+
+    def make(folder: Path) -> Path:
+        out = folder / "checkpoint"
+        train("fashion-mlp", recipe.get("fashion-mlp"), fashion_mini, TrainOptions(out=out))
+        return out
+
+    found: Path = _made_once(tmp_path_factory, "trained", make)
+    return found
 
 
 @pytest.fixture(scope="session")
 def exported(tmp_path_factory: pytest.TempPathFactory, trained: Path) -> tuple[Path, Result]:
     """The six default variants and what the export said. Shared: copy it (`bundle`) before changing it."""
-    out = tmp_path_factory.mktemp("exported") / "bundle"
-    with pytest.MonkeyPatch.context() as patch:  # the test that happens to be first finds nothing done
-        patch.setenv("EDGEWRIGHT_CACHE", str(tmp_path_factory.mktemp("cache")))
-        return out, export(trained, ExportOptions(out=out, variants=variants.defaults()))
+
+    def make(folder: Path) -> tuple[Path, Result]:
+        out = folder / "bundle"
+        with pytest.MonkeyPatch.context() as patch:  # the test that happens to be first finds nothing done
+            patch.setenv("EDGEWRIGHT_CACHE", str(folder / "cache"))
+            return out, export(trained, ExportOptions(out=out, variants=variants.defaults()))
+
+    found: tuple[Path, Result] = _made_once(tmp_path_factory, "exported", make)
+    return found
 
 
 @pytest.fixture

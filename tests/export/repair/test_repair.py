@@ -138,6 +138,7 @@ def test_repair_equalizes_what_collapsed_and_frees_nothing(
     assert not any(path.parent.glob("trial*"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FORMATS)
 def test_repair_frees_few_operators_where_equalization_does_not_reach(
     climb: Any, keras: Any, sound: Any, name: str, colour: Dataset, tmp_path: Path
@@ -154,6 +155,7 @@ def test_repair_frees_few_operators_where_equalization_does_not_reach(
     assert evidence(network, colour).look(path).drop <= 0.005
 
 
+@pytest.mark.slow
 def test_repair_says_so_where_nothing_helps(
     climb: Any, sound: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -105,6 +105,7 @@ def children(monkeypatch: pytest.MonkeyPatch) -> Children:
     return Children(monkeypatch)
 
 
+@pytest.mark.slow
 def test_crash_of_a_converter_is_a_row_with_its_step_and_signal_and_the_rest_is_written(
     plain: Path, crashing: Callable[..., Path], tmp_path: Path, children: Children
 ) -> None:
@@ -154,6 +155,7 @@ def test_crash_while_loading_ends_the_export_with_its_step(plain: Path, tmp_path
         steps.load(Model.at(plain, UNIT, code=code), ("tflite",))
 
 
+@pytest.mark.slow
 def test_format_that_cannot_hold_the_network_is_rows_and_is_not_tried_again(
     keras: Any, tmp_path: Path, children: Children, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -157,6 +157,7 @@ def test_features_that_are_damaged_are_computed_again(few: Dataset, tmp_path: Pa
     np.testing.assert_array_equal(np.load(kept).reshape(found.shape), found)
 
 
+@pytest.mark.slow
 def test_training_on_features_is_training(few: Dataset, tmp_path: Path) -> None:
     quick = train("frozen", FROZEN, few, Options(out=tmp_path / "quick"))
     plain = train("frozen", FROZEN, few, Options(out=tmp_path / "plain", features=False))
@@ -193,6 +194,7 @@ def test_training_on_features_that_was_cut_off_goes_on_to_the_same_weights(
     assert resumed.metrics == whole.metrics
 
 
+@pytest.mark.slow
 def test_features_are_not_kept_for_a_recipe_that_augments_its_images(few: Dataset, tmp_path: Path) -> None:
     changing = dataclasses.replace(FROZEN, augment=lambda images, _: images, epochs=1)
     train("frozen", changing, few, Options(out=tmp_path / "out"))

@@ -201,6 +201,7 @@ def linear(activation: str | None) -> Any:
     return build
 
 
+@pytest.mark.slow
 def test_train_with_a_logits_head_is_by_their_softmax(tmp_path: Path, few: Dataset) -> None:
     losses = {}
     for head, activation in (("softmax", "softmax"), ("logits", None)):

@@ -118,6 +118,7 @@ def test_photos_train_a_frozen_base_and_then_all_but_batch_normalization(
     np.testing.assert_array_equal(norm.moving_mean, np.zeros(6))
 
 
+@pytest.mark.slow
 def test_photos_whose_tuning_brings_nothing_are_those_of_the_first_part(
     tiny: recipe.Recipe, colours: Dataset, tmp_path: Path
 ) -> None:
@@ -155,6 +156,7 @@ def test_photos_that_were_cut_off_end_with_the_same_weights(
         np.testing.assert_array_equal(a, b)
 
 
+@pytest.mark.slow
 def test_photos_with_random_weights_learn_at_once_and_save_what_they_learnt(
     tiny: recipe.Recipe, colours: Dataset, tmp_path: Path
 ) -> None:
