@@ -94,7 +94,8 @@ def _add_loading(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--unsafe-load",
         action="store_true",
-        help="let Keras run Python code out of the file (Lambda layers); only for files you trust",
+        help="let the file run Python code (Lambda layers) or operators that read and write files; "
+        "only for files you trust",
     )
     group.add_argument(
         "--code",

@@ -23,6 +23,7 @@ class Loaded:
     `shape` is that of one image; `batch` the only batch size it takes, or None; `held` keeps its variables
     alive for a converter; `layers` are the names a user knows its layers by. `unrolled` is `call` without
     loops over time steps, where they can be written out; it raises `ExportError` where they cannot.
+    `lets_through` names what the file does beside computing, which the user has let it.
     """
 
     call: Callable[[Any], Any]
@@ -33,6 +34,7 @@ class Loaded:
     input: str
     output: str
     unrolled: Callable[[Any], Any]
+    lets_through: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from edgewright.export.network import model as models
+from edgewright.export.network import saved_model
 from edgewright.export.network.ends import Loaded, chosen_output, image_input, only
 from edgewright.export.network.keras_model.load import load_keras
 from edgewright.export.network.model import Model
@@ -24,6 +25,9 @@ def _saved_model(model: Model) -> Loaded:
     import_keras()
     import tensorflow as tf
 
+    lets_through = saved_model.lets_through(model.path)
+    if not model.unsafe:
+        saved_model.refuse(model.path, lets_through)
     try:
         loaded = tf.saved_model.load(str(model.path))
     except Exception as failure:  # whatever its ops and protobuf do
@@ -63,6 +67,7 @@ def _saved_model(model: Model) -> Loaded:
         input=name,
         output=output,
         unrolled=unrolled,
+        lets_through=lets_through,
     )
 
 

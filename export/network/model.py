@@ -47,10 +47,10 @@ class Model:
     """A model on disk and what must be known to run it.
 
     `kind` is `keras` (.keras, .h5), `saved-model` or `onnx`; `size` is the height and width for a network
-    that leaves them open; `output` which of several outputs gives the scores; `unsafe` lets Keras run Python
-    code that the file holds; `fake_quantized` says that it holds the ranges of its 8-bit weights and
-    activations, which training has found; `code` is a Python file of the user's own that defines layers or
-    models in the file, run before it is loaded.
+    that leaves them open; `output` which of several outputs gives the scores; `unsafe` lets the file do
+    more than compute: run Python code that it holds, read and write files; `fake_quantized` says that it
+    holds the ranges of its 8-bit weights and activations, which training has found; `code` is a Python file
+    of the user's own that defines layers or models in the file, run before it is loaded.
     """
 
     path: Path
@@ -207,7 +207,8 @@ class Facts:
     """What a loaded network turned out to be.
 
     `shape` is that of one image, (height, width, channels); `classes` how many scores it gives; `head` what
-    these are, one of `edgewright.runtime.contract.HEADS`; `input` and `output` are the model's own names.
+    these are, one of `edgewright.runtime.contract.HEADS`; `input` and `output` are the model's own names;
+    `lets_through` what the file does beside computing, let by `unsafe`.
     """
 
     shape: tuple[int, int, int]
@@ -215,9 +216,10 @@ class Facts:
     head: str
     input: str
     output: str
+    lets_through: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
-        return {**vars(self), "shape": list(self.shape)}
+        return {**vars(self), "shape": list(self.shape), "lets_through": list(self.lets_through)}
 
     @staticmethod
     def from_json(obj: JsonObject) -> Facts:
@@ -228,4 +230,5 @@ class Facts:
             head=obj.text("head"),
             input=obj.text("input"),
             output=obj.text("output"),
+            lets_through=obj.texts("lets_through"),
         )

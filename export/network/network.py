@@ -66,6 +66,7 @@ class Network(FloatNetwork):
             head=head,
             input=self._loaded.input,
             output=self._loaded.output,
+            lets_through=self._loaded.lets_through,
         )
 
     @cached_property

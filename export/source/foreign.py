@@ -18,6 +18,8 @@ from edgewright.runtime.contract import THRESHOLD, InputContract
 from edgewright.runtime.contract.heads import Head
 from edgewright.runtime.errors import InputError
 
+_SHOWN = 20  # of what was let through
+
 
 def open_foreign(
     path: Path, options: Options, variants: Sequence[Variant], load: Load, progress: Progress
@@ -84,7 +86,7 @@ def open_foreign(
         },
         trained_on=images.trained_on,
         foreign=True,
-        notes=tuple(_notes(head, images, labels)),
+        notes=(*_let_through(path, facts), *_notes(head, images, labels)),
         left_out=images.left_out,
     )
 
@@ -102,6 +104,14 @@ def _head(options: Options, facts: Facts) -> Head:
     if facts.classes == 1 and kind in ("softmax", "logits"):
         raise InputError(f"expected at least two scores for {kind}, got one; add --head sigmoid-logits")
     return head
+
+
+def _let_through(path: Path, facts: Facts) -> Iterator[str]:
+    """What `--unsafe-load` was needed for, as a line for the user."""
+    if facts.lets_through:
+        shown = ", ".join(facts.lets_through[:_SHOWN])
+        more = f" and {len(facts.lets_through) - _SHOWN} more" * (len(facts.lets_through) > _SHOWN)
+        yield f"--unsafe-load let through what does more than compute in {path}: {shown}{more}"
 
 
 def _notes(head: Head, images: reading.Judged, labels: Sequence[str] | None) -> Iterator[str]:

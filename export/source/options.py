@@ -22,8 +22,9 @@ class Given:
     height and width for a network that leaves them open; `head` what the scores mean, one of `HEADS`, found
     in the network unless it is given; `threshold` above which a sigmoid is a yes; `output` which of several
     outputs gives the scores; `calibration` and `test` are folders of pictures, .npz files or .csv tables;
-    `pictures` is a folder of unlabelled ones, in place of both; `unsafe_load` lets Keras run Python code that
-    the file holds; `code` is a Python file that defines layers or models of the user's own.
+    `pictures` is a folder of unlabelled ones, in place of both; `unsafe_load` lets the file run Python code
+    or operators that read and write files; `code` is a Python file that defines layers or models of the
+    user's own.
     """
 
     labels: Path | str | None = None

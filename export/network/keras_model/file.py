@@ -23,7 +23,12 @@ _GROUPS_OF_WEIGHTS = {"layers", "vars", "_layer_checkpoint_dependencies"}  # tha
 _USERS_CODE = "edgewright_users_code"  # the name that a user's file is imported by
 _CUT_OFF = "truncated; copy or download it again"
 _KERAS_2_OPERATIONS = ("TFOpLambda", "SlicingOpLambda")  # of TensorFlow's functions, no layer of anyone
-_RUNS_CODE = "loading it would run Python code out of the file; if you trust it, add --unsafe-load"
+_TRUST = "if you trust it, add --unsafe-load"
+_RUNS_CODE = f"loading it would run Python code out of the file; {_TRUST}"
+_OPENS = (
+    f"loading it would open a SavedModel, whose operators may read, write or run what they like; {_TRUST}"
+)
+_ACTING = {"Lambda": _RUNS_CODE, "__lambda__": _RUNS_CODE, "TFSMLayer": _OPENS}
 _SHOWN = 300  # characters of another library's own words
 
 
@@ -32,6 +37,8 @@ def open_model(model: Model) -> Any:
     keras = import_keras()
     classes = _imported(model.code) if model.code else {}
     _refuse_what_is_no_model(model.path)
+    if not model.unsafe:
+        _refuse_what_acts(model.path)
     try:
         return keras.saving.load_model(
             model.path, custom_objects=classes, compile=False, safe_mode=not model.unsafe
@@ -147,10 +154,8 @@ def _cut_off_or(path: Path, failure: Exception) -> str:
 
 
 def _why_keras_cannot(keras: Any, model: Model, classes: dict[str, Any], failure: Exception) -> str:
-    for kind, name, of_keras in _layers_in(model.path):
+    for kind, name, of_keras in _layers_in(_config_of(model.path)):
         layer = f"layer '{name}' of {model.path} is a {kind}" if name else f"{model.path} holds a {kind}"
-        if kind == "Lambda" and not model.unsafe:
-            return f"{layer}: {_RUNS_CODE}"
         if of_keras or _known(keras, kind, classes):
             continue
         neither = f"neither Keras nor {model.code.name} has" if model.code else "Keras does not have"
@@ -179,9 +184,30 @@ def _known(keras: Any, kind: str, classes: dict[str, Any]) -> bool:
     )
 
 
-def _layers_in(path: Path) -> Iterator[tuple[str, str | None, bool]]:
-    """Class, name if it has one, and whether the file says that it is Keras' own, of the model and of every
-    layer that the file's configuration lists; none if it cannot be read."""
+def lets_through(path: Path) -> tuple[str, ...]:
+    """What loading the file does beside computing: layers that run code, and those that open a SavedModel."""
+    return tuple(f"{kind} '{name}'" if name else kind for kind, name in _acting_in(_config_of(path)))
+
+
+def _refuse_what_acts(path: Path) -> None:
+    """Raises `ExportError`, before Keras sees the file. Keras refuses it too, while it loads."""
+    for kind, name in _acting_in(_config_of(path)):
+        layer = f"layer '{name}' of {path} is a {kind}" if name else f"{path} holds a {kind}"
+        raise ExportError(f"{layer}: {_ACTING[kind]}")
+
+
+def _acting_in(config: Any) -> Iterator[tuple[str, str | None]]:
+    """Class and name, wherever it stands in the configuration, not only where layers are listed."""
+    for _, entry in _objects_in(config):
+        kind = str(entry.get("class_name")).rpartition(">")[2]
+        if kind in _ACTING:
+            inner = entry.get("config")
+            name = inner.get("name") if isinstance(inner, dict) else None
+            yield kind, str(name) if name else None
+
+
+def _config_of(path: Path) -> Any:
+    """The file's configuration of the model; None if it cannot be read."""
     text: Any = "{}"
     if zipfile.is_zipfile(path):
         with suppress(KeyError, OSError), zipfile.ZipFile(path) as archive:
@@ -192,17 +218,29 @@ def _layers_in(path: Path) -> Iterator[tuple[str, str | None, bool]]:
         with suppress(OSError), h5py.File(path, "r") as file:
             text = file.attrs.get("model_config", "{}")
     try:
-        waiting: list[tuple[str, Any]] = [("layer", json.loads(text))]
+        return json.loads(text)
     except (ValueError, RecursionError):
-        return
+        return None
+
+
+def _layers_in(found: Any) -> Iterator[tuple[str, str | None, bool]]:
+    """Class, name if it has one, and whether the file says that it is Keras' own, of the model and of every
+    layer that the configuration lists."""
+    for key, entry in _objects_in(found):
+        config = entry.get("config")
+        if key in ("layer", "layers") and isinstance(config, dict) and "class_name" in entry:
+            name = config.get("name")
+            of_keras = str(entry.get("module")).partition(".")[0] == "keras"
+            yield str(entry["class_name"]), str(name) if name else None, of_keras
+
+
+def _objects_in(found: Any) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Every JSON object with the key it stands under, in the file's order."""
+    waiting: list[tuple[str, Any]] = [("layer", found)]
     while waiting:
         key, entry = waiting.pop()
         if isinstance(entry, dict):
-            config = entry.get("config")
-            if key in ("layer", "layers") and isinstance(config, dict) and "class_name" in entry:
-                name = config.get("name")
-                of_keras = str(entry.get("module")).partition(".")[0] == "keras"
-                yield str(entry["class_name"]), str(name) if name else None, of_keras
+            yield key, entry
             waiting.extend(reversed(entry.items()))
         elif isinstance(entry, list):
             waiting.extend((key, item) for item in reversed(entry))

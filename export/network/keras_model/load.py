@@ -9,7 +9,7 @@ import numpy as np
 
 from edgewright.export.network.ends import ImageInput, Loaded, chosen_output, image_input, only
 from edgewright.export.network.keras_model.channels_last import ChannelsLast
-from edgewright.export.network.keras_model.file import open_model
+from edgewright.export.network.keras_model.file import lets_through, open_model
 from edgewright.export.network.keras_model.float32 import FLOAT32, take_as, to_float32
 from edgewright.export.network.keras_model.unroll import unrolled
 from edgewright.export.network.model import Model
@@ -49,6 +49,7 @@ def load_keras(model: Model) -> Loaded:
         input=given.name,
         output=names[place],
         unrolled=without_loops,
+        lets_through=lets_through(model.path),
     )
 
 
