@@ -17,11 +17,18 @@ from pathlib import Path
 from typing import Any
 
 from edgewright.runtime.backends import DamagedError
-from edgewright.runtime.backends.ort.protobuf import Message
+from edgewright.runtime.backends.ort.protobuf import Message, Schema
 
 _GRAPH = "_CHECKPOINTABLE_OBJECT_GRAPH"  # names of variables
 # LevelDB's table format: https://github.com/google/leveldb/blob/main/doc/table_format.md
 _FOOTER, _MAGIC, _TRAILER = 48, 0xDB4775248B80FB57, 5
+# Of tensorflow/core/protobuf/tensor_bundle.proto what is read, and the rest as bytes.
+_CHECKPOINT = Schema(
+    {
+        "Header": "1:int32 2:int32 3:bytes",
+        "Entry": "1:int32 2:bytes 3:int32 4:int64 5:int64 6:fixed32 7:*bytes",
+    }
+)
 _MOST = 2**10  # bytes that may become of one that is stored
 
 
@@ -122,14 +129,14 @@ def _of_saved_model(folder: Path) -> Iterator[bytes]:
         return  # a model without weights
     index = (variables / "variables.index").read_bytes()
     entries = dict(_table(index))
-    shards = Message(entries.pop(b"")).integer(1, 1)
+    shards = Message.of(entries.pop(b""), _CHECKPOINT, "Header").integer(1, 1)
     for key, value in entries.items():
         name = key.decode("utf-8", "replace")
         groups = name.split("/")
         training = groups[:2] == ["keras_api", "metrics"] or {"optimizer", ".OPTIMIZER_SLOT"} & set(groups)
         if name == _GRAPH or training:
             continue
-        entry = Message(value)  # BundleEntryProto of tensorflow/core/protobuf/tensor_bundle.proto
+        entry = Message.of(value, _CHECKPOINT, "Entry")
         shard, offset, size = (entry.integer(number) for number in (3, 4, 5))
         if entry.messages(7):
             raise _OtherError  # a part of a variable

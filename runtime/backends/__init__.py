@@ -7,6 +7,7 @@ when a file is opened, never before.
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -21,12 +22,15 @@ from edgewright.runtime import plugins
 from edgewright.runtime.contract import CONTRACT_KEY, ModelContract, TensorSpec, stamp_is_right
 from edgewright.runtime.contract.heads import Head
 from edgewright.runtime.disk import digest, jsonio
-from edgewright.runtime.errors import InputError, ModelFileError
+from edgewright.runtime.errors import EdgewrightError, InputError, ModelFileError
 
 if TYPE_CHECKING:
     from edgewright.runtime.graph import Graph
 
 _NUMBERS = ("uint8", "int8", "int16", "int32", "int64", "float16", "float32", "float64")
+
+MOST_FIELDS = 200_000  # of a file that are decoded
+FIELDS_VARIABLE = "EDGEWRIGHT_MAX_FIELDS"
 
 Pixels: TypeAlias = NDArray[np.uint8]
 Scores: TypeAlias = NDArray[np.float32]
@@ -221,13 +225,57 @@ class DamagedError(ValueError):
     """What cannot be in a whole file, such as an offset, a length or an index that points outside of it."""
 
 
+class BudgetError(DamagedError):
+    """More fields, offsets or bytes than a file may have decoded."""
+
+
+class Budget:
+    """How much of one file may be decoded: so many fields, offsets and numbers, and twice its bytes.
+
+    Items of a FlatBuffer may share what they refer to, a field of protobuf takes two bytes: without a limit a
+    few megabytes cost a minute and gigabytes. Real files have hundreds or thousands of fields.
+    `EDGEWRIGHT_MAX_FIELDS` raises the number for a file that one trusts.
+    """
+
+    __slots__ = ("_bytes", "_fields", "_most")
+
+    def __init__(self, file_bytes: int) -> None:
+        said = os.environ.get(FIELDS_VARIABLE, "")
+        if said and not (said.isascii() and said.isdigit() and len(said) < 19):
+            raise InputError(f"expected {FIELDS_VARIABLE} to be a whole number, got '{said[:40]}'")
+        self._most = self._fields = int(said) if said else MOST_FIELDS
+        self._bytes = 2 * file_bytes + 2**16
+
+    def spend(self, fields: int = 1) -> None:
+        """Raises `BudgetError`."""
+        self._fields -= fields
+        if self._fields < 0:
+            raise BudgetError(
+                f"more than {self._most:,} fields and offsets; if you trust it, set {FIELDS_VARIABLE} to a "
+                "larger number"
+            )
+
+    def copy(self, count: int) -> None:
+        """As many bytes are copied. Raises `BudgetError`."""
+        self._bytes -= count
+        if self._bytes < 0:
+            raise BudgetError("parts that refer to more than the file can hold; make it anew")
+
+
 @contextmanager
 def damage_as(path: Path, what: str) -> Iterator[None]:
     """Turn what a damaged file makes readers raise into `ModelFileError`; `what` has a place for it."""
     try:
         yield
+    except EdgewrightError:
+        raise
+    except BudgetError as failure:
+        raise ModelFileError(f"expected less in {path}, got {failure}") from failure
     except DamagedError as failure:
         raise ModelFileError(f"{path} {what.format(failure)}") from failure
+    except Exception as failure:  # whatever else a hostile file brings a reader to
+        reason = f"{type(failure).__name__} {' '.join(str(failure).split())}".strip()
+        raise ModelFileError(f"{path} {what.format(reason)}") from failure
 
 
 def check_single(path: Path, inputs: tuple[TensorSpec, ...], outputs: tuple[TensorSpec, ...]) -> None:

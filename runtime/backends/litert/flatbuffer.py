@@ -1,14 +1,18 @@
 """A FlatBuffer reader just large enough for .tflite files, with every offset checked.
 
 A device reads labels and shapes from a model file before any interpreter has seen it; this does so
-with the standard library alone. Layout: https://flatbuffers.dev/internals/
+without another package. Tables may share what they refer to, so what is decoded is counted, see
+`edgewright.runtime.backends.Budget`. Layout: https://flatbuffers.dev/internals/
 """
 
 from __future__ import annotations
 
 import struct
 
-from edgewright.runtime.backends import DamagedError
+import numpy as np
+from numpy.typing import NDArray
+
+from edgewright.runtime.backends import Budget, DamagedError
 
 MAX_NAME_BYTES = 4096
 
@@ -16,16 +20,17 @@ MAX_NAME_BYTES = 4096
 class Table:
     """A FlatBuffer table at `position`; fields are asked for by their slot number in the schema."""
 
-    __slots__ = ("_raw", "_vtable", "_vtable_bytes", "position")
+    __slots__ = ("_budget", "_raw", "_vtable", "_vtable_bytes", "position")
 
-    def __init__(self, raw: bytes, position: int) -> None:
-        self._raw, self.position = raw, position
+    def __init__(self, raw: bytes, position: int, budget: Budget) -> None:
+        budget.spend()
+        self._raw, self.position, self._budget = raw, position, budget
         self._vtable = position - read_int(raw, position, "<i")
         self._vtable_bytes = read_int(raw, self._vtable, "<H")
 
     @classmethod
     def root(cls, raw: bytes) -> Table:
-        return cls(raw, read_int(raw, 0, "<I"))
+        return cls(raw, read_int(raw, 0, "<I"), Budget(len(raw)))
 
     def _field(self, slot: int) -> int:
         offset = 4 + 2 * slot
@@ -36,7 +41,10 @@ class Table:
 
     def _target(self, slot: int) -> int:
         field = self._field(slot)
-        return field + read_int(self._raw, field, "<I") if field else 0
+        if not field:
+            return 0
+        self._budget.spend()
+        return field + read_int(self._raw, field, "<I")
 
     def scalar(self, slot: int, layout: str, default: int = 0) -> int:
         """An integer field, `layout` as in `struct`, such as "<i"."""
@@ -54,12 +62,19 @@ class Table:
 
     def table(self, slot: int) -> Table | None:
         target = self._target(slot)
-        return Table(self._raw, target) if target else None
+        return Table(self._raw, target, self._budget) if target else None
 
-    def data(self, slot: int, item_bytes: int = 1) -> bytes:
-        """The bytes of a vector of scalars of `item_bytes` each, or of a string."""
-        start, count = self._vector(slot, item_bytes)
-        return self._raw[start : start + count * item_bytes]
+    def data(self, slot: int) -> bytes:
+        """The bytes of a vector of bytes, or of a string."""
+        start, count = self._vector(slot, 1)
+        return self.part(start, count)
+
+    def part(self, start: int, count: int) -> bytes:
+        """Bytes of the file. Raises `DamagedError` where they would lie outside, `BudgetError`."""
+        if start + count > len(self._raw):
+            raise DamagedError(f"{count} bytes at byte {start} end outside the file")
+        self._budget.copy(count)
+        return self._raw[start : start + count]
 
     def count(self, slot: int, item_bytes: int = 1) -> int:
         """How many items of `item_bytes` a vector has, none of which is read."""
@@ -67,23 +82,32 @@ class Table:
 
     def text(self, slot: int) -> str:
         """A name. Names are short; long ones that many tables share would fill the memory."""
-        raw = self.data(slot)
-        if len(raw) > MAX_NAME_BYTES:
-            raise DamagedError(f"a name of {len(raw)} bytes")
-        return raw.decode("utf-8", "replace")
+        start, count = self._vector(slot, 1)
+        if count > MAX_NAME_BYTES:
+            raise DamagedError(f"a name of {count} bytes")
+        return self.part(start, count).decode("utf-8", "replace")
 
-    def integers(self, slot: int, layout: str = "i") -> tuple[int, ...]:
-        raw = self.data(slot, struct.calcsize("<" + layout))
-        return struct.unpack(f"<{len(raw) // struct.calcsize('<' + layout)}{layout}", raw)
+    def integers(self, slot: int) -> tuple[int, ...]:
+        """A vector of int32, such as a shape or places of tensors."""
+        self._budget.spend(self.count(slot, 4))
+        return tuple(self.numbers(slot, "<i4").tolist())
+
+    def numbers(self, slot: int, dtype: str) -> NDArray[np.generic]:
+        """A vector of numbers of the numpy `dtype`, such as "<f4", as an array over the file's own bytes."""
+        item_bytes = np.dtype(dtype).itemsize
+        start, count = self._vector(slot, item_bytes)
+        self._budget.copy(count * item_bytes)
+        return np.frombuffer(self._raw, dtype, count, start) if count else np.zeros(0, dtype)
 
     def floats(self, slot: int) -> tuple[float, ...]:
-        raw = self.data(slot, 4)
-        return struct.unpack(f"<{len(raw) // 4}f", raw)
+        """A short vector of float32."""
+        self._budget.spend(self.count(slot, 4))
+        return tuple(self.numbers(slot, "<f4").tolist())
 
     def tables(self, slot: int) -> list[Table]:
         start, count = self._vector(slot, 4)
         places = range(start, start + 4 * count, 4)
-        return [Table(self._raw, place + read_int(self._raw, place, "<I")) for place in places]
+        return [Table(self._raw, place + read_int(self._raw, place, "<I"), self._budget) for place in places]
 
     def _vector(self, slot: int, item_bytes: int) -> tuple[int, int]:
         target = self._target(slot)

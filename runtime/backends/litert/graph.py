@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Hashable
 from math import prod
 
+import numpy as np
+
 from edgewright.runtime.backends import DamagedError
 from edgewright.runtime.backends.litert.flatbuffer import Table
 from edgewright.runtime.backends.litert.schema import DTYPES
@@ -50,41 +52,25 @@ MAX_RANK = 8
 MAX_ELEMENTS = 2**40  # elements: more than any memory, less than what overflows
 
 
-class _Budget:
-    """Items may share what they refer to; together they may not read more than a file has room for."""
-
-    def __init__(self, size: int) -> None:
-        self.left = size
-
-    def spend(self, count: int) -> None:
-        self.left -= count
-        if self.left < 0:
-            raise DamagedError("its parts refer to more than the file can hold")
-
-
 def read(raw: bytes) -> Graph:
     """The main graph. Raises `DamagedError` where an index, size or offset cannot be."""
     model = Table.root(raw)
-    budget = _Budget(len(raw))
     graphs = model.tables(2)
     if not graphs:
         raise DamagedError("no subgraph")
     stored = [_stored_bytes(buffer, len(raw)) for buffer in model.tables(4)]
     codes = [_operator(code) for code in model.tables(1)]
-    found = [_read(graph, stored, codes, budget) for graph in graphs]
+    found = [_read(graph, stored, codes) for graph in graphs]
     if len(graphs) > 1:
         note = f"{len(graphs) - 1} further graphs, of branches and loops, are not counted"
         return Graph(**{**vars(found[0]), "notes": (note,)})
     return found[0]
 
 
-def _read(graph: Table, stored: list[int], codes: list[str], budget: _Budget) -> Graph:
-    tensors: dict[Hashable, Tensor] = {
-        i: _tensor(table, stored, budget) for i, table in enumerate(graph.tables(0))
-    }
+def _read(graph: Table, stored: list[int], codes: list[str]) -> Graph:
+    tensors: dict[Hashable, Tensor] = {i: _tensor(table, stored) for i, table in enumerate(graph.tables(0))}
 
     def keys(table: Table, slot: int, *, optional: bool = False) -> tuple[int, ...]:
-        budget.spend(4 * table.count(slot, 4))
         indices = table.integers(slot)
         for index in indices:
             if index not in tensors and not (optional and index == -1):
@@ -119,7 +105,7 @@ def _stored_bytes(buffer: Table, file_bytes: int) -> int:
     return buffer.count(0)
 
 
-def _tensor(table: Table, stored: list[int], budget: _Budget) -> Tensor:
+def _tensor(table: Table, stored: list[int]) -> Tensor:
     rank = table.count(0, 4)
     if rank > MAX_RANK:
         raise DamagedError(f"a tensor of {rank} dimensions")
@@ -136,7 +122,7 @@ def _tensor(table: Table, stored: list[int], budget: _Budget) -> Tensor:
         shape=tuple(abs(size) for size in shape),
         dtype=DTYPES[number],
         stored_bytes=stored[buffer] or None,
-        quantization=_quantization(table, budget),
+        quantization=_quantization(table),
     )
     # Sparse constants, which have a table at slot 6, take less.
     if tensor.stored_bytes and tensor.bytes not in (None, tensor.stored_bytes) and table.table(6) is None:
@@ -144,17 +130,16 @@ def _tensor(table: Table, stored: list[int], budget: _Budget) -> Tensor:
     return tensor
 
 
-def _quantization(table: Table, budget: _Budget) -> str:
+def _quantization(table: Table) -> str:
     quantization = table.table(4)
     if quantization is None or not (count := quantization.count(2, 4)):
         return ""
-    budget.spend(4 * count + 8 * quantization.count(3, 8))
-    scales, zero_points = quantization.floats(2), quantization.integers(3, "q")
+    scales, zero_points = quantization.numbers(2, "<f4"), quantization.numbers(3, "<i8")
     if count == 1:
-        return f"scale {scales[0]:.6g}, zero point {zero_points[0] if zero_points else 0}"
+        return f"scale {scales[0]:.6g}, zero point {zero_points[0] if len(zero_points) else 0}"
     axis = quantization.scalar(6, "<i")
-    same = f", zero point {zero_points[0]}" if len(set(zero_points)) == 1 else ""
-    return f"per channel (axis {axis}): {count} scales {min(scales):.3g} to {max(scales):.3g}{same}"
+    same = f", zero point {zero_points[0]}" if len(np.unique(zero_points)) == 1 else ""
+    return f"per channel (axis {axis}): {count} scales {scales.min():.3g} to {scales.max():.3g}{same}"
 
 
 def _macs(operator: str, inputs: list[Tensor | None], outputs: list[Tensor]) -> int | None:

@@ -32,6 +32,10 @@ def read(path: Path, raw: bytes) -> ModelFile:
             f"expected a TFLite model (FlatBuffer 'TFL3'), got {path}, which starts with {raw[:8]!r}"
         )
     model = Table.root(raw)
+    if model.count(8, 4) or model.count(9, 4):  # groups of buffers in other files, and these buffers
+        raise ModelFileError(
+            f"expected all weights inside {path}, got references to other files; export it whole"
+        )
     graphs = model.tables(2)
     if len(graphs) < 1:
         raise ModelFileError(f"expected at least one subgraph in {path}, got none")
@@ -44,9 +48,9 @@ def read(path: Path, raw: bytes) -> ModelFile:
 
     found = model.tables(6)
     _few(found, "metadata entries")
-    entries = {
-        entry.text(0): _buffer(_item(buffers, entry.scalar(1, "<I"), "buffer"), raw) for entry in found
-    }
+    entries = {entry.text(0): _buffer(_item(buffers, entry.scalar(1, "<I"), "buffer")) for entry in found}
+    if len(entries) < len(found):
+        raise DamagedError("two metadata entries of one name")
     return ModelFile(
         path=path,
         raw=raw,
@@ -71,8 +75,8 @@ def _item(items: list[Any], index: int, what: str) -> Any:
 
 def _spec(tensor: Table) -> TensorSpec:
     quantization = tensor.table(4)
-    scales = quantization.floats(2) if quantization else ()
-    zero_points = quantization.integers(3, "q") if quantization else ()
+    scales = quantization.numbers(2, "<f4")[:1].tolist() if quantization else []
+    zero_points = quantization.numbers(3, "<i8")[:1].tolist() if quantization else []
     shape = tensor.integers(7) or tensor.integers(0)  # the signature keeps -1 where a size is free
     return TensorSpec(
         name=tensor.text(3),
@@ -83,10 +87,8 @@ def _spec(tensor: Table) -> TensorSpec:
     )
 
 
-def _buffer(buffer: Table, raw: bytes) -> bytes:
+def _buffer(buffer: Table) -> bytes:
     start, size = buffer.scalar(1, "<Q"), buffer.scalar(2, "<Q")
     if start > 1:  # large constants may stand behind the FlatBuffer
-        if start + size > len(raw):
-            raise DamagedError(f"a buffer of {size} bytes at byte {start} ends outside the file")
-        return raw[start : start + size]
+        return buffer.part(start, size)
     return buffer.data(0)

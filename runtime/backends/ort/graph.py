@@ -9,6 +9,7 @@ import struct
 from collections.abc import Hashable, Mapping, Sequence
 from math import prod
 
+from edgewright.runtime.backends.ort import schema
 from edgewright.runtime.backends.ort.protobuf import Message
 from edgewright.runtime.backends.ort.schema import DTYPES
 from edgewright.runtime.backends.ort.shapes import CONVOLUTIONS, PRODUCTS, Call, Values, inferred
@@ -20,7 +21,7 @@ _MAX_SIZE = 2**40
 
 def read(raw: bytes) -> Graph:
     """The main graph. Raises `DamagedError`."""
-    graph = Message(raw).message(7)
+    graph = schema.parsed(raw).message(7)
     tensors: dict[Hashable, Tensor] = {}
     values: dict[str, Values] = {}
     for initializer in graph.messages(5):

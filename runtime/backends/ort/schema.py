@@ -5,10 +5,10 @@ Field numbers: https://github.com/onnx/onnx/blob/main/onnx/onnx.proto
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
-from edgewright.runtime.backends import ModelFile, damage_as
+from edgewright.runtime.backends import DamagedError, ModelFile, damage_as
+from edgewright.runtime.backends.ort.fields import ONNX
 from edgewright.runtime.backends.ort.protobuf import Message
 from edgewright.runtime.contract import TensorSpec
 from edgewright.runtime.errors import ModelFileError
@@ -18,16 +18,18 @@ _FIRST = "float32 uint8 int8 uint16 int16 int32 int64 string bool float16 float6
 DTYPES = dict(enumerate(_FIRST.split(), 1)) | {16: "bfloat16", 21: "uint4", 22: "int4"}
 DAMAGED = "is no ONNX model, or damaged or cut off: {}"
 _EXTERNAL = 1  # TensorProto.DataLocation
+_ORT_FORMAT = b"ORTM"  # where onnxruntime finds this, it reads a FlatBuffer instead
 
 
 def read(path: Path, raw: bytes) -> ModelFile:
     """Inputs, outputs and metadata of the main graph. Raises `ModelFileError`, `DamagedError`."""
-    model = Message(raw)
+    model = parsed(raw)
     graph = model.message(7)
     initializers = graph.messages(5)
     if not model.integer(1) or not graph.messages(1):
         raise ModelFileError(f"expected an ONNX model, got {path}, which has no IR version or no nodes")
-    if any(tensor.integer(14) == _EXTERNAL for tensor in _tensors(model)):
+    tensors = model.everywhere("Tensor")
+    if any(tensor.integer(14) == _EXTERNAL or tensor.messages(13) for tensor in tensors):
         raise ModelFileError(
             f"expected all weights inside {path}, got references to other files; export it whole"
         )
@@ -42,8 +44,24 @@ def read(path: Path, raw: bytes) -> ModelFile:
             "format": f"ONNX IR {model.integer(1)}, opset {', '.join(opsets)}",
             "producer": f"{model.text(2)} {model.text(3)}".strip(),
         },
-        metadata={entry.text(1): entry.data(2) for entry in model.messages(14)},
+        metadata=_metadata(model),
     )
+
+
+def parsed(raw: bytes) -> Message:
+    """The file's ModelProto, wholly checked. Raises `DamagedError`."""
+    if raw[4:8] == _ORT_FORMAT:
+        raise DamagedError("it is in ORT format, or says so to onnxruntime; convert it to .onnx")
+    return Message.of(raw, ONNX, "Model")
+
+
+def _metadata(model: Message) -> dict[str, bytes]:
+    found: dict[str, bytes] = {}
+    for entry in model.messages(14):
+        key, value = entry.text(1), entry.data(2)
+        if found.setdefault(key, value) != value:
+            raise DamagedError(f"two values of '{key}' in its metadata")
+    return found
 
 
 def external_files(path: Path, raw: bytes) -> tuple[str, ...]:
@@ -51,28 +69,11 @@ def external_files(path: Path, raw: bytes) -> tuple[str, ...]:
     with damage_as(path, DAMAGED):
         said = [
             entry
-            for tensor in _tensors(Message(raw))
+            for tensor in parsed(raw).everywhere("Tensor")
             if tensor.integer(14) == _EXTERNAL
             for entry in tensor.messages(13)
         ]
         return tuple(sorted({entry.text(2) for entry in said if entry.text(1) == "location"}))
-
-
-def _tensors(model: Message) -> Iterator[Message]:
-    """Every tensor in the file: constants of graphs, sparse ones, attributes of nodes and functions."""
-    graphs, nodes = [model.message(7)], [n for f in model.messages(25) for n in f.messages(7)]
-    while graphs or nodes:
-        if graphs:
-            graph = graphs.pop()
-            yield from graph.messages(5)
-            sparse = graph.messages(15)
-            nodes += graph.messages(1)
-        else:
-            attributes = nodes.pop().messages(5)
-            yield from (t for a in attributes for number in (5, 10) for t in a.messages(number))
-            graphs += [g for a in attributes for number in (6, 11) for g in a.messages(number)]
-            sparse = [s for a in attributes for number in (22, 23) for s in a.messages(number)]
-        yield from (t for s in sparse for number in (1, 2) for t in s.messages(number))
 
 
 def _spec(value: Message) -> TensorSpec:
@@ -80,6 +81,6 @@ def _spec(value: Message) -> TensorSpec:
     dimensions = tensor.message(2).messages(1)
     return TensorSpec(
         name=value.text(1),
-        shape=tuple(dimension.integer(1, -1) for dimension in dimensions),  # -1: free
+        shape=tuple(max(dimension.integer(1, -1), -1) for dimension in dimensions),  # -1: free
         dtype=DTYPES.get(tensor.integer(1), "other"),
     )

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import pickle
+import zlib
+from base64 import b64decode
 from collections.abc import Callable
 from pathlib import Path
 
+import flatbuffers
 import numpy as np
 import onnx
 import pytest
@@ -13,6 +16,7 @@ from onnx import TensorProto, helper
 from PIL import Image
 
 from edgewright.runtime import backends
+from edgewright.runtime.backends import litert, ort
 from edgewright.runtime.contract import InputContract
 from edgewright.runtime.errors import ImageError, MissingExtraError, ModelFileError, UnknownNameError
 from edgewright.runtime.preprocess import to_pixels
@@ -61,6 +65,69 @@ def test_hostile_onnx_weights_in_other_files_are_refused_wherever_they_stand(
     path.write_bytes(model(nodes, initializers))
     with pytest.raises(ModelFileError, match="expected all weights inside"):
         backends.for_path(path).read(path)
+
+
+def _in_function_defaults(proto: onnx.ModelProto) -> None:
+    proto.functions.add(name="f").attribute_proto.add(name="a").t.CopyFrom(elsewhere("w", 3))
+
+
+def _in_training(proto: onnx.ModelProto) -> None:
+    proto.training_info.add().algorithm.initializer.append(elsewhere("w", 3))
+
+
+def _said_to_be_inside(proto: onnx.ModelProto) -> None:
+    tensor = elsewhere("w", 3)
+    tensor.data_location = TensorProto.DEFAULT
+    proto.graph.initializer.append(tensor)
+
+
+@pytest.mark.parametrize("hide", [_in_function_defaults, _in_training, _said_to_be_inside])
+def test_hostile_onnx_weights_in_other_files_are_refused_in_every_corner(hide: Callable[..., None]) -> None:
+    proto = onnx.ModelProto.FromString(model([helper.make_node("Identity", ["image"], ["scores"])], []))
+    hide(proto)
+    with pytest.raises(ModelFileError, match="expected all weights inside"):
+        ort.BACKEND.parse(Path("a.onnx"), proto.SerializeToString())
+
+
+def test_hostile_onnx_file_of_two_readings_is_refused() -> None:
+    """onnxruntime would read weights.bin beside it: protobuf truncates the one and merges the other."""
+    nodes = [helper.make_node("Identity", ["w"], ["scores"])]
+    beside = elsewhere("w", 3).SerializeToString()
+    inside = helper.make_tensor("w", TensorProto.FLOAT, [3], [1, 2, 3]).SerializeToString()
+    truncated = beside.replace(b"\x70\x01", b"\x70\x81\x80\x80\x80\x10")
+    assert TensorProto.FromString(truncated).data_location == TensorProto.EXTERNAL
+    raw = model(nodes, [TensorProto.FromString(inside)])
+    assert ort.BACKEND.parse(Path("a.onnx"), raw).inputs
+    size = (
+        bytes([len(truncated) & 0x7F | 0x80, len(truncated) >> 7])
+        if len(truncated) > 127
+        else bytes([len(truncated)])
+    )
+    graph = b"\x2a" + size + truncated
+    for more in (b"\x3a" + bytes([len(graph)]) + graph, b"\x3a\x00", b"\x08\x07"):
+        with pytest.raises(ModelFileError, match=r"given twice|no DataLocation"):
+            ort.BACKEND.parse(Path("a.onnx"), raw + more)
+    with pytest.raises(ModelFileError, match="ORT format"):
+        ort.BACKEND.parse(Path("a.onnx"), b"\x12\x06abORTM" + raw)
+    twice = onnx.ModelProto.FromString(raw)
+    for value in "ab":
+        twice.metadata_props.add(key="edgewright", value=value)
+    with pytest.raises(ModelFileError, match="two values of 'edgewright'"):
+        ort.BACKEND.parse(Path("a.onnx"), twice.SerializeToString())
+
+
+def test_hostile_tflite_weights_in_other_files_are_refused() -> None:
+    from ai_edge_litert import schema_py_generated as schema
+
+    raw = zlib.decompress(b64decode(litert.BACKEND.sample))
+    made = schema.ModelT.InitFromObj(schema.Model.GetRootAs(bytearray(raw)))
+    group = schema.ExternalBufferGroupT()
+    group.name = "weights.bin"
+    made.externalBufferGroups = [group]
+    builder = flatbuffers.Builder(1024)
+    builder.Finish(made.Pack(builder), b"TFL3")
+    with pytest.raises(ModelFileError, match="expected all weights inside"):
+        litert.BACKEND.parse(Path("a.tflite"), bytes(builder.Output()))
 
 
 def test_hostile_model_that_gives_other_scores_than_it_declares_is_refused(tmp_path: Path) -> None:
