@@ -1,19 +1,23 @@
 """The `edgewright` command: finds the subcommand, prints its errors in one line, sets the exit status.
 
-0 done, 1 refused or failed, 2 wrong usage, 130 interrupted. The runtime's own subcommands are the modules in
-`commands/`; those of the other packages come by the entry point group `edgewright.commands`. Each
-is a module with `HELP`, `add_arguments(parser)` and `run(arguments) -> exit status`.
+0 done, 1 refused or failed, 2 wrong usage, 130 interrupted, 143 and 129 told to end (SIGTERM, SIGHUP).
+The runtime's own subcommands are the modules in `commands/`; those of the other packages come by the
+entry point group `edgewright.commands`. Each is a module with `HELP`, `add_arguments(parser)` and
+`run(arguments) -> exit status`.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import io
 import logging
 import os
+import signal
 import sys
+import threading
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from importlib import import_module
 from typing import Any
@@ -46,7 +50,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         subparser.set_defaults(run=module.run)
     arguments = parser.parse_args(words)
     try:
-        with console.progress(arguments.command, total=0), warnings.catch_warnings():
+        with _told_to_end(), console.progress(arguments.command, total=0), warnings.catch_warnings():
             warnings.showwarning = partial(_warn, warnings.showwarning)
             warnings.simplefilter("always", UnprovenWarning)
             status: int = arguments.run(arguments)
@@ -65,7 +69,41 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         console.complain("interrupted")
         return 130
+    except _ToldToEnd as told:
+        console.complain(f"ended by {told.signal.name}")
+        return 128 + told.signal
     return status
+
+
+class _ToldToEnd(BaseException):
+    """A signal came that asks to end. Like Ctrl-C it goes through the work under way, which clears up."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.signal = signal.Signals(number)
+
+
+@contextlib.contextmanager
+def _told_to_end() -> Iterator[None]:
+    """Raise `_ToldToEnd` in the block on SIGTERM and SIGHUP, but where the user has these ignored (nohup)."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    asked = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    asked = [number for number in asked if signal.getsignal(number) == signal.SIG_DFL]
+
+    def end(number: int, frame: object) -> None:
+        for other in asked:  # whoever clears up is not to be disturbed; SIGKILL is left
+            signal.signal(other, signal.SIG_IGN)
+        raise _ToldToEnd(number)
+
+    try:
+        for number in asked:
+            signal.signal(number, end)
+        yield
+    finally:
+        for number in asked:
+            signal.signal(number, signal.SIG_DFL)
 
 
 def _warn(

@@ -17,7 +17,7 @@ from edgewright.runtime import backends, trust
 from edgewright.runtime.backends import Backend, ModelFile, Pixels, Scores, Session
 from edgewright.runtime.contract import UNPROVEN, ModelContract
 from edgewright.runtime.contract.heads import NUMBERS, Head
-from edgewright.runtime.disk.files import mend
+from edgewright.runtime.disk import outside
 from edgewright.runtime.errors import (
     BundleError,
     ImageError,
@@ -274,20 +274,7 @@ def load(
     path = Path(path)
     if threads != "auto" and not (isinstance(threads, int) and 1 <= threads <= 1024):
         raise InputError(f"expected 1 to 1024 threads or 'auto', got {threads}")
-    mend(path)
-    if path.is_dir():
-        from edgewright.runtime.bundle.manifest import Bundle
-
-        bundle = Bundle.open(path)
-        entry = bundle.variant(variant) if variant is not None else recommended(bundle, backend)
-        path, raw = bundle.read(entry.file)
-        expected = bundle.manifest.contract(entry.name)
-    elif variant is not None:
-        raise InputError(f"expected a bundle folder to choose variant '{variant}' from, got {path}")
-    elif not path.exists():
-        raise InputError(f"expected a bundle folder or a model file, got {path}, which does not exist")
-    else:
-        raw, expected = None, None
+    path, raw, expected = outside.settled(path, partial(_found, path, variant, backend))
     reader = backends.for_path(path, backend)
     file = reader.read(path) if raw is None else reader.parse(path, raw)
     contract = file.contract(whole=trust.is_known(file.sha256))
@@ -317,6 +304,23 @@ def load(
         warnings.warn(f"{path} is {contract.verdict}: {UNPROVEN}", UnprovenWarning, stacklevel=2)
     reopen = _opener(reader, file, threads, backend, isolate)
     return Predictor(contract, reopen(), reopen)
+
+
+def _found(
+    path: Path, variant: str | None, backend: str | None
+) -> tuple[Path, bytes | None, ModelContract | None]:
+    """The path of the model file; of a bundle also its bytes, and what the manifest says of it."""
+    if path.is_dir():
+        from edgewright.runtime.bundle.manifest import Bundle
+
+        bundle = Bundle.open(path)
+        entry = bundle.variant(variant) if variant is not None else recommended(bundle, backend)
+        return *bundle.read(entry.file), bundle.manifest.contract(entry.name)
+    if variant is not None:
+        raise InputError(f"expected a bundle folder to choose variant '{variant}' from, got {path}")
+    if not path.exists():
+        raise InputError(f"expected a bundle folder or a model file, got {path}, which does not exist")
+    return path, None, None
 
 
 def recommended(bundle: Bundle, backend: str | None = None) -> VariantEntry:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from edgewright.runtime.bundle import arrays
 from edgewright.runtime.bundle.manifest import MANIFEST, Bundle, VariantEntry
 from edgewright.runtime.contract import ModelContract
 from edgewright.runtime.contract.heads import Head
+from edgewright.runtime.disk import outside
 from edgewright.runtime.disk.files import sha256_of
 from edgewright.runtime.errors import BundleError, InputError, ModelFileError
 from edgewright.runtime.predictor import Predictor, load
@@ -75,6 +77,10 @@ def verify(
     if lone:
         found = _lone_by_golden(path, Path(golden)) if golden else _lone_of_bundle(path, bundle)
         return [found]
+    return outside.settled(path, partial(_bundle, path), MANIFEST)
+
+
+def _bundle(path: Path) -> list[Verification]:
     opened = Bundle.open(path)
     for entry in opened.manifest.variants:
         opened.path(entry.file)
@@ -104,11 +110,7 @@ def _lone_of_bundle(path: Path, folder: str | os.PathLike[str] | None) -> Verifi
 def _lone_by_golden(path: Path, golden: Path) -> Verification:
     """A file beside the images and scores that were recorded with it."""
     contract = _own_contract(path)
-    try:
-        raw = golden.read_bytes()
-    except OSError as failure:
-        raise BundleError(f"cannot read {golden}: {failure.strerror}") from failure
-    found = arrays.parse(golden, raw)
+    found = arrays.parse(golden, outside.read(golden, BundleError, arrays.MAX_BYTES))
     if contract.variant not in found:
         known = ", ".join(sorted(set(found) - {GOLDEN_INPUTS, GOLDEN_REFERENCE})) or "none"
         raise BundleError(f"expected the scores of {contract.variant} in {golden}, got those of {known}")

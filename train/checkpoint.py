@@ -10,6 +10,7 @@ import dataclasses
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgewright.runtime.contract import SCHEMA_VERSION, THRESHOLD, InputContract, check_schema, read_head
-from edgewright.runtime.disk import files, jsonio
+from edgewright.runtime.disk import files, jsonio, outside
 from edgewright.runtime.errors import CheckpointError
 from edgewright.train.datasets import Dataset, Images, Labels
 from edgewright.train.datasets.splitting import hold_out
@@ -83,7 +84,10 @@ class Checkpoint:
         Raises:
             CheckpointError: no checkpoint, a broken one, one of a newer schema, or a changed model.
         """
-        files.mend(folder)
+        return outside.settled(folder, partial(Checkpoint._read, folder))
+
+    @staticmethod
+    def _read(folder: Path) -> Checkpoint:
         path = folder / CHECKPOINT
         if not path.is_file():
             what = f"{folder} without {CHECKPOINT}" if folder.is_dir() else f"{folder}, which is no folder"

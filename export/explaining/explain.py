@@ -16,7 +16,6 @@ from edgewright.export.explaining.opening import ONNX, TFLITE, Opened, open_all,
 from edgewright.export.explaining.references import Reference, Said
 from edgewright.export.explaining.runtimes import Parting, kernels_apart, runtimes_apart
 from edgewright.runtime.console import Progress, silent
-from edgewright.runtime.disk import files
 from edgewright.runtime.errors import InputError, ModelFileError
 
 
@@ -112,7 +111,6 @@ def explain(
         InputError: nothing to compare with, or no pictures.
         ExportError: the model cannot be converted.
     """
-    files.mend(path)
     said = said or Said()
     normalization = references.normalization_of(model, said)
     bundle, opened = open_all(path, variants, normalization)

@@ -250,7 +250,6 @@ def write(
 def read(bundle: Path) -> Kept:
     """Open what an export has left for labelling beside `bundle`. Raises `BundleError`."""
     folder = beside(bundle)
-    files.mend(folder)
     if not (folder / POOL).is_file():
         raise BundleError(
             f"expected pictures to label in {folder}, got none; export with --pool leaves some there where "

@@ -27,7 +27,7 @@ from edgewright.runtime.bundle.manifest import (
     VariantEntry,
     labels_file,
 )
-from edgewright.runtime.disk import digest, files
+from edgewright.runtime.disk import digest, files, jsonio, outside
 from edgewright.runtime.errors import BundleError
 from edgewright.runtime.verification import GOLDEN_INPUTS, GOLDEN_REFERENCE
 
@@ -139,11 +139,10 @@ def write(kept: Kept, settled: Sequence[Settled], out: Path, ours: tuple[str, ..
 def check(kept: Kept, out: Path) -> tuple[VariantEntry, ...]:
     """What the bundle at `out` holds already. Raises `BundleError`: it is not the one that the pool was made
     for."""
-    files.mend(out)
     path = out / MANIFEST
     if not path.exists():
         return ()
-    raw = path.read_bytes()
+    raw = outside.read(path, BundleError, jsonio.MAX_BYTES)
     if digest.sha256(raw) not in kept.bundles:
         raise BundleError(
             f"expected {out} as the export with this pool has left it, got another bundle; export again with "

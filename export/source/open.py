@@ -15,7 +15,6 @@ from edgewright.export.source.options import Options
 from edgewright.export.source.source import Load, Source
 from edgewright.export.variants import Variant
 from edgewright.runtime.console import Progress, silent
-from edgewright.runtime.disk import files
 from edgewright.runtime.errors import InputError
 from edgewright.train.checkpoint import CHECKPOINT
 
@@ -41,7 +40,6 @@ def open_source(
     Raises:
         InputError, CheckpointError, DataError, ExportError: it, or what was said of it, cannot be used.
     """
-    files.mend(path)
     if (path / CHECKPOINT).exists():
         return _with_pool(open_checkpoint(path, options, variants, load, progress), options, progress)
     if kind_of(path) is None:

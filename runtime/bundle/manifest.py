@@ -7,10 +7,13 @@ a file name may not leave the folder.
 
 from __future__ import annotations
 
+import builtins
 import dataclasses
 import os
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from io import BufferedReader
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +32,7 @@ from edgewright.runtime.contract import (
     stamp,
     stamp_is_right,
 )
-from edgewright.runtime.disk import digest, files, jsonio
+from edgewright.runtime.disk import digest, files, jsonio, outside
 from edgewright.runtime.disk.jsonio import JsonObject
 from edgewright.runtime.errors import BundleError, UnknownNameError
 
@@ -61,29 +64,45 @@ class FileEntry:
 
     def check(self, folder: Path) -> Path:
         """The file's path in `folder`, once its size and SHA-256 are right. Raises `BundleError`."""
-        path = self.place(folder)
-        try:
-            found_bytes, found = path.stat().st_size, files.sha256_of(path)
-        except OSError as failure:
-            raise BundleError(f"cannot read {path}, which {MANIFEST} lists: {failure.strerror}") from failure
-        self.compare(path, found_bytes, found)
+        path = _place(folder, self.file)
+        with self._opened(path) as file:
+            size = os.fstat(file.fileno()).st_size
+            if size != self.bytes:  # which costs nothing to see
+                self.compare(path, size, None)
+            self.compare(path, size, files.sha256_of(file))
         return path
 
-    def place(self, folder: Path) -> Path:
-        """Where the file is, unread. Raises `BundleError` if that is a link out of the folder."""
-        path = folder / self.file
-        # os.path.realpath, unlike Path.resolve, takes a link that leads to itself
-        if Path(os.path.realpath(path)).parent != Path(os.path.realpath(folder)):
-            raise BundleError(f"expected {path} to be a file of the bundle, got a link that leaves it")
-        return path
+    def read(self, folder: Path) -> tuple[Path, builtins.bytes]:
+        """The file's path in `folder`, and its bytes, which are right. Raises `BundleError`."""
+        path = _place(folder, self.file)
+        with self._opened(path) as file:
+            size = os.fstat(file.fileno()).st_size
+            if size != self.bytes:
+                self.compare(path, size, None)
+            raw = file.read(self.bytes)
+        self.compare(path, len(raw), digest.sha256(raw))
+        return path, raw
 
-    def compare(self, path: Path, found_bytes: int, found: str) -> None:
+    def _opened(self, path: Path) -> AbstractContextManager[BufferedReader]:
+        name = f"{path}, which {MANIFEST} lists"
+        return outside.opened(path, BundleError, outside.MAX_MODEL_BYTES, name)
+
+    def compare(self, path: Path, found_bytes: int, found: str | None) -> None:
         """Raises `BundleError` unless that is the size and SHA-256 of the file."""
         if (found_bytes, found) != (self.bytes, self.sha256):
             raise BundleError(
                 f"{path} is damaged: expected {self.bytes} bytes with SHA-256 {self.sha256[:12]}…, "
-                f"got {found_bytes} with {found[:12]}…; copy or export it again"
+                f"got {found_bytes}{f' with {found[:12]}…' if found else ''}; copy or export it again"
             )
+
+
+def _place(folder: Path, name: str) -> Path:
+    """Where a file of the bundle is, unread. Raises `BundleError` if that is a link out of the folder."""
+    path = folder / name
+    # os.path.realpath, unlike Path.resolve, takes a link that leads to itself
+    if Path(os.path.realpath(path)).parent != Path(os.path.realpath(folder)):
+        raise BundleError(f"expected {path} to be a file of the bundle, got a link that leaves it")
+    return path
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -269,13 +288,12 @@ class Bundle:
         Raises:
             BundleError: no manifest, a broken one, or one of a newer schema.
         """
-        files.mend(folder)
-        path = folder / MANIFEST
-        if not path.is_file():
+        path = _place(folder, MANIFEST)
+        if not path.exists():
             raise BundleError(
                 f"expected a bundle, got {folder} without {MANIFEST}; make one with edgewright export"
             )
-        raw = path.read_bytes()
+        raw = outside.read(path, BundleError, jsonio.MAX_BYTES)
         return Bundle(folder=folder, manifest=Manifest.from_bytes(raw, str(path)))
 
     def variant(self, name: str) -> VariantEntry:
@@ -287,12 +305,8 @@ class Bundle:
 
     def check_labels(self) -> None:
         """See that `LABELS`, which apps read, says what the manifest says. Raises `BundleError`."""
-        path = self.folder / LABELS
-        try:
-            right = path.read_bytes() == labels_file(self.manifest.labels)
-        except OSError as failure:
-            raise BundleError(f"cannot read {path}: {failure.strerror}; copy or export it again") from failure
-        if not right:
+        path, right = _place(self.folder, LABELS), labels_file(self.manifest.labels)
+        if outside.read(path, BundleError, jsonio.MAX_BYTES) != right:
             raise BundleError(f"{path} does not hold the manifest's labels; copy or export it again")
 
     def path(self, entry: FileEntry) -> Path:
@@ -301,10 +315,4 @@ class Bundle:
 
     def read(self, entry: FileEntry) -> tuple[Path, bytes]:
         """A file's path and its bytes, which are the ones that were checked. Raises `BundleError`."""
-        path = entry.place(self.folder)
-        try:
-            raw = path.read_bytes()
-        except OSError as failure:
-            raise BundleError(f"cannot read {path}, which {MANIFEST} lists: {failure.strerror}") from failure
-        entry.compare(path, len(raw), digest.sha256(raw))
-        return path, raw
+        return entry.read(self.folder)

@@ -29,23 +29,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    from edgewright.runtime.disk.files import mend
-
-    mend(arguments.path)
     show = _bundle if arguments.path.is_dir() else _file
     show(arguments.path, arguments)
     return 0
 
 
 def _bundle(path: Path, arguments: argparse.Namespace) -> None:
-    from edgewright.runtime.bundle.manifest import Bundle
+    from edgewright.runtime.bundle.manifest import MANIFEST, Bundle, Manifest
     from edgewright.runtime.bundle.parity_table import LIMITS_NARROW, NARROW, limits_table, parity_table
+    from edgewright.runtime.disk import outside
     from edgewright.runtime.inspection import inspect
 
-    bundle = Bundle.open(path)
-    manifest = bundle.manifest
-    bundle.path(manifest.golden)
-    found = {variant.name: inspect(bundle.path(variant.file)) for variant in manifest.variants}
+    def look() -> tuple[Manifest, dict[str, Inspection]]:
+        bundle = Bundle.open(path)
+        bundle.path(bundle.manifest.golden)
+        return bundle.manifest, {v.name: inspect(bundle.path(v.file)) for v in bundle.manifest.variants}
+
+    manifest, found = outside.settled(path, look, MANIFEST)
     if arguments.json:
         entries = [
             {"variant": v.name, "parity": dataclasses.asdict(v.parity), **found[v.name].to_json()}

@@ -1,8 +1,10 @@
 """Writing that never leaves a half-written file or folder behind, and loses nothing that was there.
 
-A folder is written aside (`.NAME.new-…`), then renamed into place; a folder that it replaces is
-first renamed to `.NAME.old`. Whatever moment the process is killed at, NAME is the old folder,
-absent, or the new one whole, and `mend` finishes what was interrupted.
+A folder is written aside (`.NAME.new-…`, with a file `MARKER` in it), brought to the disk, and exchanged
+with the one that it replaces: whatever moment the process is killed at, NAME is the old folder or the new
+one whole. Where folders cannot be exchanged, the old one is first moved aside, into the marked folder, and
+NAME is absent for a moment; if the process is killed just then, the next writer puts it back. Nothing is
+mended or removed by who only reads, nor by its name alone.
 
 What only writing needs is imported there: whoever loads a model would wait 3 ms for it.
 """
@@ -13,18 +15,26 @@ import contextlib
 import errno
 import os
 from collections.abc import Iterator
+from io import BufferedReader
 from pathlib import Path
 from typing import IO
 
-from edgewright.runtime.errors import OutputError
+from edgewright.runtime.disk import outside
+from edgewright.runtime.disk.exchange import exchange
+from edgewright.runtime.errors import InputError, OutputError
+
+MARKER = "edgewright-is-writing-here"  # a file in folders that are ours to delete
+_OLD = "old"
 
 
-def sha256_of(path: Path) -> str:
-    """SHA-256 of a file as 64 hexadecimal digits."""
+def sha256_of(file: Path | BufferedReader) -> str:
+    """SHA-256 of a regular file as 64 hexadecimal digits. Raises `InputError`: it cannot be read."""
     import hashlib
 
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    if isinstance(file, Path):
+        with outside.opened(file, InputError) as opened:
+            return sha256_of(opened)
+    return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def cache_folder() -> Path:
@@ -48,26 +58,14 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
     try:
         with os.fdopen(handle, "wb") as file:
             yield file
+            file.flush()
+            os.fsync(handle)
         Path(name).chmod(0o666 & ~_umask())
         Path(name).replace(path)
+        _sync(path.parent)
     except BaseException:
         Path(name).unlink(missing_ok=True)
         raise
-
-
-def mend(path: Path) -> None:
-    """Finish a replacement of `path` that was cut off: put the old folder back, or forget it."""
-    path = _real(path)
-    old = _aside(path)
-    if not old.is_dir():
-        return
-    import shutil
-
-    if path.exists():
-        shutil.rmtree(old, ignore_errors=True)
-    else:
-        with contextlib.suppress(OSError):
-            old.rename(path)
 
 
 def check_output(path: Path, *, overwrite: bool, ours: tuple[str, ...]) -> None:
@@ -79,31 +77,31 @@ def check_output(path: Path, *, overwrite: bool, ours: tuple[str, ...]) -> None:
     Raises:
         OutputError: the path is a file, holds something, or its parent cannot be written.
     """
-    import fnmatch
-
-    mend(path)
+    _mend(_real(path))
     if path.exists():
         if not path.is_dir():
             raise OutputError(f"expected {path} to be a folder or free, got a file; choose another --out")
-        found = sorted(path.iterdir())
-        entries = [entry.name for entry in found]
-        foreign = [
-            e.name
-            for e in found
-            if e.is_dir() or not any(fnmatch.fnmatch(e.name, pattern) for pattern in ours)
-        ]
+        entries = sorted(entry.name for entry in path.iterdir())
         if entries and not overwrite:
             raise OutputError(f"{path} already holds {entries[0]}; choose another --out or add --overwrite")
-        if foreign:
-            raise OutputError(
-                f"{path} holds '{foreign[0]}', which --overwrite would lose; "
-                "move it away or choose another --out"
-            )
+        _check_ours(path, path, ours)
     if _real(path) == _real(path).parent:
         raise OutputError(f"expected a folder that can be replaced, got {path}; choose another --out")
     parent = next(p for p in path.absolute().parents if p.exists())
     if not parent.is_dir() or not os.access(parent, os.W_OK | os.X_OK):
         raise OutputError(f"cannot write to {parent}; choose another --out")
+
+
+def _check_ours(path: Path, folder: Path, ours: tuple[str, ...]) -> None:
+    """See that `folder`, which is or was at `path`, holds nothing but files of ours. Raises `OutputError`."""
+    import fnmatch
+
+    for entry in sorted(folder.iterdir()):
+        if entry.is_dir() or not any(fnmatch.fnmatch(entry.name, pattern) for pattern in ours):
+            raise OutputError(
+                f"{path} holds '{entry.name}', which --overwrite would lose; "
+                "move it away or choose another --out"
+            )
 
 
 @contextlib.contextmanager
@@ -112,53 +110,76 @@ def new_folder(path: Path, *, overwrite: bool, ours: tuple[str, ...]) -> Iterato
 
     Leaving the block by an exception, or with `new` empty, leaves `path` as it was.
     """
-    import shutil
     import tempfile
 
     check_output(path, overwrite=overwrite, ours=ours)
     path = _real(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    for left_over in path.parent.glob(f".{_escape(path.name)}.new-*"):
-        _remove_if_abandoned(left_over)
     staging = Path(tempfile.mkdtemp(prefix=f".{path.name}.new-", dir=path.parent))
-    lock = _lock(staging)
+    lock = None
     try:
+        lock = _lock(staging)
+        (staging / MARKER).touch()  # from here on who finds it unlocked may take it for abandoned
         new, scratch = staging / "new", staging / "scratch"
         new.mkdir()
         scratch.mkdir()
         yield new, scratch
         if any(new.iterdir()):
             check_output(path, overwrite=overwrite, ours=ours)  # it may have been filled meanwhile
-            _swap(new, path, staging)
+            _swap(new, path, staging, ours if overwrite else ())
     finally:
+        _discard(staging, path)
         if lock is not None:
             os.close(lock)
-        shutil.rmtree(staging, ignore_errors=True)
 
 
-def _swap(new: Path, path: Path, staging: Path) -> None:
-    """Put `new` at `path`. What it replaces is deleted from `staging`, where no command looks for it."""
-    old = _aside(path)
-    if old.exists():
-        old.rename(staging / "stale")
+def _swap(new: Path, path: Path, staging: Path, ours: tuple[str, ...]) -> None:
+    """Put `new` at `path`; what it replaces stays in `staging`, with which it is deleted."""
+    for file in (*new.rglob("*"), new):
+        _sync(file)
+    old = staging / _OLD
     for tries_left in (2, 1, 0):
         try:
-            if path.exists():
-                path.rename(old)
-            new.rename(path)
+            if not path.exists():
+                new.rename(path)
+            elif exchange(new, path):
+                try:
+                    _check_ours(path, new, ours)  # the last thing that was put there counts too
+                except BaseException:
+                    exchange(new, path)
+                    raise
+            else:
+                _replace(new, path, old)
             break
-        except BaseException as failure:
-            mend(path)
-            # A reader that found nothing at `path` may have mended it between the two renames.
-            mended = isinstance(failure, OSError) and failure.errno in (errno.ENOTEMPTY, errno.EEXIST)
-            if not mended or tries_left == 0:
+        except OSError as failure:  # another writer was between two of these lines
+            other = failure.errno in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOENT)
+            if not other or tries_left == 0 or not new.exists():
                 raise
-    with contextlib.suppress(FileNotFoundError):  # a reader may have mended that too
-        old.rename(staging / "old")
+    _sync(path.parent)
 
 
-def _aside(path: Path) -> Path:
-    return path.parent / f".{path.name}.old"
+def _replace(new: Path, path: Path, old: Path) -> None:
+    """Put `new` at `path` and what is there at `old`, in two steps."""
+    try:
+        path.rename(old)
+        new.rename(path)
+    except BaseException:
+        if old.exists() and not path.exists():
+            old.rename(path)
+        raise
+
+
+def _sync(path: Path) -> None:
+    """See that a file, or the names in a folder, are on the disk, as far as the system does that."""
+    with contextlib.suppress(PermissionError):  # Windows opens no folders
+        handle = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        except OSError as failure:
+            if failure.errno not in (errno.EINVAL, errno.ENOTSUP, errno.EBADF):  # no such file system
+                raise
+        finally:
+            os.close(handle)
 
 
 def _real(path: Path) -> Path:
@@ -181,16 +202,32 @@ def _lock(folder: Path) -> int | None:
     return handle
 
 
-def _remove_if_abandoned(folder: Path) -> None:
-    try:
-        lock = _lock(folder)
-    except OSError:
-        return
-    if lock is not None:
-        import shutil
+def _mend(path: Path) -> None:
+    """Clear away what killed writers of `path` have left, and put an old folder back that one had moved."""
+    for staging in path.parent.glob(f".{_escape(path.name)}.new-*"):
+        if not (staging / MARKER).is_file():
+            continue
+        try:
+            lock = _lock(staging)
+        except OSError:
+            continue
+        if lock is not None:
+            _discard(staging, path)
+            os.close(lock)
 
-        shutil.rmtree(folder, ignore_errors=True)
-        os.close(lock)
+
+def _discard(staging: Path, path: Path) -> None:
+    """Delete a folder of ours beside `path`; what it took from there is put back if nothing replaced it."""
+    import shutil
+
+    old = staging / _OLD
+    if old.is_dir() and not path.exists():
+        with contextlib.suppress(OSError):
+            old.rename(path)
+        if old.is_dir():
+            return
+    for name in ("new", "scratch", _OLD, ""):  # the marker goes last: whoever finds the rest may go on
+        shutil.rmtree(staging / name, ignore_errors=True)
 
 
 def _escape(name: str) -> str:

@@ -13,6 +13,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from edgewright.runtime.disk import outside
 from edgewright.runtime.errors import EdgewrightError
 
 MAX_BYTES = 64 * 2**20  # labels of any real classifier fit a thousand times over
@@ -141,13 +142,7 @@ def parse(raw: bytes, where: str, error: type[EdgewrightError]) -> JsonObject:
 
 def read(path: Path, error: type[EdgewrightError]) -> JsonObject:
     """Read a JSON object from `path`. Raises `error` as `parse` does, and when it cannot be read."""
-    try:
-        if path.stat().st_size > MAX_BYTES:
-            raise error(f"expected at most {MAX_BYTES} bytes in {path}, got {path.stat().st_size}")
-        raw = path.read_bytes()
-    except OSError as failure:
-        raise error(f"cannot read {path}: {failure.strerror}") from failure
-    return parse(raw, str(path), error)
+    return parse(outside.read(path, error, MAX_BYTES), str(path), error)
 
 
 def dump(data: Any, indent: int | None = 2) -> bytes:

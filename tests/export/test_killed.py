@@ -50,13 +50,12 @@ MOMENTS = {
     "golden written": ("open", "golden.npz", 1),
     "evidence written": ("open", "evidence.npz", 1),
     "manifest written": ("open", "manifest.json", 1),
-    "first rename": ("os.rename", "bundle", 1),
-    "second rename": ("os.rename", "bundle", 2),
-    "third rename": ("os.rename", "bundle", 3),
+    "the only rename": ("os.rename", "new', '", 1),
+    "exchange": ("ctypes.dlsym", "renameat2", 1),
     "removal": ("shutil.rmtree", "bundle", 1),
 }
 ONLY_ANEW = ("calibration written",)  # not if it is found in the cache
-ONLY_WITH_OLD = ("second rename", "third rename")  # else there is one
+ONLY_WITH_OLD, ONLY_WITHOUT = ("exchange",), ("the only rename",)
 
 
 Start = Callable[..., subprocess.Popen[str]]
@@ -168,7 +167,12 @@ def out(had_old: bool, request: pytest.FixtureRequest, tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize(
     ("moment", "had_old"),
-    [(moment, old) for old in (False, True) for moment in MOMENTS if old or moment not in ONLY_WITH_OLD],
+    [
+        (moment, old)
+        for old in (False, True)
+        for moment in MOMENTS
+        if moment not in (ONLY_WITHOUT if old else ONLY_WITH_OLD)
+    ],
 )
 def test_export_killed_just_before_a_moment(
     moment: str, had_old: bool, start: Start, trained: Path, out: Path, done_before: Path
@@ -237,6 +241,20 @@ def test_export_whose_child_is_killed_ends_with_a_clear_line(
     if had_old:
         assert len(whole(out)) == OLD
     assert [path.name for path in out.parent.iterdir()] == ["bundle"] * had_old
+    wait_until(lambda: not alive(child.pid), seconds=10)
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGHUP, 129)])
+def test_export_told_to_end_does_so_in_one_line_and_tidies_up(
+    number: signal.Signals, status: int, start: Start, trained: Path, bundle: Path
+) -> None:
+    child = start(trained, bundle)
+    wait_until(lambda: converting(child, bundle))
+    child.send_signal(number)  # to it alone, as Docker and systemd do
+    _, complaints = child.communicate(timeout=SECONDS)
+    assert (child.returncode, complaints) == (status, f"edgewright: ended by {number.name}\n")
+    assert len(whole(bundle)) == OLD
+    assert [path.name for path in bundle.parent.iterdir()] == ["bundle"]
     wait_until(lambda: not alive(child.pid), seconds=10)
 
 

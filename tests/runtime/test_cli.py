@@ -87,22 +87,74 @@ def test_cli_full_disk_is_one_line(bundle: Path) -> None:
     assert (done.returncode, done.stderr) == (1, "edgewright: No space left on device\n")
 
 
-@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs a picture that never comes")
-def test_cli_ctrl_c_is_one_line(bundle: Path, tmp_path: Path) -> None:
-    pipe = tmp_path / "picture.png"
-    os.mkfifo(pipe)
-    child = subprocess.Popen(
-        [*COMMAND, "predict", str(bundle), str(pipe)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    with child, pipe.open("wb"):  # opened as soon as the child reads
-        child.send_signal(signal.SIGINT)
-        out, err = child.communicate(timeout=60)
-    assert (child.returncode, out) == (130, "")
-    assert err.startswith("edgewright: interrupted")
-    assert err.count("\n") == 1
+@pytest.mark.skipif(sys.platform == "win32", reason="no such signals")
+@pytest.mark.parametrize(
+    ("name", "status", "says"),
+    [
+        ("SIGINT", 130, "interrupted"),
+        ("SIGTERM", 143, "ended by SIGTERM"),
+        ("SIGHUP", 129, "ended by SIGHUP"),
+    ],
+)
+def test_cli_signal_that_asks_to_end_is_one_line(
+    name: str, status: int, says: str, bundle: Path, fresh: Fresh
+) -> None:
+    code = f"""
+import os, signal, sys, time
+from edgewright.runtime import pictures
+from edgewright.runtime.cli import main
+
+def is_asked_to_end():
+    os.kill(os.getpid(), signal.{name})
+    time.sleep(60)
+
+pictures._stdin = is_asked_to_end
+sys.exit(main(sys.argv[1:]))
+"""
+    done = fresh("predict", bundle, "-", code=code)
+    assert (done.returncode, done.stdout, done.stderr) == (status, "", f"edgewright: {says}\n")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no such signals")
+def test_cli_leaves_signals_alone_that_are_ignored_or_its_callers(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from edgewright.runtime.commands import doctor
+
+    def seen(arguments: Any) -> int:
+        assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN  # nohup
+        assert signal.getsignal(signal.SIGTERM) is mine
+        return 0
+
+    def mine(*unused: Any) -> None: ...
+
+    monkeypatch.setattr(doctor, "run", seen)
+    before = {number: signal.getsignal(number) for number in (signal.SIGHUP, signal.SIGTERM)}
+    try:
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        signal.signal(signal.SIGTERM, mine)
+        assert run("doctor")[0] == 0
+        assert signal.getsignal(signal.SIGTERM) is mine
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@pytest.mark.parametrize("command", ["predict", "verify", "inspect", "evaluate"])
+def test_cli_reading_deletes_nothing_beside_what_it_reads(
+    command: str, run: Run, bundle: Path, picture: Path
+) -> None:
+    kept = [bundle.parent / f".bundle.{name}/thesis.txt" for name in ("old", "new-abc")]
+    for path in kept:
+        path.parent.mkdir()
+        path.write_text("mine")
+    (bundle.parent / ".bundle.new-abc/edgewright-is-writing-here").touch()
+    words = {"predict": [picture], "evaluate": ["--data", picture]}.get(command, [])
+    run(command, bundle, *words)
+    bundle.rename(bundle.parent / "gone")
+    run(command, bundle, *words)
+    assert all(path.read_text() == "mine" for path in kept)
+    assert not bundle.exists()
 
 
 def test_cli_runtime_command_does_not_load_train_or_export(fresh: Fresh, bundle: Path) -> None:

@@ -244,11 +244,6 @@ def test_bundle_variant_of_an_unknown_name_suggests_the_nearest(exported: tuple[
         Bundle.open(exported[0]).variant("tflite-int9")
 
 
-def test_a_bundle_whose_replacement_was_cut_off_is_found_again(small: Path) -> None:
-    small.rename(small.parent / ".small.old")
-    use(small)
-
-
 def test_file_entry_is_right_for_the_file_it_was_made_of(tmp_path: Path) -> None:
     path = tmp_path / "a.onnx"
     path.write_bytes(b"abc")

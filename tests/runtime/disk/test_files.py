@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import shutil
 import signal
 import stat
 import subprocess
@@ -179,35 +180,82 @@ def test_new_folder_block_that_writes_nothing_leaves_the_old_folder(tmp_path: Pa
     assert list(tmp_path.iterdir()) == [old]
 
 
-def test_mend_a_folder_swap_cut_off_half_way(tmp_path: Path, old: Path) -> None:
-    old.rename(tmp_path / ".out.old")
-    files.mend(old)
+@pytest.fixture
+def cut_off(tmp_path: Path, old: Path) -> Path:
+    """A writer's folder, killed after it had moved the old folder into it."""
+    staging = tmp_path / ".out.new-abc"
+    staging.mkdir()
+    (staging / files.MARKER).touch()
+    (staging / "new").mkdir()
+    old.rename(staging / "old")
+    return staging
+
+
+def test_check_output_puts_back_a_folder_that_a_killed_writer_had_moved(
+    tmp_path: Path, old: Path, cut_off: Path
+) -> None:
+    with pytest.raises(OutputError, match=r"already holds manifest\.json"):
+        files.check_output(old, overwrite=False, ours=OURS)
     assert content(old) == {"manifest.json": "old"}
     assert list(tmp_path.iterdir()) == [old]
 
 
-def test_mend_a_folder_swap_cut_off_half_way_before_check_output_judges_the_folder(
-    tmp_path: Path, old: Path
+def test_what_cannot_be_put_back_is_not_deleted(
+    tmp_path: Path, old: Path, cut_off: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    old.rename(tmp_path / ".out.old")
-    with pytest.raises(OutputError, match=r"already holds manifest\.json"):
+    def fails(self: Path, target: Path) -> Path:
+        raise OSError(13, "Permission denied")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "rename", fails)
         files.check_output(old, overwrite=False, ours=OURS)
+    assert content(cut_off / "old") == {"manifest.json": "old"}
 
 
-def test_mend_leaves_a_folder_that_is_there_alone(tmp_path: Path, old: Path) -> None:
-    (tmp_path / ".out.old").mkdir()
-    files.mend(old)
-    assert content(old) == {"manifest.json": "old"}
+@pytest.mark.parametrize("name", [".out.old", ".out.new-mine", ".out.new-"])
+def test_folders_without_our_marker_are_never_touched_whatever_their_name(
+    tmp_path: Path, old: Path, name: str
+) -> None:
+    (tmp_path / name / "old").mkdir(parents=True)
+    (tmp_path / name / "manifest.json").write_text("mine")
+    write(old)
+    shutil.rmtree(old)
+    write(old, overwrite=False)
+    assert content(old) == {"manifest.json": "new"}
+    assert (tmp_path / name / "manifest.json").read_text() == "mine"
+    assert (tmp_path / name / "old").is_dir()
 
 
-def test_new_folder_deletes_an_old_folder_that_was_not_deleted_in_time(tmp_path: Path, old: Path) -> None:
-    (tmp_path / ".out.old").mkdir()
-    (tmp_path / ".out.old" / "manifest.json").write_text("older")
+@pytest.fixture
+def no_exchange(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file system on which two folders cannot change names."""
+    monkeypatch.setattr(files, "exchange", lambda one, other: False)
+
+
+@pytest.mark.usefixtures("no_exchange")
+def test_new_folder_replaces_a_folder_where_folders_cannot_be_exchanged(tmp_path: Path, old: Path) -> None:
     write(old)
     assert content(old) == {"manifest.json": "new"}
     assert list(tmp_path.iterdir()) == [old]
 
 
+def test_new_folder_that_is_filled_in_the_last_moment_gives_back_what_it_took(
+    tmp_path: Path, old: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fills(one: Path, other: Path) -> bool:
+        if not (other / "thesis.txt").exists() and not (one / "thesis.txt").exists():
+            (other / "thesis.txt").write_text("mine")
+        return exchange(one, other)
+
+    exchange = files.exchange
+    monkeypatch.setattr(files, "exchange", fills)
+    with pytest.raises(OutputError, match=r"thesis\.txt"):
+        write(old)
+    assert content(old) == {"manifest.json": "old", "thesis.txt": "mine"}
+    assert list(tmp_path.iterdir()) == [old]
+
+
+@pytest.mark.usefixtures("no_exchange")
 @pytest.mark.parametrize("failing", [1, 2])
 def test_new_folder_rename_that_fails_leaves_the_old_folder(
     tmp_path: Path, old: Path, failing: int, monkeypatch: pytest.MonkeyPatch
@@ -250,6 +298,7 @@ def test_staging_folders_of_dead_processes_are_removed_and_only_those(tmp_path: 
     dead, other = tmp_path / f".{name}.new-abc", tmp_path / ".another.new-abc"
     for folder in (dead, other):
         (folder / "new").mkdir(parents=True)
+        (folder / files.MARKER).touch()
     write(tmp_path / name)
     assert not dead.exists()
     assert other.exists()

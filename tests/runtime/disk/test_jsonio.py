@@ -99,7 +99,7 @@ def test_jsonio_read_refuses_a_huge_file_before_it_is_read(tmp_path: Path) -> No
     path = tmp_path / "huge.json"
     with path.open("wb") as file:
         file.truncate(jsonio.MAX_BYTES + 1)
-    with pytest.raises(BundleError, match=f"at most {jsonio.MAX_BYTES} bytes"):
+    with pytest.raises(BundleError, match=f"at most {jsonio.MAX_BYTES:,} bytes"):
         jsonio.read(path, BundleError)
 
 
