@@ -25,7 +25,7 @@ from edgewright.runtime.errors import (
     MissingExtraError,
     UnprovenWarning,
 )
-from edgewright.runtime.preprocess import ImageSource, to_pixels
+from edgewright.runtime.preprocess import MAX_PIXELS, ImageSource, to_pixels
 
 if TYPE_CHECKING:
     from edgewright.runtime.bundle.manifest import Bundle, VariantEntry
@@ -68,8 +68,11 @@ class Predictor:
         session: Session,
         reopen: Callable[[], Session] | None = None,
         assumptions: Sequence[str] = (),
+        max_pixels: int = MAX_PIXELS,
     ) -> None:
-        """`reopen` opens the model once more, for a further worker; without it workers share `session`."""
+        """`reopen` opens the model once more, for a further worker; without it workers share `session`;
+        `max_pixels` is as with `load`."""
+        self._max_pixels = max_pixels
         self.contract, self.session, self.assumptions = contract, session, tuple(assumptions)
         self.head = Head(kind=contract.head, count=session.output.shape[-1], threshold=contract.threshold)
         self._reopen, self._workers = reopen, [_Worker(session)]
@@ -87,7 +90,7 @@ class Predictor:
             ImageError: a picture that cannot be decoded.
             InputError: the model gives an embedding and no classes; ask for its `scores`.
         """
-        return self.top(self.scores(to_pixels(image, self.contract.input))[0], k)
+        return self.top(self.scores(to_pixels(image, self.contract.input, self._max_pixels))[0], k)
 
     def predict_many(
         self,
@@ -137,13 +140,17 @@ class Predictor:
             failed: dict[int, FailedImage] = {}
             for place, source in enumerate(sources):
                 try:
-                    pixels.append(to_pixels(source, self.contract.input))
+                    pixels.append(to_pixels(source, self.contract.input, self._max_pixels))
                 except ImageError as failure:
                     failed[place] = FailedImage(source=source, error=failure)
-            if takes == 1:
-                scores = iter([worker.run(one)[0] for one in pixels])
-            else:
-                scores = iter(worker.run(np.concatenate(pixels)) if pixels else ())
+            try:
+                if takes == 1:
+                    scores = iter([worker.run(one)[0] for one in pixels])
+                else:
+                    scores = iter(worker.run(np.concatenate(pixels)) if pixels else ())
+            except MemoryError:
+                error = ImageError("expected memory for a run of the model, got none")
+                return [failed.get(i) or FailedImage(source=s, error=error) for i, s in enumerate(sources)]
             return [failed.get(place) or next(scores) for place in range(len(sources))]
 
         return stream.in_order(images, score, self._hired(workers), batch)
@@ -240,6 +247,7 @@ def load(
     threshold: float | None = None,
     size: tuple[int, int] | None = None,
     isolate: bool = False,
+    max_pixels: int = MAX_PIXELS,
 ) -> Predictor:
     """Open a bundle, or one .tflite or .onnx file.
 
@@ -261,6 +269,8 @@ def load(
         size: of such a file: height and width, if it takes pictures of any.
         isolate: keep the interpreter in a process of its own. A file that this machine does not know is
             opened in one first in any case (see `edgewright.runtime.trust`).
+        max_pixels: what one picture may take of memory while it is decoded, in pixels of 4 bytes, all copies
+            counted: 179 million (683 MiB) by default. Larger JPEGs pass, as they are scaled while decoded.
 
     Raises:
         BundleError, ModelFileError: damaged or foreign files, or one that its interpreter does not survive.
@@ -296,14 +306,14 @@ def load(
         )
         opener = cache(partial(_opener, reader, file, threads, backend, isolate))
         adopted = foreign.adopt(file, given, reader.graph(file), lambda: opener()())
-        return Predictor(adopted.contract, adopted.session, adopted.reopen, adopted.assumptions)
+        return Predictor(adopted.contract, adopted.session, adopted.reopen, adopted.assumptions, max_pixels)
     named = None if labels is NUMBERS else labels
     if (named, input_range, mean, std, head, threshold, size) != (None,) * 7:
         raise InputError(f"{path} carries its own labels, scaling and head; leave them out")
     if not contract.is_proven:
         warnings.warn(f"{path} is {contract.verdict}: {UNPROVEN}", UnprovenWarning, stacklevel=2)
     reopen = _opener(reader, file, threads, backend, isolate)
-    return Predictor(contract, reopen(), reopen)
+    return Predictor(contract, reopen(), reopen, max_pixels=max_pixels)
 
 
 def _found(

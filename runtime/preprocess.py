@@ -16,10 +16,10 @@ from __future__ import annotations
 
 import io
 import os
+import struct
 import threading
 import warnings
 from functools import cache
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 from PIL import ExifTags, Image
 
 from edgewright.runtime.contract import InputContract
+from edgewright.runtime.disk import outside
 from edgewright.runtime.errors import ImageError
 
 if TYPE_CHECKING:
@@ -43,6 +44,12 @@ _CURES = {
     b"hei": "HEIC pictures need the package pillow-heif; run: pip install pillow-heif",
 }
 
+MAX_PIXELS = 178_956_970  # of an RGB picture 683 MiB; Pillow's limit is the same
+_BAND = 2**20  # pixels that are converted at a time
+# Bytes a pixel, as Pillow holds it and as decoders do beside that; measured with Pillow 12.
+_STORED = {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16B": 2, "I;16L": 2, "I;16N": 2}
+_DECODER = {"WEBP": 12, "AVIF": 12, "HEIF": 12, "TIFF": 4}
+
 MARGIN = 3  # with 2.7 times the size left, single pixels differed by 10
 _SMOOTH = ("bilinear", "bicubic", "lanczos")
 
@@ -57,21 +64,32 @@ _RESAMPLE = {
 }
 
 
-def to_pixels(image: ImageSource, contract: InputContract) -> Pixels:
+def to_pixels(image: ImageSource, contract: InputContract, max_pixels: int = MAX_PIXELS) -> Pixels:
     """Turn a picture into what `Session.run` takes.
 
     Args:
         image: a path, the bytes of an image file, a Pillow image, or an array `(H, W)`, `(H, W, 1)`,
             `(H, W, 3)` or `(H, W, 4)` of uint8.
         contract: the size, channels and fit to produce.
+        max_pixels: what may be held at once of a file, all copies and the decoder's own counted, in pixels
+            of 4 bytes: so many of an opaque RGB picture, half as many of one that is turned or transparent.
+            A JPEG counts as large as it is decoded.
 
     Returns:
         uint8 `(1, height, width, channels)`, C-contiguous, 0-255, RGB or grey.
 
     Raises:
-        ImageError: no picture, a damaged one, one larger than Pillow's limit (179 megapixels), or an
-            array of another dtype or shape.
+        ImageError: no picture, a damaged or too large one, one for which there is no memory, or an array of
+            another dtype or shape.
     """
+    try:
+        return _to_pixels(image, contract, max_pixels)
+    except MemoryError as failure:
+        name = f"'{os.fspath(image)}'" if isinstance(image, str | os.PathLike) else "the image"
+        raise ImageError(f"expected a picture that fits into memory, got {name}, which does not") from failure
+
+
+def _to_pixels(image: ImageSource, contract: InputContract, max_pixels: int) -> Pixels:
     if isinstance(image, np.ndarray):
         if image.dtype == np.uint8 and image.shape == contract.shape:
             return np.ascontiguousarray(image[np.newaxis])
@@ -79,25 +97,25 @@ def to_pixels(image: ImageSource, contract: InputContract) -> Pixels:
     elif isinstance(image, Image.Image):
         picture = _upright(image, "the image")
     else:
-        picture = decode(image, contract)
+        picture = decode(image, contract, max_pixels)
     return fitted(picture, contract)
 
 
-def decode(image: str | os.PathLike[str] | bytes, contract: InputContract) -> Image.Image:
+def decode(
+    image: str | os.PathLike[str] | bytes, contract: InputContract, max_pixels: int = MAX_PIXELS
+) -> Image.Image:
     """The first half of `to_pixels` for a file: decoded, upright, a large JPEG scaled down on the way.
 
     Raises:
-        ImageError: no picture, a damaged one, or one larger than Pillow's limit.
+        ImageError: no picture, a damaged one, or too large a one.
     """
     if isinstance(image, bytes):
         name, source = "the image", io.BytesIO(image)
     else:
         name = f"'{os.fspath(image)}'"
-        try:
-            source = io.BytesIO(Path(image).read_bytes())
-        except (OSError, ValueError) as failure:
-            raise ImageError(f"cannot read {name}: {getattr(failure, 'strerror', failure)}") from failure
+        source = io.BytesIO(outside.read(image, ImageError, outside.MAX_PICTURE_BYTES, name))
     picture = _opened(source, name)
+    pixels = picture.width * picture.height
     if contract.resample in _SMOOTH:
         try:
             _scale_while_decoding(picture, MARGIN * max(contract.height, contract.width))
@@ -105,7 +123,46 @@ def decode(image: str | os.PathLike[str] | bytes, contract: InputContract) -> Im
             raise ImageError(
                 f"expected a whole picture, got {name}, which is damaged: {failure}"
             ) from failure
+    if pixels > max_pixels // 8:  # what is smaller passes however it is held
+        _check_size(picture, source, contract, pixels, max_pixels, name)
     return _upright(picture, name)
+
+
+def _check_size(
+    picture: Image.Image,
+    source: io.BytesIO,
+    contract: InputContract,
+    full: int,
+    max_pixels: int,
+    name: str,
+) -> None:
+    """See that what is held at once to decode, turn and convert a picture, once `full` pixels, fits in."""
+    pixels, stored = picture.width * picture.height, _STORED.get(picture.mode, 4)
+    wanted = "L" if contract.channels == 1 else "RGB"
+    decoding = pixels * _DECODER.get(picture.format or "", 0)
+    if picture.format in ("JPEG", "MPO") and _keeps_coefficients(picture, source):
+        decoding = full * 2 * len(picture.getbands())
+    turned = picture.getexif().get(ExifTags.Base.Orientation, 1) != 1
+    converted = picture.mode != wanted or "transparency" in picture.info
+    copies = pixels * max(stored if turned else 0, _STORED.get(wanted, 4) if converted else 0)
+    held = -(-(pixels * stored + max(decoding, copies)) // 4)
+    if held > max_pixels or full > 4 * max_pixels:  # decoding to a quarter still reads all of it
+        raise ImageError(
+            f"expected a picture of ordinary size, got {name} of {full:,} pixels, for which memory of "
+            f"{held:,} is needed and {max_pixels:,} allowed; make it smaller or raise max_pixels"
+        )
+
+
+def _keeps_coefficients(picture: Image.Image, source: io.BytesIO) -> bool:
+    """Whether a JPEG comes in several scans: its decoder then holds all of it at full size, 2 bytes each."""
+    if picture.info.get("progressive") or picture.info.get("progression"):
+        return True
+    raw, place = source.getbuffer(), 2
+    while place + 5 <= len(raw) and raw[place] == 0xFF:
+        if raw[place + 1] == 0xDA:  # the first scan, which says of how many of the colours it is
+            return bool(raw[place + 4] < len(picture.getbands()))
+        place += 1 if raw[place + 1] == 0xFF else 2 + (raw[place + 2] << 8) + raw[place + 3]
+    return True
 
 
 def look(path: str | os.PathLike[str]) -> tuple[int, int, str]:
@@ -116,7 +173,7 @@ def look(path: str | os.PathLike[str]) -> tuple[int, int, str]:
     """
     name = f"'{os.fspath(path)}'"
     try:
-        with Path(path).open("rb") as file:
+        with outside.opened(path, ImageError, outside.MAX_PICTURE_BYTES, name) as file:
             picture = _opened(file, name)
             width, height = picture.size
             turned = picture.getexif().get(ExifTags.Base.Orientation, 1) in (5, 6, 7, 8)
@@ -133,15 +190,35 @@ def _opened(source: Any, name: str) -> Image.Image:
     source.seek(0)
     try:
         with _opening, warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Pillow warns of half its limit; above the limit it raises
-            formats = (*FORMATS, "HEIF") if brand[:4] == b"ftyp" and _reads_heif() else FORMATS
-            return Image.open(source, formats=formats)
-    except Image.DecompressionBombError as failure:
-        raise ImageError(f"expected a picture of ordinary size, got {name}: {failure}") from failure
+            warnings.simplefilter("ignore")
+            return _by_format(source, brand)
+    except MemoryError:
+        raise
     except Exception as failure:  # decoders raise what they like
         cure = next((cure for kind, cure in _CURES.items() if brand.startswith(b"ftyp" + kind)), "")
         got = f"expected a picture (JPEG, PNG, ...), got {name}, which is none"
         raise ImageError(f"cannot read {name}: {cure}" if cure else got) from failure
+
+
+def _by_format(source: Any, brand: bytes) -> Image.Image:
+    """`Image.open` without its limit, which counts pixels that need not be decoded and is the same for all.
+    Raises what decoders raise, and `ValueError` if none takes it."""
+    prefix = source.read(16)
+    formats = (*FORMATS, "HEIF") if brand[:4] == b"ftyp" and _reads_heif() else FORMATS
+    Image.preinit()
+    for name in formats:
+        if name not in Image.OPEN:
+            Image.init()
+        factory, accept = Image.OPEN.get(name, (None, None))
+        taken = accept(prefix) if accept is not None else True
+        if factory is None or not taken or isinstance(taken, str):  # a text says what it lacks
+            continue
+        source.seek(0)
+        try:
+            return factory(source, "")
+        except (SyntaxError, IndexError, TypeError, struct.error):
+            continue
+    raise ValueError("no decoder takes it")
 
 
 @cache
@@ -180,6 +257,8 @@ def _upright(picture: Image.Image, name: str) -> Image.Image:
         from PIL import ImageOps
 
         return ImageOps.exif_transpose(picture)
+    except MemoryError:
+        raise
     except Exception as failure:
         raise ImageError(f"expected a whole picture, got {name}, which is damaged: {failure}") from failure
 
@@ -198,6 +277,14 @@ def _mode(picture: Image.Image, mode: str) -> Image.Image:
     transparent = picture.mode in ("RGBA", "LA", "PA") or "transparency" in picture.info
     if picture.mode == mode and not transparent:
         return picture
+    in_bands = picture.height > 1 and picture.width * picture.height > _BAND
+    if in_bands and (transparent or picture.mode.startswith("I;16")):
+        whole = Image.new(mode, picture.size)
+        rows = max(1, _BAND // picture.width)
+        for top in range(0, picture.height, rows):
+            band = picture.crop((0, top, picture.width, min(top + rows, picture.height)))
+            whole.paste(_mode(band, mode), (0, top))
+        return whole
     if picture.mode.startswith("I;16"):
         # Pillow clips 16-bit grey to white; its upper byte is the picture.
         return Image.fromarray((np.asarray(picture) >> 8).astype(np.uint8)).convert(mode)

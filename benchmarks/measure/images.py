@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgewright.runtime.bundle.manifest import Manifest
+from edgewright.runtime.disk import outside
 from edgewright.runtime.errors import DataError
 
 MOST = 1_000
@@ -28,20 +29,11 @@ def read(path: Path, manifest: Manifest) -> tuple[NDArray[np.uint8], NDArray[np.
     Raises:
         DataError: no such file, or other arrays.
     """
-    try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-            names = next((pair for pair in _NAMES if set(pair) <= set(archive.files)), None)
-            if names is None:
-                raise DataError(
-                    f"expected arrays x and y in {path}, got {', '.join(archive.files) or 'none'}"
-                )
-            x, y = (np.asarray(archive[name]) for name in names)
-    except DataError:
-        raise
-    except OSError as failure:
-        raise DataError(f"cannot read {path}: {failure.strerror or failure}") from failure
-    except Exception as failure:  # zipfile, zlib and numpy raise much
-        raise DataError(f"expected an .npz with arrays x and y, got {path}: {failure}") from failure
+    with outside.arrays(path, DataError, "an .npz with arrays x and y") as archive:
+        names = next((pair for pair in _NAMES if set(pair) <= set(archive.files)), None)
+        if names is None:
+            raise DataError(f"expected arrays x and y in {path}, got {', '.join(archive.files) or 'none'}")
+        x, y = (np.asarray(archive[name]) for name in names)
     shape = manifest.input.shape
     if x.ndim == 3:
         x = x[..., np.newaxis]

@@ -30,7 +30,7 @@ from edgewright.runtime.backends import Scores
 from edgewright.runtime.bundle import arrays
 from edgewright.runtime.bundle.manifest import EVIDENCE, GOLDEN, LABELS, MANIFEST, Bundle, Manifest
 from edgewright.runtime.contract.heads import Head
-from edgewright.runtime.disk import files, jsonio
+from edgewright.runtime.disk import files, jsonio, outside
 from edgewright.runtime.disk.jsonio import JsonObject
 from edgewright.runtime.errors import BundleError
 from edgewright.train.datasets import Images
@@ -304,12 +304,7 @@ def _counts(obj: JsonObject) -> Counts:
 
 def _whole(path: Path, sha256: str) -> bytes:
     """The bytes of a file that is the one that was written. Raises `BundleError`."""
-    try:
-        if path.stat().st_size > arrays.MAX_BYTES:
-            raise BundleError(f"expected at most {arrays.MAX_BYTES:,} bytes in {path}; export again")
-        raw = path.read_bytes()
-    except OSError as failure:
-        raise BundleError(f"cannot read {path}: {failure.strerror}; export again with --pool") from failure
+    raw = outside.read(path, BundleError, arrays.MAX_BYTES)
     if hashlib.sha256(raw).hexdigest() != sha256:
         raise BundleError(f"{path} is not the file that {POOL} lists; export again with --pool")
     return raw

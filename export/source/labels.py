@@ -10,17 +10,16 @@ import numpy as np
 
 from edgewright.export.proof.figures import Truth
 from edgewright.runtime.contract.heads import Head
+from edgewright.runtime.disk import outside
 from edgewright.runtime.errors import DataError, InputError
 from edgewright.train.datasets import Labels
 
 
 def read_labels(path: Path) -> tuple[str, ...]:
     """The file's labels, one a line. Raises `InputError`."""
-    try:
-        lines = path.read_text(encoding="utf-8-sig").rstrip().splitlines()
-    except (OSError, UnicodeDecodeError) as failure:
-        raise InputError(f"cannot read labels from {path}: {failure}") from failure
-    labels = tuple(line.strip() for line in lines)
+    labels = tuple(line.strip() for line in outside.lines(path, InputError))
+    while labels and not labels[-1]:
+        labels = labels[:-1]
     if "" in labels:
         raise InputError(f"expected a label a line in {path}, got an empty line {labels.index('') + 1}")
     return labels

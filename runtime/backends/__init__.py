@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from edgewright.runtime import plugins
 from edgewright.runtime.contract import CONTRACT_KEY, ModelContract, TensorSpec, stamp_is_right
 from edgewright.runtime.contract.heads import Head
-from edgewright.runtime.disk import digest, jsonio
+from edgewright.runtime.disk import digest, jsonio, outside
 from edgewright.runtime.errors import EdgewrightError, InputError, ModelFileError
 
 if TYPE_CHECKING:
@@ -175,11 +175,7 @@ class Backend(Protocol):
 
     def read(self, path: Path) -> ModelFile:
         """Read what the file says of itself. Raises `ModelFileError`."""
-        try:
-            raw = path.read_bytes()
-        except OSError as failure:
-            raise ModelFileError(f"cannot read {path}: {failure.strerror}") from failure
-        return self.parse(path, raw)
+        return self.parse(path, outside.read(path, ModelFileError, outside.MAX_MODEL_BYTES))
 
     def parse(self, path: Path, raw: bytes) -> ModelFile:
         """The same of bytes that were read already; `path` is only named in messages."""

@@ -95,9 +95,6 @@ def _size(text: str) -> tuple[int, int]:
 
 
 def _labels(path: Path) -> list[str]:
-    try:
-        return path.read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, ValueError) as failure:
-        raise InputError(
-            f"cannot read labels from {path}: {getattr(failure, 'strerror', failure)}"
-        ) from failure
+    from edgewright.runtime.disk import outside
+
+    return outside.lines(path, InputError)

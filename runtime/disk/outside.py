@@ -15,9 +15,12 @@ import time
 from collections.abc import Callable, Iterator
 from io import BufferedReader
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from edgewright.runtime.errors import EdgewrightError, InputError
+
+if TYPE_CHECKING:
+    from numpy.lib.npyio import NpzFile
 
 MAX_LABELS_BYTES = 2**26  # a list of labels: a million long names
 MAX_PICTURE_BYTES = 2**28
@@ -37,6 +40,8 @@ _KINDS = (
     (stat.S_ISBLK, "a device"),
 )
 _NOT_FOR_OPENING = (errno.ENXIO, errno.ENODEV, errno.EOPNOTSUPP)
+MAX_RATIO = 100  # a file of pictures does not grow like this when it is unpacked
+_MOST_UNPACKED = 2**28  # bytes that are no reason to doubt
 _TRIES = 50  # of a folder that is replaced all the time
 _WAIT = 0.2  # seconds for a folder that is being replaced where folders cannot be exchanged
 Found = TypeVar("Found")
@@ -51,12 +56,24 @@ def read(path: Named, error: type[EdgewrightError], most: int, name: str = "") -
     """
     with opened(path, error, most, name) as file:
         try:
-            raw = file.read(most + 1)
+            size = os.fstat(file.fileno()).st_size
+            raw = file.read(size + 1)  # memory for `most` bytes would be asked for, and given back
+            if len(raw) > size:  # it grew, or is one of /proc, which say 0
+                raw += file.read(most + 1 - len(raw))
         except OSError as failure:
             raise error(f"cannot read {name or path}: {failure.strerror}") from failure
-    if len(raw) > most:  # it grew, or is one of /proc, which say 0
+    if len(raw) > most:
         raise error(f"expected at most {most:,} bytes in {name or path}, got more")
     return raw
+
+
+def lines(path: Path, error: type[EdgewrightError]) -> list[str]:
+    """The lines of a text in UTF-8, such as labels. Raises `error` as `read`, and of another text."""
+    raw = read(path, error, MAX_LABELS_BYTES)
+    try:
+        return raw.decode("utf-8-sig").splitlines()
+    except UnicodeDecodeError as failure:
+        raise error(f"expected text in UTF-8, got {path}: {failure}") from failure
 
 
 @contextlib.contextmanager
@@ -82,6 +99,32 @@ def opened(
         raise error(f"expected at most {most:,} bytes in {name}, got {found.st_size:,}")
     with os.fdopen(handle, "rb") as file:
         yield file
+
+
+@contextlib.contextmanager
+def arrays(path: Path, error: type[EdgewrightError], expected: str) -> Iterator[NpzFile]:
+    """An .npz, open, without pickles, each array read when it is asked for.
+
+    Raises:
+        error: it cannot be read, is none, or would become much more than pictures and labels do; in the block
+            too, of an array that is damaged.
+    """
+    import numpy as np
+
+    with opened(path, error) as file:
+        try:
+            with np.load(file, allow_pickle=False) as archive:
+                packed = os.fstat(file.fileno()).st_size
+                unpacked = sum(member.file_size for member in archive.zip.infolist())
+                if unpacked > max(_MOST_UNPACKED, MAX_RATIO * packed):
+                    raise error(
+                        f"expected {expected}, got {unpacked:,} bytes of arrays out of so few in {path}"
+                    )
+                yield archive
+        except EdgewrightError:
+            raise
+        except Exception as failure:  # zipfile, zlib and numpy raise much
+            raise error(f"expected {expected}, got {path}: {failure}") from failure
 
 
 def settled(folder: Path, work: Callable[[], Found], witness: str = "") -> Found:

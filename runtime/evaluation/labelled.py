@@ -15,12 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgewright.runtime import pictures
+from edgewright.runtime.disk import outside
 from edgewright.runtime.errors import DataError, ImageError
 from edgewright.runtime.pictures import Picture, table
 
 _ARRAYS = (("x", "y"), ("x_test", "y_test"))
 _SPLITS = ("test", "val", "valid", "validation")  # the first that there is, beside a `train`
-_MOST_BYTES = 2**28  # of arrays, if that is not less than `pictures.MAX_RATIO` times the file
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -158,24 +158,13 @@ def _table(path: Path) -> Labelled:
 
 
 def _arrays(path: Path) -> Labelled:
-    try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-            names = next((pair for pair in _ARRAYS if set(pair) <= set(archive.files)), None)
-            if names is None:
-                known = ", ".join(islice(archive.files, 5)) or "none"
-                raise DataError(f"expected arrays x and y (or x_test, y_test) in {path}, got {known}")
-            sizes = {member.filename: member.file_size for member in archive.zip.infolist()}
-            unpacked = sum(sizes.get(f"{name}.npy", 0) for name in names)
-            if unpacked > max(_MOST_BYTES, pictures.MAX_RATIO * path.stat().st_size):
-                raise DataError(f"expected images in {path}, got {unpacked:,} bytes of arrays out of so few")
-            x, y = (np.asarray(archive[name]) for name in names)
-            labels = np.asarray(archive["labels"]) if "labels" in archive.files else None
-    except DataError:
-        raise
-    except OSError as failure:
-        raise DataError(f"cannot read {path}: {failure.strerror or failure}") from failure
-    except Exception as failure:  # zipfile, zlib and numpy raise much
-        raise DataError(f"expected an .npz with arrays x and y, got {path}: {failure}") from failure
+    with outside.arrays(path, DataError, "an .npz with arrays x and y") as archive:
+        names = next((pair for pair in _ARRAYS if set(pair) <= set(archive.files)), None)
+        if names is None:
+            known = ", ".join(islice(archive.files, 5)) or "none"
+            raise DataError(f"expected arrays x and y (or x_test, y_test) in {path}, got {known}")
+        x, y = (np.asarray(archive[name]) for name in names)
+        labels = np.asarray(archive["labels"]) if "labels" in archive.files else None
     image = x.ndim == 3 or (x.ndim == 4 and x.shape[3] in (1, 3, 4))
     if x.dtype != np.uint8 or not image or 0 in x.shape:
         raise DataError(

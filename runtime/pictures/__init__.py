@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from edgewright.runtime.disk import outside
 from edgewright.runtime.errors import ImageError
 
 if TYPE_CHECKING:
@@ -27,8 +28,8 @@ SUFFIXES = frozenset(
     )
 )
 STDIN = "-"
-MAX_BYTES = 2**28  # of one picture that is held in memory
-MAX_RATIO = 100  # an archive of pictures, which are compressed already, does not grow like this
+MAX_BYTES = outside.MAX_PICTURE_BYTES  # of one that is held in memory
+MAX_RATIO = outside.MAX_RATIO
 MAX_MEMBERS = 1_000_000
 Outcome = TypeVar("Outcome")
 

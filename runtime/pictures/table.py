@@ -19,6 +19,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from edgewright.runtime.disk import outside
 from edgewright.runtime.errors import DataError
 
 SUFFIX = ".csv"
@@ -91,13 +92,9 @@ def read(path: Path) -> Table:
 def _rows(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
     """The first line, and each other with its number."""
     try:
-        if path.stat().st_size > MAX_BYTES:
-            raise DataError(f"expected at most {MAX_BYTES:,} bytes in {path}, got {path.stat().st_size:,}")
-        text = path.read_bytes().decode("utf-8-sig")
+        text = outside.read(path, DataError, MAX_BYTES).decode("utf-8-sig")
         reader = csv.reader(io.StringIO(text, newline=""), strict=True)
         lines = [(reader.line_num, row) for row in reader if any(cell.strip() for cell in row)]
-    except OSError as failure:
-        raise DataError(f"cannot read {path}: {failure.strerror}") from failure
     except (UnicodeDecodeError, csv.Error) as failure:
         raise DataError(f"expected a CSV table in UTF-8, got {path}: {failure}") from failure
     if not lines:

@@ -140,6 +140,44 @@ def test_cli_leaves_signals_alone_that_are_ignored_or_its_callers(
             signal.signal(number, handler)
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="no named pipes")
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["predict", "BUNDLE", "PIPE"],
+        ["predict", "PIPE.onnx", "PICTURE"],
+        ["predict", "BUNDLE/tflite-float32.tflite", "PICTURE", "--labels", "PIPE"],
+        ["verify", "BUNDLE/tflite-float32.tflite", "--golden", "PIPE"],
+        ["evaluate", "BUNDLE", "--data", "PIPE.npz"],
+        ["evaluate", "BUNDLE", "--data", "PIPE.csv"],
+        ["bench", "PIPE.tflite", "--seconds", "0.1"],
+        ["inspect", "PIPE.tflite"],
+        ["data", "PIPE.npz"],
+    ],
+    ids=" ".join,
+)
+def test_cli_pipe_in_place_of_a_file_is_one_line_at_once(
+    words: list[str], refused: Refused, bundle: Path, picture: Path, tmp_path: Path
+) -> None:
+    for suffix in ("", ".onnx", ".tflite", ".npz", ".csv"):
+        os.mkfifo(tmp_path / f"PIPE{suffix}")
+    given = [word.replace("BUNDLE", str(bundle)).replace("PICTURE", str(picture)) for word in words]
+    given = [word.replace("PIPE", str(tmp_path / "PIPE")) for word in given]
+    if words[:2] == ["predict", "BUNDLE"]:
+        assert "which is a pipe" in refused(*given)
+    else:
+        refused(*given)
+
+
+@pytest.mark.parametrize("name", ["manifest.json", "golden.npz", "labels.txt", "tflite-float32.tflite"])
+def test_cli_bundle_with_a_device_in_place_of_a_file_is_one_line(
+    name: str, refused: Refused, bundle: Path
+) -> None:
+    (bundle / name).unlink()
+    (bundle / name).symlink_to("/dev/zero")
+    refused("verify", bundle)
+
+
 @pytest.mark.parametrize("command", ["predict", "verify", "inspect", "evaluate"])
 def test_cli_reading_deletes_nothing_beside_what_it_reads(
     command: str, run: Run, bundle: Path, picture: Path

@@ -12,9 +12,10 @@ import pytest
 from PIL import Image
 
 from edgewright.export.exporter import Result
-from edgewright.runtime import FailedImage, Predictor, load
+from edgewright.runtime import FailedImage, Predictor, load, preprocess
 from edgewright.runtime.backends import Pixels
 from edgewright.runtime.bundle.manifest import Bundle
+from edgewright.runtime.contract import InputContract
 from edgewright.runtime.errors import ImageError, InputError
 from edgewright.runtime.verification import GOLDEN_INPUTS, read_golden
 
@@ -50,6 +51,24 @@ def test_predict_many_reports_a_bad_picture_in_its_place_and_ends_nothing(
         assert isinstance(failed, FailedImage)
         assert failed.source == source
         assert isinstance(failed.error, ImageError)
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_predict_many_reports_a_picture_without_memory_for_it_and_ends_nothing(
+    predictor: Predictor, images: list[Pixels], workers: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fitted(picture: Image.Image, contract: InputContract) -> Pixels:
+        if picture.size == (1, 1):
+            raise MemoryError
+        return real(picture, contract)
+
+    real = preprocess.fitted
+    monkeypatch.setattr(preprocess, "fitted", fitted)
+    given = [images[0], np.zeros((1, 1), np.uint8), images[1]]
+    found = list(predictor.predict_many(given, workers=workers))
+    assert found[::2] == [predictor.predict(image) for image in images[:2]]
+    assert isinstance(found[1], FailedImage)
+    assert "fits into memory" in str(found[1].error)
 
 
 @pytest.mark.parametrize(("workers", "batch"), [(1, 1), (2, 3), (4, 1)])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -10,6 +9,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from edgewright.runtime.disk import outside
 from edgewright.runtime.errors import DataError
 
 Images: TypeAlias = NDArray[np.uint8]  # (n, height, width, channels), RGB or grey
@@ -22,19 +22,12 @@ _MOST_CLASSES = 2**16
 
 def read_npz(path: Path, name: str) -> tuple[dict[str, NDArray[Any]], tuple[str, ...]]:
     """The four arrays of an .npz file, and the labels. Raises `DataError`."""
-    if not zipfile.is_zipfile(path):
-        raise DataError(f"expected an .npz file of arrays, got {path}, which is none")
-    try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-            missing = [key for key in NAMES if key not in archive.files]
-            if missing:
-                raise DataError(f"expected arrays {', '.join(NAMES)} in {path}, got no {missing[0]}")
-            arrays = {key: archive[key] for key in NAMES}
-            labels = archive["labels"] if "labels" in archive.files else None
-    except DataError:
-        raise
-    except Exception as failure:  # zipfile, zlib and numpy raise much
-        raise DataError(f"expected an .npz file of arrays, got {path}: {failure}") from failure
+    with outside.arrays(path, DataError, "an .npz file of arrays") as archive:
+        missing = [key for key in NAMES if key not in archive.files]
+        if missing:
+            raise DataError(f"expected arrays {', '.join(NAMES)} in {path}, got no {missing[0]}")
+        arrays = {key: archive[key] for key in NAMES}
+        labels = archive["labels"] if "labels" in archive.files else None
     return checked(arrays, labels, name)
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import gzip
 import math
+import os
 import struct
 import zlib
 from pathlib import Path
@@ -15,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edgewright.runtime.disk import outside
 from edgewright.runtime.errors import DataError
 
 _FILES = {
@@ -24,6 +26,7 @@ _FILES = {
     "y_test": ("t10k-labels-idx1-ubyte", "t10k-labels.idx1-ubyte"),
 }
 _MOST_BYTES = 8 * 2**30
+_MOST_RATIO = 1032  # deflate packs no closer
 
 
 def is_folder(path: Path) -> bool:
@@ -55,10 +58,10 @@ def _array(file: Path) -> NDArray[np.uint8]:
     """Two zero bytes, type 8 (uint8), the rank, the dimensions (big-endian), the data."""
     try:
         if file.suffix == ".gz":
-            with gzip.open(file) as packed:
-                raw = packed.read(_MOST_BYTES)
+            with outside.opened(file, DataError) as plain, gzip.open(plain) as packed:
+                raw = packed.read(min(_MOST_BYTES, _MOST_RATIO * os.fstat(plain.fileno()).st_size))
         else:
-            raw = file.read_bytes()
+            raw = outside.read(file, DataError, _MOST_BYTES)
     except (OSError, EOFError, zlib.error) as failure:
         raise DataError(f"cannot read {file}: {failure}") from failure
     rank = raw[3] if len(raw) > 4 else 0

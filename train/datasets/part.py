@@ -3,7 +3,6 @@ them, or an .npz."""
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 
 from edgewright.runtime.console import Progress, silent
 from edgewright.runtime.contract import InputContract
+from edgewright.runtime.disk import outside
 from edgewright.runtime.errors import DataError
 from edgewright.runtime.pictures import SUFFIXES, table
 from edgewright.train.datasets import decoding, listing
@@ -96,23 +96,14 @@ def _decoder(
 
 
 def _npz(path: Path, contract: InputContract, arrays: Sequence[tuple[str, str]], labelled: bool) -> Part:
-    if not zipfile.is_zipfile(path):
-        raise DataError(f"expected a folder of pictures or an .npz file, got {path}")
     wanted = " or ".join(" and ".join(pair[: 1 + labelled]) for pair in arrays)
-    try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-            pair = next((p for p in arrays if {*p[: 1 + labelled]} <= {*archive.files}), None)
-            if pair is None:
-                raise DataError(
-                    f"expected arrays {wanted} in {path}, got {', '.join(archive.files) or 'none'}"
-                )
-            x = archive[pair[0]]
-            y = archive[pair[1]] if pair[1] in archive.files else None
-            names = archive["labels"].ravel() if "labels" in archive.files else ()
-    except DataError:
-        raise
-    except Exception as failure:  # zipfile, zlib and numpy raise much
-        raise DataError(f"expected an .npz file of arrays, got {path}: {failure}") from failure
+    with outside.arrays(path, DataError, "a folder of pictures or an .npz file") as archive:
+        pair = next((p for p in arrays if {*p[: 1 + labelled]} <= {*archive.files}), None)
+        if pair is None:
+            raise DataError(f"expected arrays {wanted} in {path}, got {', '.join(archive.files) or 'none'}")
+        x = archive[pair[0]]
+        y = archive[pair[1]] if pair[1] in archive.files else None
+        names = archive["labels"].ravel() if "labels" in archive.files else ()
     images = np.ascontiguousarray(x[..., np.newaxis] if x.ndim == 3 else x)
     if images.dtype != np.uint8 or images.shape[1:] != contract.shape or not len(images):
         raise DataError(

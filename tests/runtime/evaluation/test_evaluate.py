@@ -16,8 +16,8 @@ from PIL import Image
 from sklearn import metrics as sklearn
 
 from edgewright.runtime import evaluate, load
+from edgewright.runtime.disk import outside
 from edgewright.runtime.errors import DataError, InputError
-from edgewright.runtime.evaluation import labelled
 
 Run = Callable[..., tuple[int, str, str]]
 COLOURS = ("blue", "green", "red")
@@ -312,7 +312,7 @@ def test_data_that_cannot_be_used_are_refused_with_a_reason(
 def test_an_archive_of_arrays_that_would_fill_the_memory_is_not_read(
     model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(labelled, "_MOST_BYTES", 2**20)
+    monkeypatch.setattr(outside, "_MOST_UNPACKED", 2**20)
     path = tmp_path / "bomb.npz"
     np.savez_compressed(path, x=np.zeros((3, 1000, 1000), np.uint8), y=np.zeros(3, int))
     with pytest.raises(DataError, match="bytes of arrays out of so few"):
