@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import errno
 import io
 import logging
 import os
@@ -35,21 +36,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     if isinstance(sys.stdout, io.TextIOWrapper):  # file names and labels may hold what it cannot encode
         sys.stdout.reconfigure(errors="backslashreplace")
     logging.getLogger("PIL").addHandler(logging.NullHandler())
-    commands = _commands(words)
-    parser = argparse.ArgumentParser(
-        prog="edgewright",
-        description="Takes Keras image classifiers to the edge: train, export to TFLite and ONNX with proof, "
-        "run without TensorFlow, measure.",
-    )
-    parser.add_argument("--version", action=_Version, nargs=0, help="show the version and exit")
-    subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for name, load in commands.items():
-        module = load()
-        subparser = subparsers.add_parser(name, help=module.HELP, description=module.HELP)
-        module.add_arguments(subparser)
-        subparser.set_defaults(run=module.run)
-    arguments = parser.parse_args(words)
     try:
+        arguments = _parsed(words)
         with _told_to_end(), console.progress(arguments.command, total=0), warnings.catch_warnings():
             warnings.showwarning = partial(_warn, warnings.showwarning)
             warnings.simplefilter("always", UnprovenWarning)
@@ -66,6 +54,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         what = failure.strerror or f"expected to write a file, got {failure}; is the disk full?"
         console.complain(f"{what}{place}")
         return 1
+    except ImportError as failure:  # of a library that needs a file more than may be open
+        if not _out_of_files():
+            raise
+        console.complain(
+            f"Too many open files to load {failure.name or 'a library'}; raise the limit (ulimit -n)"
+        )
+        return 1
     except KeyboardInterrupt:
         console.complain("interrupted")
         return 130
@@ -73,6 +68,31 @@ def main(argv: Sequence[str] | None = None) -> int:
         console.complain(f"ended by {told.signal.name}")
         return 128 + told.signal
     return status
+
+
+def _parsed(words: Sequence[str]) -> argparse.Namespace:
+    commands = _commands(words)
+    parser = argparse.ArgumentParser(
+        prog="edgewright",
+        description="Takes Keras image classifiers to the edge: train, export to TFLite and ONNX with proof, "
+        "run without TensorFlow, measure.",
+    )
+    parser.add_argument("--version", action=_Version, nargs=0, help="show the version and exit")
+    subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for name, load in commands.items():
+        module = load()
+        subparser = subparsers.add_parser(name, help=module.HELP, description=module.HELP)
+        module.add_arguments(subparser)
+        subparser.set_defaults(run=module.run)
+    return parser.parse_args(words)
+
+
+def _out_of_files() -> bool:
+    try:
+        os.close(os.dup(2))
+    except OSError as failure:
+        return failure.errno == errno.EMFILE
+    return False
 
 
 class _ToldToEnd(BaseException):

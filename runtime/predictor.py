@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import warnings
+import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
@@ -75,7 +76,8 @@ class Predictor:
         self._max_pixels = max_pixels
         self.contract, self.session, self.assumptions = contract, session, tuple(assumptions)
         self.head = Head(kind=contract.head, count=session.output.shape[-1], threshold=contract.threshold)
-        self._reopen, self._workers = reopen, [_Worker(session)]
+        self._reopen, self._workers = reopen, [_Worker(session, reopen)]
+        _open.add(self)
 
     def predict(self, image: ImageSource, k: int = 5) -> list[Prediction]:
         """The `k` most probable classes, most probable first; of one sigmoid's two, the one it decides for at
@@ -196,7 +198,7 @@ class Predictor:
         if self._reopen is None:
             return self._workers[:1] * count
         while len(self._workers) < count:
-            self._workers.append(_Worker(self._reopen()))
+            self._workers.append(_Worker(self._reopen(), self._reopen))
         return self._workers[:count]
 
     def close(self) -> None:
@@ -211,20 +213,63 @@ class Predictor:
         self.close()
 
 
+class _LostError(Exception):
+    """A session that a fork has left without its threads."""
+
+
+class _Lost:
+    """In place of such a session."""
+
+    def run(self, pixels: Pixels) -> Scores:
+        raise _LostError
+
+    def close(self) -> None: ...
+
+
+_open: weakref.WeakSet[Predictor] = weakref.WeakSet()
+_lost: list[object] = []  # never closed, nor collected: that would wait for threads that are gone
+
+
+def _forked() -> None:
+    for predictor in list(_open):
+        for worker in predictor._workers:
+            worker.lose()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forked)
+
+
 class _Worker:
     """A session that one thread at a time gets into."""
 
-    __slots__ = ("_lock", "_session")
+    __slots__ = ("_lock", "_reopen", "_session")
 
-    def __init__(self, session: Session) -> None:
-        self._session: Session | None = session
-        self._lock = threading.Lock()
+    def __init__(self, session: Session, reopen: Callable[[], Session] | None) -> None:
+        self._session: Session | _Lost | None = session
+        self._reopen, self._lock = reopen, threading.Lock()
 
     def run(self, pixels: Pixels) -> Scores:
         with self._lock:
             if self._session is None:
                 raise InputError("the predictor is closed; load the model again")
+            try:
+                return self._session.run(pixels)
+            except _LostError:
+                if self._reopen is None:
+                    raise InputError(
+                        "expected the process that opened the model, got a fork of it; load it here"
+                    ) from None
+                self._session = self._reopen()
             return self._session.run(pixels)
+
+    def lose(self) -> None:
+        """In the child of a fork: another thread may have held the lock, or been in the interpreter, whose
+        own threads are gone. Neither can be used, nor closed."""
+        self._lock = threading.Lock()
+        if self._session is not None:
+            _lost.append(self._session)
+            self._session = _Lost()
 
     def close(self) -> None:
         with self._lock:

@@ -54,6 +54,13 @@ MARGIN = 3  # with 2.7 times the size left, single pixels differed by 10
 _SMOOTH = ("bilinear", "bicubic", "lanczos")
 
 _opening = threading.Lock()  # warnings can only be silenced for all threads at once
+if hasattr(os, "register_at_fork"):  # of a thread that is not there in the child
+
+    def _forked() -> None:
+        global _opening
+        _opening = threading.Lock()
+
+    os.register_at_fork(after_in_child=_forked)
 
 _RESAMPLE = {
     "nearest": Image.Resampling.NEAREST,

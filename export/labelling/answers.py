@@ -19,7 +19,7 @@ import numpy as np
 from PIL import Image
 
 from edgewright.export.labelling.kept import ANSWERS, Kept, Questions
-from edgewright.runtime.disk import files
+from edgewright.runtime.disk import files, outside, tables
 from edgewright.runtime.errors import InputError
 
 OTHER, UNSURE = "other", "unsure"
@@ -117,11 +117,7 @@ def write_table(path: Path, questions: Questions, labels: Sequence[str], log: Lo
             _picture(questions, place).save(file, "PNG")
     rows.sort()  # by pixels: in no order that tells anything
     with files.replacing(path) as out:
-        lines = [_COLUMNS, *rows]
-        text = "".join(
-            ",".join('"' + cell.replace('"', '""') + '"' for cell in line) + "\n" for line in lines
-        )
-        out.write(text.encode("utf-8"))
+        out.write(tables.rows([_COLUMNS, *rows], quote_all=True).encode("utf-8"))
     return folder
 
 
@@ -160,21 +156,17 @@ def read_table(path: Path, questions: Questions, labels: Sequence[str], log: Log
 
 
 def _meant(said: str, shown: Sequence[int], labels: Sequence[str], where: str) -> Answer:
-    by_label: int | None = next((c for c in (*shown, *range(len(labels))) if labels[c].strip() == said), None)
-    if by_label is not None:
-        return by_label
+    for text in (said, tables.plain(said)):
+        for number in (*shown, *range(len(labels))):
+            if labels[number].strip() == text:
+                return int(number)
     if (word := _WORDS.get(said.lower())) is not None:
         return word
     raise InputError(f"expected a label, 'other' or 'unsure' in {where}, got '{said[:80]}'")
 
 
 def _read(path: Path) -> bytes:
-    try:
-        if path.stat().st_size > _MOST_BYTES:
-            raise InputError(f"expected at most {_MOST_BYTES:,} bytes in {path}, got {path.stat().st_size:,}")
-        return path.read_bytes()
-    except OSError as failure:
-        raise InputError(f"cannot read {path}: {failure.strerror}") from failure
+    return outside.read(path, InputError, _MOST_BYTES)
 
 
 def _picture(questions: Questions, place: int) -> Image.Image:

@@ -132,17 +132,15 @@ def _json(name: str, outcome: Outcome) -> list[str]:
 def _csv(name: str, outcome: Outcome) -> list[str]:
     if isinstance(outcome, ImageError):
         return []
-    import csv
-    import io
+    from edgewright.runtime.disk import tables
 
-    memory = io.StringIO()
-    rows = csv.writer(memory, lineterminator="\n")
+    lines: list[tuple[str | int, ...]]
     if isinstance(outcome, list):
-        for rank, p in enumerate(outcome, 1):
-            rows.writerow((_plain(name), rank, _plain(p.label), f"{p.probability:.6g}"))
+        ranked = enumerate(outcome, 1)
+        lines = [(_plain(name), rank, _plain(p.label), f"{p.probability:.6g}") for rank, p in ranked]
     else:
-        rows.writerow((_plain(name), *(f"{value:.6g}" for value in outcome)))
-    return memory.getvalue().splitlines()
+        lines = [(_plain(name), *(f"{value:.6g}" for value in outcome))]
+    return tables.rows(lines).splitlines()
 
 
 def _plain(text: str) -> str:

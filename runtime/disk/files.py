@@ -14,7 +14,9 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import stat
 from collections.abc import Iterator
+from functools import cache
 from io import BufferedReader
 from pathlib import Path
 from typing import IO
@@ -38,8 +40,32 @@ def sha256_of(file: Path | BufferedReader) -> str:
 
 
 def cache_folder() -> Path:
-    """Where what can be made again is kept: $EDGEWRIGHT_CACHE, else ~/.cache/edgewright."""
-    return Path(os.environ.get("EDGEWRIGHT_CACHE") or Path.home() / ".cache/edgewright")
+    """Where what can be made again is kept: $EDGEWRIGHT_CACHE, else ~/.cache/edgewright.
+
+    A user without a home, as containers run with any number for one have, gets a folder of temporary files
+    that no other user can write to.
+    """
+    if given := os.environ.get("EDGEWRIGHT_CACHE"):
+        return Path(given)
+    home = os.path.expanduser("~")  # noqa: PTH111 - Path.home raises where there is none
+    return Path(home) / ".cache/edgewright" if os.path.isabs(home) else _homeless()  # noqa: PTH117
+
+
+@cache
+def _homeless() -> Path:
+    import tempfile
+
+    user = os.getuid() if hasattr(os, "getuid") else 0
+    folder = Path(tempfile.gettempdir()) / f"edgewright-{user}"
+    with contextlib.suppress(OSError):
+        folder.mkdir(mode=0o700, exist_ok=True)
+        found = folder.lstat()
+        if stat.S_ISDIR(found.st_mode) and found.st_uid == user and not found.st_mode & 0o022:
+            return folder
+    try:
+        return Path(tempfile.mkdtemp(prefix="edgewright-"))  # the name is taken: it is not kept for next time
+    except OSError:
+        return folder / "read-only"
 
 
 def write_file(path: Path, raw: bytes) -> None:
@@ -66,6 +92,25 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
     except BaseException:
         Path(name).unlink(missing_ok=True)
         raise
+
+
+def reserve(folder: Path, size: int) -> None:
+    """See that `folder` takes a file of so many bytes, for writers that end the process where it does not.
+
+    HDF5 cannot close a file that it could not write (https://github.com/h5py/h5py/issues/914): the process
+    is ended by SIGSEGV, some time later.
+
+    Raises:
+        OSError: the disk is full, or the file would be larger than a limit allows.
+    """
+    import shutil
+    import tempfile
+
+    with tempfile.TemporaryFile(dir=folder) as file:
+        if hasattr(os, "posix_fallocate"):
+            os.posix_fallocate(file.fileno(), 0, size)
+        elif shutil.disk_usage(folder).free < size:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder))
 
 
 def check_output(path: Path, *, overwrite: bool, ours: tuple[str, ...]) -> None:
@@ -160,7 +205,11 @@ def _swap(new: Path, path: Path, staging: Path, ours: tuple[str, ...]) -> None:
 
 def _replace(new: Path, path: Path, old: Path) -> None:
     """Put `new` at `path` and what is there at `old`, in two steps."""
+    import shutil
+
     try:
+        if old.exists():  # another writer was between these steps before, and has replaced that
+            shutil.rmtree(old)
         path.rename(old)
         new.rename(path)
     except BaseException:

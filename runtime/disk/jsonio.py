@@ -132,7 +132,7 @@ def parse(raw: bytes, where: str, error: type[EdgewrightError]) -> JsonObject:
         raise error(f"expected at most {MAX_BYTES} bytes of JSON in {where}, got {len(raw)}")
     try:
         text = raw.decode("utf-8")
-        data = json.loads(text)
+        data = json.loads(text, object_pairs_hook=_unique)
         if "\\u" in text:  # a lone surrogate is no text: it can be neither printed nor a file name
             json.dumps(data, ensure_ascii=False).encode("utf-8")
     except (ValueError, RecursionError) as failure:
@@ -148,6 +148,16 @@ def read(path: Path, error: type[EdgewrightError]) -> JsonObject:
 def dump(data: Any, indent: int | None = 2) -> bytes:
     """The one way Edgewright writes JSON: UTF-8, no NaN, a newline at the end."""
     return (json.dumps(data, indent=indent, ensure_ascii=False, allow_nan=False) + "\n").encode("utf-8")
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object none of whose keys comes twice: readers differ in which of the two they take."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        seen: set[str] = set()
+        twice = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
+        raise ValueError(f"the key {_kind(twice)} comes twice in an object")
+    return found
 
 
 def _kind(value: Any) -> str:

@@ -140,6 +140,29 @@ def test_cli_leaves_signals_alone_that_are_ignored_or_its_callers(
             signal.signal(number, handler)
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="no such limit")
+@pytest.mark.parametrize("most", [3, 4, 5, 8])
+@pytest.mark.parametrize("command", ["predict", "inspect"])
+def test_cli_with_few_files_to_open_does_its_work_or_says_so_in_one_line(
+    command: str, most: int, fresh: Fresh, bundle: Path, picture: Path
+) -> None:
+    code = f"""
+import resource, sys
+from edgewright.runtime.cli import main
+import edgewright.runtime.commands.{command}, edgewright.runtime.verification, edgewright.runtime.inspection
+resource.setrlimit(resource.RLIMIT_NOFILE, ({most}, {most}))
+sys.exit(main(sys.argv[1:]))
+"""
+    done = fresh(command, bundle, *([picture] if command == "predict" else []), code=code)
+    if done.returncode:
+        assert done.returncode == 1
+        ours = [line for line in done.stderr.splitlines() if "cpuinfo" not in line]  # LiteRT says that itself
+        assert len(ours) == 1
+        assert ours[0].startswith("edgewright: ")
+        assert "Too many open files" in ours[0]
+    assert done.returncode == 0 or most < 8
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="no named pipes")
 @pytest.mark.parametrize(
     "words",

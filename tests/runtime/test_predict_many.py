@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import io
+import os
+import subprocess
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +19,10 @@ from edgewright.runtime.backends import Pixels
 from edgewright.runtime.bundle.manifest import Bundle
 from edgewright.runtime.contract import InputContract
 from edgewright.runtime.errors import ImageError, InputError
+from edgewright.runtime.predictor import _forked
 from edgewright.runtime.verification import GOLDEN_INPUTS, read_golden
+
+Fresh = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
 @pytest.fixture(scope="module")
@@ -87,6 +92,64 @@ def test_predict_many_takes_no_more_than_was_promised(
     for given in range(1, 20):
         next(stream)
         assert taken - given <= 2 * workers * batch
+
+
+FORKS = """
+import os, signal, sys, threading, time
+from edgewright.runtime import load
+
+bundle, variant, picture, count = sys.argv[1:5]
+predictor = load(bundle, variant=variant, threads=2)
+expected = predictor.predict(picture)
+
+def work():
+    while True:
+        predictor.predict(picture)
+
+for _ in range(3):
+    threading.Thread(target=work, daemon=True).start()
+children = []
+for _ in range(int(count)):
+    time.sleep(0.01)
+    child = os.fork()
+    if child == 0:
+        alone = predictor.predict(picture) == expected
+        many = list(predictor.predict_many([picture] * 3, workers=2)) == [expected] * 3
+        predictor.close()
+        os._exit(0 if alone and many else 1)
+    children.append(child)
+end, found = time.monotonic() + 40, []
+for child in children:
+    while True:
+        done, status = os.waitpid(child, os.WNOHANG)
+        if done or time.monotonic() > end:
+            break
+        time.sleep(0.01)
+    if not done:
+        os.kill(child, signal.SIGKILL)
+    found.append(status if done else "hung")
+print(found, flush=True)
+os._exit(0)
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no processes are forked there")
+@pytest.mark.parametrize("variant", ["tflite-int8", "onnx-float32"])
+def test_predictor_goes_on_in_a_child_that_was_forked_while_threads_predict(
+    variant: str, exported: tuple[Path, Result], fresh: Fresh
+) -> None:
+    picture = Path(__file__).resolve().parents[2] / "docs/ankle-boot.png"
+    done = fresh(exported[0], variant, picture, 8, code=FORKS)
+    assert done.stdout == f"{[0] * 8}\n", done.stderr
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no processes are forked there")
+def test_predictor_of_ones_own_session_says_so_in_a_child(predictor: Predictor, images: list[Pixels]) -> None:
+    own = Predictor(predictor.contract, predictor.session)
+    _forked()
+    with pytest.raises(InputError, match="a fork of it"):
+        own.predict(images[0])
+    assert predictor.predict(images[0])
 
 
 def test_predict_many_that_is_left_leaves_no_thread(predictor: Predictor, images: list[Pixels]) -> None:

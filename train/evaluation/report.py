@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from edgewright.runtime.backends import Scores
-from edgewright.runtime.disk import jsonio
+from edgewright.runtime.disk import jsonio, tables
 from edgewright.train.datasets import Dataset
 from edgewright.train.evaluation import metrics, plots
 
@@ -68,7 +67,4 @@ def _named(mistake: metrics.Mistake, dataset: Dataset) -> dict[str, Any]:
 
 
 def _csv(path: Path, header: list[str], rows: Sequence[Sequence[Any]]) -> None:
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(header)
-        writer.writerows(rows)
+    path.write_text(tables.rows([header, *rows]), encoding="utf-8", newline="")

@@ -267,15 +267,16 @@ class _Run:
         self.state = State(identity=self.progress.identity, history=[], best_epoch=0, seconds=0.0)
         if self.options.resume:
             self.state = self.progress.check()
-            last = self._place(-1)
-            self.progress.restore(self._begin(last[0] if last else 0).learner)
+            if self.state.history:
+                last = self._place(-1)
+                self.progress.restore(self._begin(last[0] if last else 0).learner)
         elif self.team.is_chief:
             if self.progress.state() is not None and not self.options.overwrite:
                 raise OutputError(
                     f"a cut-off run to {self.options.out} is there; add --resume to go on with it or "
                     "--overwrite to start anew"
                 )
-            self.progress.remove()
+            self.progress.begin()
         try:
             while (place := self._place()) is not None:
                 self._fit_part(*place)
@@ -288,9 +289,18 @@ class _Run:
             # What is on disk counts: an epoch may be half noted.
             kept = self.progress.state() if self.team.is_chief else None
             if kept is None:
+                self._forget()
                 raise
             self.state = kept
             self.lost = str(failure) if isinstance(failure, WorkerLostError) else ""
+        except Exception:
+            self._forget()
+            raise
+
+    def _forget(self) -> None:
+        """Leave nothing of a run that failed before an epoch was whole; a killed one can be resumed."""
+        if self.team.is_chief and self.progress.state() is None:
+            self.progress.remove()
 
     def _fit_part(self, index: int, start: int) -> None:
         began, done = time.perf_counter(), len(self.state.history)

@@ -15,9 +15,11 @@ from typing import Any
 
 import numpy as np
 
-from edgewright.runtime.disk import jsonio
+from edgewright.runtime.disk import files, jsonio
 from edgewright.runtime.errors import InputError, OutputError
+from edgewright.train.fitting import writing
 
+_BEGUN = "begun.json"
 _STATE, _LAST, _BEST, _RANDOM = "state.json", "last.weights.h5", "best.weights.h5", "random.npz"
 
 
@@ -41,14 +43,26 @@ class Progress:
         self.folder = out.absolute().with_name(f".{out.absolute().name}.training")
         self.identity = identity
 
+    def begin(self) -> None:
+        """Note that the run has begun: what was before is forgotten, and from here on it can be resumed."""
+        self.remove()
+        try:
+            files.write_file(self.folder / _BEGUN, jsonio.dump({"identity": self.identity}))
+        except OSError as failure:
+            self.remove()
+            raise OutputError(
+                f"cannot write to {self.folder} ({failure.strerror}); is the disk full? Make room, or choose "
+                "another --out"
+            ) from failure
+
     def save(self, model: Any, state: State, *, is_best: bool) -> None:
         """Keep this epoch; the one before is removed once this one is whole."""
-        self.folder.mkdir(parents=True, exist_ok=True)
         before = self._latest()
         new = self.folder / "writing"
         shutil.rmtree(new, ignore_errors=True)
-        new.mkdir()
         try:
+            new.mkdir(parents=True)
+            files.reserve(new, writing.bytes_of(model, model.optimizer.variables))
             model.save_weights(new / _LAST)
             if is_best or before is None:
                 shutil.copyfile(new / _LAST, new / _BEST)
@@ -59,11 +73,10 @@ class Progress:
             new.rename(self.folder / f"epoch-{len(state.history):05}")
         except OSError as failure:
             shutil.rmtree(new, ignore_errors=True)
-            if before is None:
-                self.remove()
+            cure = "add --resume" if before is not None else "start again"
             raise OutputError(
                 f"cannot keep epoch {len(state.history)} in {self.folder} "
-                f"({failure.strerror or 'HDF5 cannot write'}); is the disk full? Make room and add --resume"
+                f"({failure.strerror or 'HDF5 cannot write'}); is the disk full? Make room and {cure}"
             ) from failure
         if before is not None:
             shutil.rmtree(before)
@@ -74,7 +87,10 @@ class Progress:
         Raises:
             InputError: there is nothing to resume, or it was another run.
         """
-        state = self.state()
+        state, begun = self.state(), self.folder / _BEGUN
+        if state is None and begun.exists():  # cut off before an epoch was whole
+            identity = jsonio.read(begun, InputError).text("identity")
+            state = State(identity=identity, history=[], best_epoch=0, seconds=0.0)
         if state is None:
             raise InputError(
                 f"expected a cut-off run in {self.folder} to resume, got none; leave out --resume"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -9,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from edgewright.runtime.backends import Scores
+from edgewright.runtime.disk import files
 from edgewright.runtime.errors import EdgewrightError
 from edgewright.train.checkpoint import MODEL, MODEL_H5, scale
 from edgewright.train.datasets import Images
@@ -17,6 +20,13 @@ from edgewright.train.fitting.heads import scorer
 
 SAVED_TOLERANCE = 1e-6  # a saved model gives the scores of the one in memory
 _COMPARED = 256
+
+
+def bytes_of(model: Any, others: Sequence[Any] = ()) -> int:
+    """What an HDF5 file of the variables of a model, and of others, takes at most, with its config."""
+    variables = [*model.variables, *others]
+    stored = sum(math.prod(variable.shape) * np.dtype(variable.dtype).itemsize for variable in variables)
+    return int(stored) * 11 // 10 + 2**14 * len(variables) + 2**20
 
 
 def save(
@@ -45,6 +55,7 @@ def save(
             f"expected the whole model to predict as its trained part, got scores {error:.2g} apart"
         )
     for name in (MODEL, MODEL_H5):
+        files.reserve(folder, bytes_of(model))
         model.save(folder / name)
         loaded = keras.saving.load_model(folder / name, compile=False, safe_mode=True)
         error = np.abs(scorer(loaded, prepare)(few) - whole).max()

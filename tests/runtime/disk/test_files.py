@@ -10,7 +10,7 @@ import signal
 import stat
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -19,6 +19,7 @@ from edgewright.runtime.disk import files
 from edgewright.runtime.errors import OutputError
 
 OURS = ("manifest.json", "*.onnx")
+Fresh = Callable[..., "subprocess.CompletedProcess[str]"]
 
 HOLDER = """
 import sys
@@ -69,6 +70,63 @@ def holder(out: Path) -> Iterator[tuple[subprocess.Popen[str], Path]]:
 def test_sha256_of_a_file_is_its_sha256(tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(b"x" * 100_000)
     assert files.sha256_of(tmp_path / "a") == hashlib.sha256(b"x" * 100_000).hexdigest()
+
+
+NO_HOME = """
+import os, pwd
+os.environ.pop("HOME", None)
+os.environ.pop("EDGEWRIGHT_CACHE", None)
+
+def nobody(uid):
+    raise KeyError(f"getpwuid(): uid not found: {uid}")
+
+pwd.getpwuid = nobody
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="homes are found otherwise")
+def test_cache_folder_of_a_user_without_a_home_is_one_of_temporary_files_of_its_own(
+    fresh: Fresh, tmp_path: Path
+) -> None:
+    code = f"{NO_HOME}from edgewright.runtime.disk import files\nprint(files.cache_folder())"
+    own = tmp_path / f"edgewright-{os.getuid()}"
+    for _ in range(2):
+        assert fresh(code=code, TMPDIR=str(tmp_path)).stdout == f"{own}\n"
+    assert stat.S_IMODE(own.stat().st_mode) == 0o700
+    own.chmod(0o777)  # somebody else may have put files there that are taken for known ones
+    other = Path(fresh(code=code, TMPDIR=str(tmp_path)).stdout.strip())
+    assert other != own
+    assert other.parent == tmp_path
+    own.rmdir()
+    own.symlink_to(tmp_path / "elsewhere")
+    assert fresh(code=code, TMPDIR=str(tmp_path)).stdout != f"{own}\n"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="homes are found otherwise")
+@pytest.mark.parametrize("command", ["predict", "verify", "inspect", "doctor"])
+def test_commands_of_a_user_without_a_home_work(
+    command: str, fresh: Fresh, exported: tuple[Path, object], tmp_path: Path
+) -> None:
+    code = f"{NO_HOME}import sys\nfrom edgewright.runtime.cli import main\nsys.exit(main(sys.argv[1:]))"
+    picture = Path(__file__).resolve().parents[3] / "docs/ankle-boot.png"
+    words = {"doctor": [], "predict": [exported[0], picture]}.get(command, [exported[0]])
+    done = fresh(command, *words, code=code, TMPDIR=str(tmp_path))
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.skipif(not hasattr(os, "posix_fallocate"), reason="room is asked for otherwise")
+def test_reserve_says_whether_a_file_could_be_written(tmp_path: Path) -> None:
+    import resource
+
+    files.reserve(tmp_path, 10_000)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (5_000, limits[1]))
+    try:
+        with pytest.raises(OSError, match="too large"):
+            files.reserve(tmp_path, 10_000)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_write_file_is_whole_with_the_users_permissions(tmp_path: Path) -> None:

@@ -78,11 +78,30 @@ def test_json_object_cuts_a_long_value_in_the_message() -> None:
         b'{"a": 1}{',
         b"[" * 100_000,
         b'{"a": ' + b"9" * 10_000 + b"}",
+        b'{"a": 1, "b": 2, "a": 1}',
+        b'{"a": [{"b": {"c": 1, "c": 2}}]}',
     ],
-    ids=["empty", "not UTF-8", "cut off", "list", "number", "two", "deep", "endless number"],
+    ids=[
+        "empty",
+        "not UTF-8",
+        "cut off",
+        "list",
+        "number",
+        "two",
+        "deep",
+        "endless number",
+        "twice",
+        "twice inside",
+    ],
 )
 def test_jsonio_parse_refuses_what_is_no_json_object(raw: bytes) -> None:
     with pytest.raises(BundleError, match="here"):
+        jsonio.parse(raw, "here", BundleError)
+
+
+def test_jsonio_parse_names_a_key_that_comes_twice_among_many() -> None:
+    raw = b"{" + b",".join(b'"%d": 0' % (i % 99_999) for i in range(100_000)) + b"}"
+    with pytest.raises(BundleError, match='"0" comes twice'):
         jsonio.parse(raw, "here", BundleError)
 
 

@@ -101,29 +101,27 @@ def test_outside_read_of_a_file_that_says_it_is_empty_ends(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("how", ["exchanged", "apart"])
+@pytest.mark.parametrize("count", [1, 2])
 def test_readers_of_a_folder_that_is_replaced_all_the_time_see_the_one_or_the_other(
-    how: str, bundle: Path, tmp_path: Path
+    how: str, count: int, bundle: Path, tmp_path: Path
 ) -> None:
-    """Two writers' bundles differ in every byte that counts; a reader is given one of them, whole."""
+    """By one writer or two; bundles differ in every byte that counts, and a reader is given one, whole."""
     one, other, out = bundle, tmp_path / "other", tmp_path / "out"
     _changed(one, other)
-    writer = subprocess.Popen(
-        [sys.executable, "-c", SWAPS, str(one), str(other), str(out), how, str(SECONDS)],
-        stdout=subprocess.PIPE,
-        text=True,
-    )
+    words = [str(one), str(other), str(out), how, str(SECONDS)]
+    writers = [
+        subprocess.Popen([sys.executable, "-c", SWAPS, *words], stdout=subprocess.PIPE, text=True)
+        for _ in range(count)
+    ]
     names, reads = set(), 0
-    with writer:
-        while not out.exists():
-            time.sleep(0.001)
-        while writer.poll() is None:
-            found = outside.settled(out, lambda: _all(Bundle.open(out)))
-            names.add(found)
-            reads += 1
-        assert writer.stdout is not None
-        swaps = int(writer.stdout.read())
-    assert writer.returncode == 0
-    assert min(swaps, reads) > 10
+    while not out.exists():
+        time.sleep(0.001)
+    while any(writer.poll() is None for writer in writers):
+        names.add(outside.settled(out, lambda: _all(Bundle.open(out))))
+        reads += 1
+    swaps = [int(writer.communicate()[0]) for writer in writers]
+    assert min(*swaps, reads) > 5
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["bundle", "other", "out"]
     assert len(names) == 2
 
 

@@ -115,6 +115,29 @@ def test_resume_takes_only_the_same_run(tmp_path: Path, few: Dataset) -> None:
 
 
 @pytest.mark.slow
+def test_resume_of_a_run_that_was_killed_before_an_epoch_was_whole_starts_anew(
+    tmp_path: Path, few: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = Options(out=tmp_path / "out")
+    with monkeypatch.context() as patch, pytest.raises(Exception, match="killed"):
+        patch.setattr("edgewright.train.fitting.fit._Run._forget", lambda run: None)  # as SIGKILL has it
+        train("stateful", cut_after(0, STATEFUL), few, out)
+    assert [path.name for path in tmp_path.iterdir()] == [".out.training"]
+    with pytest.raises(InputError, match="recipe, data, seed and epochs"):
+        train("stateful", STATEFUL, few, dataclasses.replace(out, seed=1, resume=True))
+    found = train("stateful", STATEFUL, few, dataclasses.replace(out, resume=True))
+    assert found is not None
+    assert found.training["epochs"] == 4
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def test_a_run_that_fails_before_an_epoch_was_whole_leaves_nothing(tmp_path: Path, few: Dataset) -> None:
+    with pytest.raises(Exception, match="killed"):
+        train("stateful", cut_after(0, STATEFUL), few, Options(out=tmp_path / "out"))
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.slow
 def test_train_ctrl_c_writes_what_there_is_and_can_be_resumed(tmp_path: Path, few: Dataset) -> None:
     out = tmp_path / "out"
 
