@@ -81,7 +81,7 @@ def test_backend_read_refuses_a_file_that_cannot_be_read_and_names_it(path: Path
     with pytest.raises(ModelFileError, match=rf"cannot read .*{path.name}: No such file"):
         contract_of(path)
     path.mkdir()
-    with pytest.raises(ModelFileError, match=rf"cannot read .*{path.name}: Is a directory"):
+    with pytest.raises(ModelFileError, match=rf"expected a file, got .*{path.name}, which is a folder"):
         contract_of(path)
 
 
