@@ -176,7 +176,7 @@ def numbers(graph: Any) -> dict[str, Any]:
 
 def kernels(graph: Any) -> dict[str, NDArray[Any]]:
     """The constant kernels of convolutions and dense layers as they are stored, output channels first."""
-    from onnx import numpy_helper
+    from onnx import TensorProto, numpy_helper
 
     stored = {value.name: value for value in graph.initializer}
     quantized = {node.output[0]: node.input[0] for node in graph.node if node.op_type == "DequantizeLinear"}
@@ -189,5 +189,7 @@ def kernels(graph: Any) -> dict[str, NDArray[Any]]:
             continue
         turned = any(a.name == "transB" and a.i for a in node.attribute)
         array = numpy_helper.to_array(stored[name])
+        if stored[name].data_type == TensorProto.INT4:
+            array = array.astype(np.int8)
         result[name] = array if node.op_type == "Conv" or turned else array.T
     return result

@@ -34,6 +34,7 @@ from typing import Any, TypeAlias
 
 from edgewright.export.formats import WHY_FLOAT_CLASSIFIER, Conversion, Remedy, Scheme
 from edgewright.export.formats.onnx import graph as onnx_graph
+from edgewright.export.formats.onnx import rounding as onnx_rounding
 from edgewright.export.formats.onnx.quantizer import (
     Quantizer,
     dense_nodes,
@@ -44,6 +45,7 @@ from edgewright.export.formats.onnx.quantizer import (
 from edgewright.export.formats.onnx.refine import pixels
 from edgewright.export.network.float_network import FloatNetwork
 from edgewright.export.network.model import KERAS, ONNX, SAVED_MODEL
+from edgewright.export.weights import rounding
 from edgewright.export.weights.summary import Weights
 from edgewright.runtime.contract import CONTRACT_KEY, ModelContract, stamp
 from edgewright.runtime.errors import ExportError
@@ -124,6 +126,25 @@ def _static(network: FloatNetwork, calibration: Images, *, signed: bool) -> Conv
     return Quantizer(network, calibration, signed=signed).model(Remedy())
 
 
+def _weight_int4(network: FloatNetwork, images: Images) -> Converted:
+    """Depthwise and other convolutions in groups in 8 bits: they have few weights, and need them."""
+    model, _ = _float32(network, images)
+    graph = model.graph
+    sizes = onnx_rounding.places(graph, small_classifier(graph))
+    if not sizes:
+        raise ExportError(
+            "expected a convolution or a dense layer with constant weights, got none: weight-int4 would "
+            "store nothing in 4 bits; take float32"
+        )
+    bits = onnx_rounding.bits(graph, sizes)
+    network.began("rounding weights")
+    chosen = {"weights": rounding.note(bits), "rounding": rounding.HOW}
+    if small_classifier(graph):
+        chosen |= {"float32": "the last dense layer", "why": f"it {WHY_FLOAT_CLASSIFIER}"}
+    onnx_rounding.refine(model, bits, network, images)
+    return model, chosen
+
+
 def _write(model: Any, path: Path) -> None:
     import onnx
 
@@ -178,6 +199,11 @@ class Onnx:
             default=False,
             mixed=True,
         ),
+        "weight-int4": Scheme(
+            summary="4-bit weights, computed in 32-bit floats: smaller, not faster; wants opset 21",
+            convert=_weight_int4,
+            calibrated=True,
+        ),
         "int8-u8s8": replace(
             _INT8_ASIDE, summary="int8 with unsigned activations", convert=partial(_static, signed=False)
         ),
@@ -190,9 +216,12 @@ class Onnx:
         return self.write(network, scheme, self.schemes[scheme].convert(network, calibration), path)
 
     def write(self, network: FloatNetwork, scheme: str, converted: Converted, path: Path) -> Conversion:
+        import onnx
+
         settings = self.schemes[scheme]
         model, chosen = converted
-        model.ir_version = ir_version(network)
+        least = onnx.helper.find_min_ir_version_for(list(model.opset_import), ignore_unknown=True)
+        model.ir_version = max(ir_version(network), least)
         onnx_graph.unshare(model)
         _write(onnx_graph.normalized(model), path)
         used = versions(*network.onnx_tools, "onnxslim")

@@ -34,6 +34,7 @@ from edgewright.export.formats import (
     refine,
 )
 from edgewright.export.formats.tflite import metadata as tflite_metadata
+from edgewright.export.formats.tflite import rounding as tflite_rounding
 from edgewright.export.formats.tflite import tree as tflite_tree
 from edgewright.export.formats.tflite.quantizer import (
     RAW_PIXELS,
@@ -44,6 +45,7 @@ from edgewright.export.formats.tflite.quantizer import (
 )
 from edgewright.export.network.model import KERAS, SAVED_MODEL
 from edgewright.export.network.network import Network
+from edgewright.export.weights import rounding
 from edgewright.export.weights.summary import Weights
 from edgewright.runtime.contract import ModelContract, stamp
 from edgewright.train.datasets import Images
@@ -89,17 +91,29 @@ def _weight_int8(network: Network, _: Images) -> Converted:
     return _weights_quantized(network, recipe.weight_only_wi8_afp32(), "int8 per channel")
 
 
-def _weight_int4(network: Network, _: Images) -> Converted:
+def _weight_int4(network: Network, images: Images) -> Converted:
     """Depthwise convolutions in 8 bits: ai-edge-quantizer leaves them in float32 else, and of a MobileNetV2
     they are 7 % more bytes then."""
     from ai_edge_quantizer.qtyping import TFLOperationName
     from ai_edge_quantizer.recipe_manager import RecipeManager
 
+    raw = _float32_file(network)
+    float32 = tflite_tree.read(raw)
+    loops = len(float32.subgraphs) > 1  # what is in them is rounded weight by weight
+    bits = {} if loops else rounding.bits(tflite_rounding.places(float32, _small_classifier(raw)))
+    network.began("rounding weights")
+    layers = tflite_rounding.rounded(raw, bits, images)
+    network.began("quantizing")
     how = RecipeManager()
-    how.add_weight_only_config(".*", TFLOperationName.ALL_SUPPORTED, num_bits=4)
+    how.add_weight_only_config(".*", TFLOperationName.ALL_SUPPORTED, num_bits=rounding.BITS)
     how.add_weight_only_config(".*", TFLOperationName.DEPTHWISE_CONV_2D, num_bits=8)
-    weights = "int4 per channel, of depthwise convolutions int8"
-    return _weights_quantized(network, how.get_quantization_recipe(), weights)
+    order = tflite_tree.operators(float32)
+    for place in (place for place, count in bits.items() if count == 8):
+        name = tflite_tree.tensor_name(float32, order[place].outputs[0])
+        how.add_weight_only_config(f"^{re.escape(name)};?$", TFLOperationName(order[place].name), num_bits=8)
+    tree, chosen = _weights_quantized(network, how.get_quantization_recipe(), rounding.note(bits))
+    tflite_rounding.store(tree, layers, float32)
+    return tree, chosen | ({"rounding": rounding.HOW} if layers else {})
 
 
 def _weights_quantized(network: Network, how: Any, weights: str) -> Converted:
@@ -226,7 +240,9 @@ class TFLite:
         "weight-int8": Scheme(
             summary="8-bit weights, computed in 32-bit floats", convert=_weight_int8, rank=4
         ),
-        "weight-int4": Scheme(summary="4-bit weights, computed in 32-bit floats", convert=_weight_int4),
+        "weight-int4": Scheme(
+            summary="4-bit weights, computed in 32-bit floats", convert=_weight_int4, calibrated=True
+        ),
     }
 
     def export(self, network: Network, scheme: str, calibration: Images, path: Path) -> Conversion:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from edgewright.export import variants
 from edgewright.export.network.model import FileInterface
 from edgewright.export.network.network import Network
+from edgewright.export.weights import rounding
 from edgewright.runtime import backends, load
 from edgewright.runtime.errors import InputError
 from edgewright.train import recipe
@@ -160,6 +161,7 @@ import numpy as np
 from edgewright.export import formats, variants
 from edgewright.export.network.model import Model
 from edgewright.export.network.network import Network
+from edgewright.export.weights import rounding
 from edgewright.runtime.contract import ModelContract
 from edgewright.train.checkpoint import Checkpoint
 from edgewright.train.normalization import Normalization
@@ -228,3 +230,54 @@ def test_file_interface_of_a_free_batch_is_taken_by_other_schemes_too(
     session = backend.open(backend.read(path), threads=1)
     for count in (1, 5, 50, 5):
         np.testing.assert_allclose(session.run(images[:count]), expected[:count], atol=1e-5)
+
+
+def test_schemes_of_4_bits_hold_weights_that_are_on_a_grid_as_they_are(
+    keras: Any,
+    build_conv: Callable[..., Any],
+    colour: Dataset,
+    make_checkpoint: MakeCheckpoint,
+    network_of: NetworkOf,
+    convert: Convert,
+    score: Score,
+) -> None:
+    model = build_conv()  # with a BatchNormalization, which files fold into the convolution
+    random = np.random.default_rng(0)
+    for layer in model.layers:
+        if isinstance(layer, keras.layers.Conv2D | keras.layers.Dense):
+            kernel, *rest = layer.get_weights()
+            scales = np.abs(kernel).reshape(-1, kernel.shape[-1]).max(axis=0) / 7 * random.uniform(0.5, 1)
+            layer.set_weights([np.clip(np.rint(kernel / scales), -7, 7) * scales, *rest])
+    folder = make_checkpoint(model, colour, input_range=(-1.0, 1.0))
+    images = colour.x_test[:40]
+    reference = network_of(folder).scores(images)
+    names = ["tflite-weight-int4", "onnx-weight-int4", "tflite-float32"]
+    paths = convert(folder, colour.x_train[:40], names)
+    for name in names[:2]:
+        np.testing.assert_allclose(score(paths[name], images), reference, atol=2e-4, err_msg=name)
+        assert paths[name].stat().st_size < 0.25 * paths[names[2]].stat().st_size
+
+
+def test_schemes_of_4_bits_are_closer_than_the_nearest_weights(
+    colour: Dataset,
+    build_conv: Callable[..., Any],
+    make_checkpoint: MakeCheckpoint,
+    network_of: NetworkOf,
+    convert: Convert,
+    score: Score,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    folder = make_checkpoint(build_conv(), colour, input_range=(-1.0, 1.0))
+    images = colour.x_test[:100]
+    reference = network_of(folder).scores(images)
+    names = ["tflite-weight-int4", "onnx-weight-int4"]
+
+    def errors() -> list[float]:
+        paths = convert(folder, colour.x_train[:200], names)
+        return [float(np.square(score(path, images) - reference).mean()) for path in paths.values()]
+
+    ours = errors()
+    monkeypatch.setattr(
+        rounding, "rounded", lambda weights, moments, bits, **_: rounding.nearest(weights, bits)
+    )
+    assert all(mine < 0.6 * plain for mine, plain in zip(ours, errors(), strict=True))

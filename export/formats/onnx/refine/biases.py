@@ -18,14 +18,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgewright.export.formats import Context
+from edgewright.export.formats.onnx import run as onnx_run
 from edgewright.export.network.float_network import INPUT, OUTPUT
 from edgewright.export.weights.biases import averaged, sample, shift
-from edgewright.runtime.backends.ort.session import EXACT_PRODUCTS
 
 _CLEARLY = 0.8  # of the error that there was
 
 Values = NDArray[Any]
-Held = dict[str, list[Values]]  # the batches of each value
 
 
 def refine(quantized: Any, context: Context) -> str | None:
@@ -43,15 +42,15 @@ def refine(quantized: Any, context: Context) -> str | None:
     numbers = {name: numpy_helper.to_array(constant) for name, constant in constants.items()}
     scores, wanted = _wanted(context.float32, places, batches)
     error = _error(quantized, scores, batches)
-    held: Held = {INPUT: batches}
+    held: onnx_run.Held = {INPUT: batches}
     start = 0
     for place, (mean, share) in zip(places, wanted, strict=True):
         # What is quantized is held in a quarter of the bytes. Of two convolutions side by side, the second
         # stands before the first one's QuantizeLinear: both then start from the same place.
         between = range(start, place.convolution)
         cut = max((i + 1 for i in between if nodes[i].op_type == "QuantizeLinear"), default=start)
-        held, start = _advance(quantized, start, cut, held), cut
-        given = _advance(quantized, start, place.end, held, place.quantized)
+        held, start = onnx_run.advance(quantized, start, cut, held), cut
+        given = onnx_run.advance(quantized, start, place.end, held, place.quantized)
         scale, zero_point = (numbers[name] for name in place.step)
         is_ = np.mean([_channels(batch) for batch in given[place.quantized]], axis=0)
         off = mean - (is_ - float(zero_point)) * float(scale)
@@ -140,7 +139,7 @@ def _wanted(
     giving = copy.deepcopy(model)
     del giving.graph.output[:]
     giving.graph.output.extend(helper.make_empty_tensor_value_info(value) for value in (OUTPUT, *values))
-    session = _session(giving)
+    session = onnx_run.session(giving)
     scores, seen = [], []
     for batch in batches:
         ours, *held = session.run([OUTPUT, *values], {INPUT: batch})
@@ -159,68 +158,9 @@ def _channels(values: Values) -> Values:
     return mean
 
 
-def _advance(model: Any, start: int, end: int, held: Held, wanted: str = "") -> Held:
-    """What nodes behind `end` read, or the value `wanted` alone, from what is held in front of `start`."""
-    if start == end:
-        return held
-    nodes = model.graph.node
-    later = {wanted} if wanted else {value for node in nodes[end:] for value in node.input}
-    fixed = {constant.name for constant in model.graph.initializer}
-    made = [
-        value
-        for node in nodes[start:end]
-        for value in node.output
-        if value in later and not fixed.issuperset(node.input)  # weights dequantized in front of all else
-    ]
-    part = _part(model, start, end, held, made)
-    session, names = _session(part), [value.name for value in part.graph.input]
-    count = len(next(iter(held.values())))
-    results = [session.run(made, {name: held[name][i] for name in names}) for i in range(count)]
-    kept = {value: batches for value, batches in held.items() if value in later}
-    return kept | {
-        value: list(batches) for value, batches in zip(made, zip(*results, strict=True), strict=True)
-    }
-
-
-def _part(model: Any, start: int, end: int, held: Held, outputs: Sequence[str]) -> Any:
-    """A model of nodes `start` to `end` alone, with the constants they read.
-
-    Weights are dequantized by nodes that may stand anywhere before; those come along.
-    """
-    from onnx import helper
-
-    part = copy.deepcopy(model)
-    graph = part.graph
-    chosen = list(model.graph.node[start:end])
-    read = {value for node in chosen for value in node.input}
-    chosen = [n for n in model.graph.node[:start] if read & set(n.output) - set(held)] + chosen
-    read = {value for node in chosen for value in node.input}
-    del graph.node[:], graph.input[:], graph.output[:], graph.value_info[:]
-    graph.node.extend(chosen)
-    unused = [constant for constant in graph.initializer if constant.name not in read]
-    for constant in unused:
-        graph.initializer.remove(constant)
-    for value in read & set(held):
-        kind = helper.np_dtype_to_tensor_dtype(held[value][0].dtype)
-        graph.input.append(helper.make_tensor_value_info(value, kind, None))
-    graph.output.extend(helper.make_empty_tensor_value_info(value) for value in outputs)
-    return part
-
-
-def _session(model: Any) -> Any:
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
-    options.add_session_config_entry(*EXACT_PRODUCTS)
-    return onnxruntime.InferenceSession(
-        model.SerializeToString(), options, providers=["CPUExecutionProvider"]
-    )
-
-
 def _error(model: Any, scores: Sequence[Values], batches: Sequence[Values]) -> float:
     """Mean difference of a model's scores from those of each batch that are wanted."""
-    session = _session(model)
+    session = onnx_run.session(model)
     off = [
         np.abs(session.run([OUTPUT], {INPUT: batch})[0] - wanted).mean()
         for batch, wanted in zip(batches, scores, strict=True)

@@ -16,7 +16,6 @@ Source: see `edgewright.export.weights.biases`.
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Sequence
 from typing import Any
 
@@ -62,14 +61,14 @@ def refine(tree: Any, context: Context) -> str | None:
     start = 0
     for place, (mean, share) in zip(places, wanted, strict=True):
         convolution = operators[place].outputs[0]
-        reads, writes = _edges(operators, start, place, held)
+        reads, writes = tflite_run.edges(operators, start, place, held)
         given = [held[tensor] for tensor in reads]
-        outputs = tflite_run.run(_part(tree, start, place, reads, writes), given)
+        outputs = tflite_run.run(tflite_run.part(tree, start, place, reads, writes), given)
         scale, zero_point = tflite_tree.quantization(tree, convolution)
         is_ = np.mean([_mean(batch) for batch in outputs[writes.index(convolution)]], axis=0)
         off = mean - (is_ - zero_point) * scale
         if _move_bias(tree, operators, place, shift(off, share)):
-            outputs = tflite_run.run(_part(tree, start, place, reads, writes), given)
+            outputs = tflite_run.run(tflite_run.part(tree, start, place, reads, writes), given)
         held |= dict(zip(writes, outputs, strict=True))
         later = {tensor for op in operators[place + 1 :] for tensor in op.inputs}
         held = {tensor: batches for tensor, batches in held.items() if tensor in later}
@@ -107,31 +106,6 @@ def _means(
         [(_mean(v), _mean((v > low) & (v < high))) for v, (low, high) in zip(batch, ends, strict=True)]
         for batch in tflite_run.tensors(float32, tensors, images)
     )
-
-
-def _edges(operators: Sequence[Operator], start: int, end: int, held: Any) -> tuple[list[int], list[int]]:
-    """What operators `start` to `end` read of `held`, and what they write that is read later; the last one's
-    output is always among it."""
-    part = operators[start : end + 1]
-    reads = dict.fromkeys(tensor for op in part for tensor in op.inputs if tensor in held)
-    later = {tensor for op in operators[end + 1 :] for tensor in op.inputs}
-    written = [tensor for op in part for tensor in op.outputs]
-    return list(reads), [t for t in written if t in later or t == written[-1]]
-
-
-def _part(tree: Any, start: int, end: int, reads: Sequence[int], writes: Sequence[int]) -> bytes:
-    """A file of operators `start` to `end` alone, with the constants they read."""
-    part = copy.copy(tree)
-    graph = copy.copy(tree.subgraphs[0])
-    graph.operators = graph.operators[start : end + 1]
-    graph.inputs, graph.outputs = np.array(reads, np.int32), np.array(writes, np.int32)
-    used = {int(index) for op in graph.operators for index in op.inputs if index >= 0}
-    kept = {graph.tensors[index].buffer for index in used}
-    empty = copy.copy(tree.buffers[0])
-    empty.data = None
-    part.subgraphs, part.signatureDefs, part.metadata = [graph], None, None
-    part.buffers = [buffer if i in kept else empty for i, buffer in enumerate(tree.buffers)]
-    return tflite_tree.write(part)
 
 
 def _move_bias(tree: Any, operators: Sequence[Operator], place: int, by: Floats) -> bool:

@@ -13,6 +13,7 @@ import onnx
 import pytest
 
 from edgewright.export.exporter import Result
+from edgewright.export.formats.onnx import FORMAT
 from edgewright.export.network.model import FileInterface
 from edgewright.export.network.network import Network
 from edgewright.runtime.backends.ort import BACKEND
@@ -225,3 +226,24 @@ def test_onnx_int8_of_a_network_that_takes_pixels_as_they_are_has_nothing_to_sca
     assert (kinds[0] == "QuantizeLinear") == (dtype == "float32")  # pixels are quantized as they come
     assert not {"Cast", "Mul"} & set(kinds)
     assert np.abs(score(path, colour.x_test[:20]) - reference).max() < 0.03 * np.abs(reference).max()
+
+
+def test_onnx_weight_int4_stores_kernels_in_half_a_byte_and_says_which_opset_it_wants(
+    build_conv: Any, colour: Dataset, make_checkpoint: Any, network_of: Any, tmp_path: Path
+) -> None:
+    network, path = network_of(make_checkpoint(build_conv(), colour)), tmp_path / "a.onnx"
+    made = FORMAT.export(network, "weight-int4", colour.x_train[:40], path)
+    assert (made.chosen["opset"], made.chosen["ir_version"]) == (21, 10)
+    model = onnx.load(path)
+    held = {c.name: c for c in model.graph.initializer}
+    read = [held[n.input[0]] for n in model.graph.node if n.op_type == "DequantizeLinear"]
+    assert {c.data_type: int(np.prod(c.dims)) for c in read} == {
+        onnx.TensorProto.INT8: 216,
+        onnx.TensorProto.INT4: 18432,
+    }
+    (packed,) = (c for c in read if c.data_type == onnx.TensorProto.INT4)
+    assert len(packed.raw_data) == 18432 // 2
+    assert not [c for c in held.values() if c.data_type == onnx.TensorProto.FLOAT and np.prod(c.dims) > 640]
+    found = FORMAT.weights(path)
+    assert sorted(array.size for array in found.values()) == [216, 640, 18432]
+    assert max(np.abs(a).max() for a in found.values() if a.size == 18432) <= 7
