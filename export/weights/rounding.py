@@ -27,7 +27,7 @@ BITS = 4
 HOW = "layer by layer for the least error of what each gives, on calibration images; biases take the mean"
 # Layers with the fewest weights keep 8 bits, up to this share of all weights: they are the first ones, and
 # shortcuts, where few weights decide about much.
-SPARED = 0.1
+SPARED = 0.05
 _MOST_IMAGES, _FEWEST_IMAGES, _HELD = 1024, 32, 2**25  # images, and numbers of the largest tensor for all
 _ROWS = 2**14  # places of a layer that are looked at
 _DAMPING = 0.01  # of the mean second moment

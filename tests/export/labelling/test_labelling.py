@@ -192,7 +192,7 @@ def test_counts_are_what_labels_say_and_other_says_nothing_of_what_was_not_shown
 
 
 def test_labelling_ends_early_only_where_nothing_can_pass(opened: Kept) -> None:
-    limits = [0.0, 0.003, 0.006, 0.009, 0.012]
+    limits = [0.003, 0.006, 0.009, 0.012]
     questions = opened.questions
 
     def settled() -> list[bool]:
