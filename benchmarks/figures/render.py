@@ -357,6 +357,7 @@ _RENDERERS: Mapping[str, tuple[str, Callable[[Rows, Row], str]]] = {
     "guests": ("guests", _guests),
     "gate": ("gate", rates.gate),
     "repair": ("repair", rates.repair),
+    "int4": ("int4", rates.int4),
     "peers": ("peers", _peers),
     "peers_int8": ("peers", _peers_int8),
     "runtime": ("runtime", _runtime),

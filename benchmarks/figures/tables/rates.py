@@ -1,4 +1,4 @@
-"""The tables of how often the gate is wrong, and of what repair makes of files that collapse."""
+"""The tables of how often the gate is wrong, of what repair makes of files that collapse, and of 4 bits."""
 
 from __future__ import annotations
 
@@ -51,4 +51,27 @@ def repair(rows: Rows, environment: Row) -> str:
             left=3,
         )
         + f"\n{environment['cpu']}, {environment['cores']} cores; {versions(environment)}.\n"
+    )
+
+
+def int4(rows: Rows, environment: Row) -> str:
+    """A row a recipe and file of 4-bit weights."""
+    told = [
+        {
+            **row,
+            "interval": f"{100 * row['drop_low']:+.2f} to {100 * row['drop_high']:+.2f}",
+            "points": 100 * row["drop"],
+        }
+        for row in rows
+    ]
+    return (
+        table(
+            "recipe | epochs | variant | way | accuracy | drop, points | 95 % interval | agreement | bytes | "
+            "verdict",
+            "`{recipe}` | {epochs} | `{variant}` | {way} | {accuracy:.4f} | {points:+.2f} | {interval} | "
+            "{agreement:.4f} | {bytes:,} | {verdict}",
+            told,
+            left=4,
+        )
+        + f"\n{versions(environment)}.\n"
     )

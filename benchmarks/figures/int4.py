@@ -1,0 +1,61 @@
+"""Collects what 4-bit files lose, rounded after training or trained in 4 bits: a row a bundle and variant.
+
+    python -m edgewright.benchmarks.figures.int4 BUNDLE… --out DIR
+
+Reads what `edgewright export` wrote beside the checkpoint's folder of the same name (`--models`), which says
+how long it was trained; nothing is measured here. Rows of other recipes that the file holds stay.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from edgewright.benchmarks.figures import script
+from edgewright.benchmarks.figures.publish import Row, export_rows, write
+from edgewright.runtime.bundle.manifest import Bundle
+from edgewright.runtime.disk import jsonio
+from edgewright.runtime.errors import CheckpointError, InputError
+
+FILE = "int4.json"
+_PARITY = ("accuracy", "drop", "drop_low", "drop_high", "agreement", "verdict")
+_KEPT = ("recipe", "data", "variant", "bytes", *_PARITY)
+
+
+def rows_of(bundle: Path, models: Path) -> list[Row]:
+    """Those of the 4-bit files of a bundle, those left out included."""
+    manifest = Bundle.open(bundle).manifest
+    checkpoint = jsonio.read(models / bundle.name / "checkpoint.json", CheckpointError)
+    epochs = checkpoint.object("training").integer("epochs")
+    return [
+        {key: row[key] for key in _KEPT} | {"way": way(row["variant"]), "epochs": epochs}
+        for row in export_rows(manifest)
+        if row["variant"].endswith("weight-int4") and "drop" in row
+    ]
+
+
+def way(variant: str) -> str:
+    """How a file came to its 4 bits."""
+    return "trained in 4 bits" if "qat4+" in variant else "rounded after training"
+
+
+def main(words: list[str]) -> int:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("bundles", type=Path, nargs="+")
+    parser.add_argument("--models", type=Path, required=True)
+    parser.add_argument("--out", type=Path, required=True)
+    arguments = parser.parse_args(words)
+    rows = [row for bundle in arguments.bundles for row in rows_of(bundle, arguments.models)]
+    manifests = [Bundle.open(bundle).manifest for bundle in arguments.bundles]
+    surroundings = {"machine": manifests[0].provenance["machine"], "versions": dict(manifests[0].versions)}
+    path = arguments.out / FILE
+    if path.exists():
+        anew = {row["recipe"] for row in rows}
+        held = [row.data for row in jsonio.read(path, InputError).objects("rows")]
+        rows = [*(row for row in held if row["recipe"] not in anew), *rows]
+    write(path, surroundings, rows)
+    return 0
+
+
+if __name__ == "__main__":
+    script.run(main)
