@@ -21,7 +21,7 @@ from edgewright.export.work.protocol import TEST
 from edgewright.export.work.score import scorer
 from edgewright.export.work.steps import Steps
 from edgewright.runtime import plugins, trust
-from edgewright.runtime.bundle.manifest import EVIDENCE, GOLDEN, LABELS, MANIFEST
+from edgewright.runtime.bundle.manifest import OURS, SIGNATURE
 from edgewright.runtime.bundle.parity import Judging
 from edgewright.runtime.console import Progress, silent
 from edgewright.runtime.disk import files
@@ -70,8 +70,9 @@ def export(path: Path | str, options: Options, progress: Progress = silent) -> R
     known_variants.check(variants, kind, path)
     _check(options, variants, kind)
     out = Path(options.out)
-    ours = (MANIFEST, GOLDEN, EVIDENCE, LABELS, *(f"*{formats.get(f).suffix}" for f in formats.names()))
+    ours = (*OURS, *(f"*{formats.get(f).suffix}" for f in formats.names()))
     files.check_output(out, overwrite=options.overwrite, ours=ours)
+    was_signed = (out / SIGNATURE).exists()
     suffixes = [formats.get(f).suffix for f in formats.names()]
     if options.pool is not None:
         files.check_output(kept.beside(out), overwrite=True, ours=kept.ours(suffixes))
@@ -111,11 +112,16 @@ def export(path: Path | str, options: Options, progress: Progress = silent) -> R
             wanted = leave_for_labelling(job, conversions, judgements, folder, suffixes)
     for entry in entries:
         trust.remember(out / entry.file.file)  # it was run here, on all test images
+    stale = bool(entries) and was_signed
     return Result(
         reference=conversions.figures,
         outcomes=[judgement.outcome for judgement in judgements],
         judging=source.judging,
-        notes=(*source.notes, *([FAR_BELOW] if source.foreign and source.truth is not None else [])),
+        notes=(
+            *source.notes,
+            *([FAR_BELOW] if source.foreign and source.truth is not None else []),
+            *([f"the signature of {out} was of what it held before: sign it again"] if stale else []),
+        ),
         left_out=source.left_out,
         wanted=wanted,
     )

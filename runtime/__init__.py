@@ -22,11 +22,12 @@ if TYPE_CHECKING:
     from edgewright.runtime.errors import EdgewrightError
     from edgewright.runtime.evaluation import Evaluation, evaluate
     from edgewright.runtime.predictor import FailedImage, Prediction, Predictor, load
+    from edgewright.runtime.signing import SignedBy, sign
     from edgewright.runtime.verification import verify
 
 __all__ = ["Bundle", "EdgewrightError", "Evaluation", "FailedImage", "InputContract", "Manifest"]
-__all__ += ["ModelContract", "ParityReport", "Prediction", "Predictor", "TensorSpec"]
-__all__ += ["evaluate", "load", "verify"]
+__all__ += ["ModelContract", "ParityReport", "Prediction", "Predictor", "SignedBy", "TensorSpec"]
+__all__ += ["evaluate", "load", "sign", "verify"]
 
 _HOME = {
     "edgewright.runtime.bundle.manifest": ("Bundle", "Manifest"),
@@ -35,6 +36,7 @@ _HOME = {
     "edgewright.runtime.errors": ("EdgewrightError",),
     "edgewright.runtime.evaluation": ("Evaluation", "evaluate"),
     "edgewright.runtime.predictor": ("FailedImage", "Prediction", "Predictor", "load"),
+    "edgewright.runtime.signing": ("SignedBy", "sign"),
     "edgewright.runtime.verification": ("verify",),
 }
 

@@ -146,8 +146,8 @@ def _commands(words: Sequence[str]) -> Mapping[str, Callable[[], Any]]:
     found: dict[str, Callable[[], Any]] = {entry.name: entry.load for entry in entry_points(group=_GROUP)}
     found |= own
     order = (  # as they are used; others after
-        *("data", "train", "export", "label", "how-to", "predict", "evaluate", "verify"),
-        *("inspect", "doctor", "bench", "compare", "report"),
+        *("data", "train", "export", "label", "how-to", "sign", "predict", "evaluate"),
+        *("verify", "inspect", "doctor", "bench", "compare", "report"),
     )
     return dict(sorted(found.items(), key=lambda item: (*order, item[0]).index(item[0])))
 

@@ -7,6 +7,7 @@ EdgewrightError
 │   └── DataError         a data set that cannot be used
 ├── ModelFileError        not a model file, damaged, or without a contract
 ├── BundleError           a bundle whose manifest or files are not what they should be
+│   └── SignatureError    one that is not as whoever is trusted has signed it
 ├── CheckpointError       a checkpoint folder that cannot be used
 ├── TrainingError         a training that cannot go on
 ├── BridgeError           a Keras 3 model that tf_keras cannot be given
@@ -61,6 +62,10 @@ class ModelFileError(EdgewrightError):
 
 class BundleError(EdgewrightError):
     """A bundle whose manifest or files are not what they should be."""
+
+
+class SignatureError(BundleError):
+    """A bundle that is not signed by whom it has to be, or not as it was signed."""
 
 
 class CheckpointError(EdgewrightError):

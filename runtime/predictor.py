@@ -30,6 +30,7 @@ from edgewright.runtime.preprocess import MAX_PIXELS, ImageSource, to_pixels
 
 if TYPE_CHECKING:
     from edgewright.runtime.bundle.manifest import Bundle, VariantEntry
+    from edgewright.runtime.signing import Policy
 
 Threads: TypeAlias = int | Literal["auto"]
 
@@ -293,6 +294,7 @@ def load(
     size: tuple[int, int] | None = None,
     isolate: bool = False,
     max_pixels: int = MAX_PIXELS,
+    require_signature: Policy | None = None,
 ) -> Predictor:
     """Open a bundle, or one .tflite or .onnx file.
 
@@ -316,8 +318,11 @@ def load(
             opened in one first in any case (see `edgewright.runtime.trust`).
         max_pixels: what one picture may take of memory while it is decoded, in pixels of 4 bytes, all copies
             counted: 179 million (683 MiB) by default. Larger JPEGs pass, as they are scaled while decoded.
+        require_signature: of a bundle: who has to have signed it: a public key (a PEM file or its bytes), or
+            `SignedBy`. The whole folder is held against what was signed; that takes the extra `verify`.
 
     Raises:
+        SignatureError: the bundle is not signed by that one, or not as it was signed.
         BundleError, ModelFileError: damaged or foreign files, or one that its interpreter does not survive.
         UnknownNameError: no such variant or backend.
         MissingExtraError: no interpreter for the file.
@@ -329,7 +334,8 @@ def load(
     path = Path(path)
     if threads != "auto" and not (isinstance(threads, int) and 1 <= threads <= 1024):
         raise InputError(f"expected 1 to 1024 threads or 'auto', got {threads}")
-    path, raw, expected = outside.settled(path, partial(_found, path, variant, backend))
+    vouched = require_signature is not None
+    path, raw, expected = outside.settled(path, partial(_found, path, variant, backend, require_signature))
     reader = backends.for_path(path, backend)
     file = reader.read(path) if raw is None else reader.parse(path, raw)
     contract = file.contract(whole=trust.is_known(file.sha256))
@@ -357,18 +363,23 @@ def load(
         raise InputError(f"{path} carries its own labels, scaling and head; leave them out")
     if not contract.is_proven:
         warnings.warn(f"{path} is {contract.verdict}: {UNPROVEN}", UnprovenWarning, stacklevel=2)
-    reopen = _opener(reader, file, threads, backend, isolate)
+    reopen = _opener(reader, file, threads, backend, isolate, vouched)
     return Predictor(contract, reopen(), reopen, max_pixels=max_pixels)
 
 
 def _found(
-    path: Path, variant: str | None, backend: str | None
+    path: Path, variant: str | None, backend: str | None, policy: Policy | None
 ) -> tuple[Path, bytes | None, ModelContract | None]:
     """The path of the model file; of a bundle also its bytes, and what the manifest says of it."""
-    if path.is_dir():
-        from edgewright.runtime.bundle.manifest import Bundle
+    if path.is_dir() or policy is not None:
+        from edgewright.runtime.bundle.manifest import MANIFEST, Bundle
 
-        bundle = Bundle.open(path)
+        signed = None
+        if policy is not None:
+            from edgewright.runtime import signing
+
+            signed = signing.check(path, policy).get(MANIFEST, "")
+        bundle = Bundle.open(path, signed)
         entry = bundle.variant(variant) if variant is not None else recommended(bundle, backend)
         return *bundle.read(entry.file), bundle.manifest.contract(entry.name)
     if variant is not None:
@@ -404,9 +415,14 @@ def recommended(bundle: Bundle, backend: str | None = None) -> VariantEntry:
 
 
 def _opener(
-    reader: Backend, file: ModelFile, threads: Threads, backend: str | None, isolate: bool
+    reader: Backend,
+    file: ModelFile,
+    threads: Threads,
+    backend: str | None,
+    isolate: bool,
+    vouched: bool = False,
 ) -> Callable[[], Session]:
-    """What opens the file, once that is known to be harmless."""
+    """What opens the file, once that is known to be harmless; `vouched` if its signature was verified."""
 
     def open_with(count: int) -> Session:
         if not isolate:
@@ -415,7 +431,7 @@ def _opener(
 
         return IsolatedSession(file, count, backend)
 
-    if not isolate:
+    if not (isolate or vouched):
         trust.ensure(reader, file, backend)
     if threads == "auto":
         from edgewright.runtime.machine.threads import choose

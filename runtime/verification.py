@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +25,9 @@ from edgewright.runtime.disk import outside
 from edgewright.runtime.disk.files import sha256_of
 from edgewright.runtime.errors import BundleError, InputError, ModelFileError
 from edgewright.runtime.predictor import Predictor, load
+
+if TYPE_CHECKING:
+    from edgewright.runtime.signing import Policy
 
 GOLDEN_INPUTS = "inputs"  # uint8 (n, height, width, channels)
 GOLDEN_REFERENCE = "keras"  # float32 (n, classes): the float Keras model's scores
@@ -52,6 +55,7 @@ def verify(
     *,
     bundle: str | os.PathLike[str] | None = None,
     golden: str | os.PathLike[str] | None = None,
+    require_signature: Policy | None = None,
 ) -> list[Verification]:
     """Check a bundle's files and run its golden images through every variant that can run here; or do so for
     one file.
@@ -62,8 +66,10 @@ def verify(
         golden: of a lone file: instead, the `golden.npz` of that bundle. No file says then how closely the
             scores have to be repeated: they may be as far off as the file is from the Keras model on these
             images (two steps of an 8-bit output, or 2e-5, at least), and all decisions have to be the same.
+        require_signature: who has to have signed the bundle, as with `load`; that is checked first.
 
     Raises:
+        SignatureError: the bundle is not as that one has signed it.
         BundleError: the manifest or a file is damaged (named in the message), or is none of the bundle's.
         ModelFileError: a lone file that carries no contract, or cannot be opened.
         InputError: `bundle` or `golden` of what is no lone file, or both.
@@ -74,24 +80,32 @@ def verify(
         raise InputError(f"expected a lone model file with a bundle or golden images of its own, got {path}")
     if bundle is not None and golden is not None:
         raise InputError("expected a bundle or golden images, got both")
+    if golden is not None and require_signature is not None:
+        raise InputError("expected a signed bundle, got golden images alone, which no signature covers")
     if lone:
-        found = _lone_by_golden(path, Path(golden)) if golden else _lone_of_bundle(path, bundle)
-        return [found]
-    return outside.settled(path, partial(_bundle, path), MANIFEST)
+        if golden is not None:
+            return [_lone_by_golden(path, Path(golden))]
+        return [_lone_of_bundle(path, bundle, require_signature)]
+    return outside.settled(path, partial(_bundle, path, require_signature), MANIFEST)
 
 
-def _bundle(path: Path) -> list[Verification]:
-    opened = Bundle.open(path)
-    for entry in opened.manifest.variants:
-        opened.path(entry.file)
+def _bundle(path: Path, policy: Policy | None) -> list[Verification]:
+    opened = _opened(path, policy)
+    opened.check()
     expected = read_golden(opened)
-    if opened.manifest.evidence is not None:
-        opened.path(opened.manifest.evidence)
-    opened.check_labels()
     return [_verify(opened, entry, opened.folder, expected) for entry in opened.manifest.variants]
 
 
-def _lone_of_bundle(path: Path, folder: str | os.PathLike[str] | None) -> Verification:
+def _opened(folder: Path, policy: Policy | None) -> Bundle:
+    """A bundle, which is as it was signed where that is asked for."""
+    if policy is None:
+        return Bundle.open(folder)
+    from edgewright.runtime import signing
+
+    return Bundle.open(folder, signing.check(folder, policy).get(MANIFEST, ""))
+
+
+def _lone_of_bundle(path: Path, folder: str | os.PathLike[str] | None, policy: Policy | None) -> Verification:
     """A file that is one of a bundle's, byte by byte."""
     where = path.parent if folder is None else Path(folder)
     contract = _own_contract(path)
@@ -100,7 +114,7 @@ def _lone_of_bundle(path: Path, folder: str | os.PathLike[str] | None) -> Verifi
             f"expected {path} to lie in its bundle, got a folder without {MANIFEST}; say which bundle it is "
             "from (--bundle FOLDER), or give its golden images (--golden FILE.npz)"
         )
-    opened = Bundle.open(where)
+    opened = _opened(where, policy)
     entry = opened.variant(contract.variant)
     if sha256_of(path) != entry.file.sha256:  # it is whole: it carries its own hash
         raise BundleError(f"expected the {entry.name} of {where}, got {path}, which is of another export")

@@ -21,6 +21,7 @@ HEAVY = (
     *("tensorflow", "keras", "tf_keras", "onnx", "onnxruntime", "ai_edge_litert"),
     *("matplotlib", "sklearn", "tf2onnx", "ai_edge_quantizer", "flatbuffers", "rich", "psutil"),
     *("tensorflow_model_optimization", "jinja2", "markupsafe", "openvino", "mediapipe", "cv2"),
+    *("cryptography", "model_signing", "sigstore", "OpenSSL"),
 )
 
 

@@ -33,7 +33,7 @@ def run(arguments: argparse.Namespace) -> int:
     from edgewright.export import formats
     from edgewright.export.labelling import answers, kept, settle
     from edgewright.export.labelling.session import Session
-    from edgewright.runtime.bundle.manifest import EVIDENCE, GOLDEN, LABELS, MANIFEST
+    from edgewright.runtime.bundle.manifest import OURS, SIGNATURE
 
     opened = kept.read(arguments.bundle)
     settle.check(opened, arguments.bundle)
@@ -57,7 +57,8 @@ def run(arguments: argparse.Namespace) -> int:
     if warning := session.warning():
         console.complain(warning)
     settled = settle.judge(session)
-    ours = (MANIFEST, GOLDEN, EVIDENCE, LABELS, *(f"*{formats.get(f).suffix}" for f in formats.names()))
+    was_signed = (arguments.bundle / SIGNATURE).exists()
+    ours = (*OURS, *(f"*{formats.get(f).suffix}" for f in formats.names()))
     new = settle.write(opened, settled, arguments.bundle, ours)
     for each in settled:
         if each.passed and each.joint is not None:
@@ -69,6 +70,8 @@ def run(arguments: argparse.Namespace) -> int:
             console.complain(f"{each.name} left out, {each.reason}")
     if new:
         console.say(f"wrote {arguments.bundle}: {', '.join(new)} added")
+        if was_signed:
+            console.say(f"the signature of {arguments.bundle} was of what it held before: sign it again")
     return 0 if all(each.passed for each in settled) else 1
 
 

@@ -40,6 +40,8 @@ MANIFEST = "manifest.json"
 GOLDEN = "golden.npz"
 EVIDENCE = "evidence.npz"
 LABELS = "labels.txt"  # a label a line, for apps that read no manifest
+SIGNATURE = "model.sig"  # as OpenSSF Model Signing calls it: see `edgewright.runtime.signing`
+OURS = (MANIFEST, GOLDEN, EVIDENCE, LABELS, SIGNATURE)  # beside the model files
 ARITHMETICS = ("int8", "float32")
 
 
@@ -247,6 +249,11 @@ class Manifest:
         return manifest
 
     @property
+    def besides(self) -> tuple[FileEntry, ...]:
+        """The files that are no models."""
+        return tuple(entry for entry in (self.golden, self.evidence) if entry is not None)
+
+    @property
     def scores(self) -> int:
         """How many scores every file gives for an image; 0 if the manifest does not say so."""
         return next((variant.output.shape[-1] for variant in self.variants if variant.output.shape), 0)
@@ -282,11 +289,14 @@ class Bundle:
     manifest: Manifest
 
     @staticmethod
-    def open(folder: Path) -> Bundle:
+    def open(folder: Path, sha256: str | None = None) -> Bundle:
         """Read a bundle's manifest.
 
+        Args:
+            sha256: what its manifest was signed with, where that was checked.
+
         Raises:
-            BundleError: no manifest, a broken one, or one of a newer schema.
+            BundleError: no manifest, a broken one, one of a newer schema, or another than was signed.
         """
         path = _place(folder, MANIFEST)
         if not path.exists():
@@ -294,6 +304,8 @@ class Bundle:
                 f"expected a bundle, got {folder} without {MANIFEST}; make one with edgewright export"
             )
         raw = outside.read(path, BundleError, jsonio.MAX_BYTES)
+        if sha256 is not None and digest.sha256(raw) != sha256:
+            raise BundleError(f"{path} is not as it was signed; copy the bundle again")
         return Bundle(folder=folder, manifest=Manifest.from_bytes(raw, str(path)))
 
     def variant(self, name: str) -> VariantEntry:
@@ -302,6 +314,12 @@ class Bundle:
             if variant.name == name:
                 return variant
         raise UnknownNameError("variant", name, [v.name for v in self.manifest.variants])
+
+    def check(self) -> None:
+        """See that every file that the manifest lists is there and whole. Raises `BundleError`."""
+        for entry in (*(variant.file for variant in self.manifest.variants), *self.manifest.besides):
+            self.path(entry)
+        self.check_labels()
 
     def check_labels(self) -> None:
         """See that `LABELS`, which apps read, says what the manifest says. Raises `BundleError`."""

@@ -39,6 +39,7 @@ def _bundle(path: Path, arguments: argparse.Namespace) -> None:
     from edgewright.runtime.bundle.parity_table import LIMITS_NARROW, NARROW, limits_table, parity_table
     from edgewright.runtime.disk import outside
     from edgewright.runtime.inspection import inspect
+    from edgewright.runtime.signing import described
 
     def look() -> tuple[Manifest, dict[str, Inspection]]:
         bundle = Bundle.open(path)
@@ -51,7 +52,8 @@ def _bundle(path: Path, arguments: argparse.Namespace) -> None:
             {"variant": v.name, "parity": dataclasses.asdict(v.parity), **found[v.name].to_json()}
             for v in manifest.variants
         ]
-        _print_json({"bundle": str(path), "name": manifest.name, "files": entries})
+        signature = described(path)
+        _print_json({"bundle": str(path), "name": manifest.name, "signature": signature, "files": entries})
         return
     rows = [(v.name, v.file.bytes, v.gzip_bytes, v.parity) for v in manifest.variants]
     parity = parity_table(f"{manifest.name}: {path}", manifest.reference, rows, manifest.judging)
@@ -65,6 +67,7 @@ def _bundle(path: Path, arguments: argparse.Namespace) -> None:
     console.table("What is in the files", columns, summaries, drop=narrow, also="--json")
     judged = [(v.name, v.parity) for v in manifest.variants]
     console.table(*limits_table("What else was judged", judged), drop=LIMITS_NARROW, also="--json")
+    console.say(f"signature: {described(path)}")
     for one in found.values():
         _details(one, arguments)
 

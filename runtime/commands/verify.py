@@ -23,14 +23,32 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE.npz",
         help="of a lone file: the golden.npz of its bundle, instead",
     )
+    signed = parser.add_mutually_exclusive_group()
+    signed.add_argument(
+        "--key", type=Path, metavar="PUBLIC.pem", help="the bundle has to be signed by this key's other half"
+    )
+    signed.add_argument(
+        "--identity",
+        metavar="NAME",
+        help="the bundle has to be signed by this address or URL, as a Sigstore certificate names it",
+    )
+    parser.add_argument(
+        "--issuer", metavar="URL", help="with --identity: the provider that has to have vouched for it"
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
     from edgewright.runtime.bundle.manifest import Bundle
     from edgewright.runtime.bundle.parity_table import judged_beside
+    from edgewright.runtime.signing import SignedBy
     from edgewright.runtime.verification import verify
 
-    found = verify(arguments.path, bundle=arguments.bundle, golden=arguments.golden)
+    policy = None
+    if (arguments.key, arguments.identity, arguments.issuer) != (None,) * 3:
+        policy = SignedBy(key=arguments.key, identity=arguments.identity, issuer=arguments.issuer)
+    found = verify(arguments.path, bundle=arguments.bundle, golden=arguments.golden, require_signature=policy)
+    if policy is not None:
+        console.say(f"signed by {arguments.key or arguments.identity}: every file is as it was signed")
     rows = [
         (v.variant, v.kernels, f"{v.max_abs_error:.2g}", f"{v.limit:.2g}", v.status, v.reason)
         if v.kernels

@@ -20,6 +20,7 @@ from edgewright.export.labelling.kept import ANSWERS, POOL, Kept
 from edgewright.export.labelling.session import REPEATED, Session
 from edgewright.runtime import Bundle, load
 from edgewright.runtime.bundle.evidence import read_evidence
+from edgewright.runtime.bundle.manifest import SIGNATURE
 from edgewright.runtime.errors import BundleError, EdgewrightError, InputError
 from edgewright.runtime.verification import verify
 
@@ -246,8 +247,10 @@ def test_table_goes_out_and_comes_back(
         writer = csv.DictWriter(file, list(rows[0]))
         writer.writeheader()
         writer.writerows(rows)
+    (left / SIGNATURE).touch()
     status, said, _ = run("label", left, "--csv", table)
     assert f"{len(rows)} answers in {table}" in said
+    assert ("sign it again" in said, (left / SIGNATURE).exists()) == (True, False)
     assert "tflite-int8 passed: accuracy drop" in said
     assert Bundle.open(left).variant("tflite-int8").parity.pool["unresolved"] == 0
     rows[3]["answer"] = "zeppelin"
