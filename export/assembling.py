@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edgewright.export.attestation import provenance, sbom
+from edgewright.export.attestation.provenance import Input
 from edgewright.export.judging import Conversions, Job, Judgement
 from edgewright.export.labelling import kept
 from edgewright.export.proof import evidence
@@ -21,6 +23,8 @@ from edgewright.runtime.bundle.manifest import (
     GOLDEN,
     LABELS,
     MANIFEST,
+    PROVENANCE,
+    SBOM,
     FileEntry,
     Manifest,
     VariantEntry,
@@ -59,6 +63,14 @@ def assemble(
         truth = source.head.decisions(conversions.reference) if source.truth is None else source.truth
         evidence.write(folder / EVIDENCE, judged, source.test, truth)
     (folder / LABELS).write_bytes(labels_file(source.labels))
+    golden, judgings = FileEntry.of(folder / GOLDEN), FileEntry.of(folder / EVIDENCE) if judged else None
+    models = [each.entry.file for each in written]
+    (folder / SBOM).write_bytes(sbom.make(source.name, models))
+    bill = FileEntry.of(folder / SBOM)
+    files_ = [*models, golden, *([judgings] if judgings else []), FileEntry.of(folder / LABELS), bill]
+    (folder / PROVENANCE).write_bytes(
+        provenance.make(files_, _parameters(job, judgements), _inputs(job), _MADE_WITH)
+    )
     manifest = Manifest(
         name=source.name,
         input=source.input,
@@ -66,8 +78,10 @@ def assemble(
         head=source.head.kind,
         threshold=source.head.threshold,
         judging=source.judging,
-        golden=FileEntry.of(folder / GOLDEN),
-        evidence=FileEntry.of(folder / EVIDENCE) if judged else None,
+        golden=golden,
+        evidence=judgings,
+        slsa_provenance=FileEntry.of(folder / PROVENANCE),
+        sbom=bill,
         variants=tuple(each.entry for each in written),
         reference=conversions.figures,
         refused=tuple(j.outcome.refusal() for j in judgements if not j.outcome.is_written),
@@ -87,6 +101,38 @@ def assemble(
     )
     (folder / MANIFEST).write_bytes(manifest.to_bytes())
     return [each.entry for each in written]
+
+
+def _parameters(job: Job, judgements: Sequence[Judgement]) -> dict[str, Any]:
+    """What the command was told, no path among it."""
+    return {
+        "command": "edgewright export",
+        "model": job.source.model.path.name,
+        "variants": [judgement.outcome.name for judgement in judgements],
+        **job.options.to_json(),
+    }
+
+
+def _inputs(job: Job) -> list[Input]:
+    """What the files were made of, with SHA-256."""
+    source, pixels = job.source, "the pixels: uint8, count x height x width x channels"
+    model = source.model
+    found = [
+        Input(name=model.path.name, sha256=model.sha256, of="the file, or names and SHA-256 of its files")
+    ]
+    if model.code is not None:
+        found.append(Input(name=model.code.name, sha256=model.code_sha256))
+    data, weights = source.provenance["data"], source.provenance.get("weights", {})
+    found.append(Input(name=str(data["name"]), sha256=str(data["sha256"]), of="the data set's arrays"))
+    if "sha256" in weights:
+        found.append(Input(name=str(weights["name"]), sha256=str(weights["sha256"])))
+    images = {"test images": source.test, "calibration images": source.calibration, "pool": source.pool}
+    found += [
+        Input(name=name, sha256=datasets.digest(each), of=pixels)
+        for name, each in images.items()
+        if each is not None and len(each)
+    ]
+    return found
 
 
 def leave_for_labelling(

@@ -28,7 +28,7 @@ from edgewright.export.proof.figures import Truth
 from edgewright.export.proof.pool import AGREEING, Counts, Population, can_pass, mismatch, pool_to_settle
 from edgewright.runtime.backends import Scores
 from edgewright.runtime.bundle import arrays
-from edgewright.runtime.bundle.manifest import EVIDENCE, GOLDEN, LABELS, MANIFEST, Bundle, Manifest
+from edgewright.runtime.bundle.manifest import MANIFEST, OURS, Bundle, Manifest
 from edgewright.runtime.contract.heads import Head
 from edgewright.runtime.disk import files, jsonio, outside
 from edgewright.runtime.disk.jsonio import JsonObject
@@ -49,7 +49,7 @@ def beside(bundle: Path) -> Path:
 
 def ours(suffixes: Sequence[str]) -> tuple[str, ...]:
     """The patterns of the files that such a folder holds, with model files of `suffixes`."""
-    return (CANDIDATES, POOL, PICTURES, ANSWERS, GOLDEN, EVIDENCE, LABELS, *(f"*{s}" for s in suffixes))
+    return (CANDIDATES, POOL, PICTURES, ANSWERS, *OURS, *(f"*{s}" for s in suffixes))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,8 +11,10 @@ from typing import Any
 
 import numpy as np
 
+from edgewright.export.attestation import provenance, sbom
+from edgewright.export.attestation.provenance import Input
 from edgewright.export.labelling import looks
-from edgewright.export.labelling.kept import Kept, allow
+from edgewright.export.labelling.kept import ANSWERS, Kept, allow
 from edgewright.export.labelling.session import Session
 from edgewright.export.proof import evidence, pool
 from edgewright.export.proof.pool import Joint
@@ -22,6 +24,8 @@ from edgewright.runtime.bundle.manifest import (
     GOLDEN,
     LABELS,
     MANIFEST,
+    PROVENANCE,
+    SBOM,
     FileEntry,
     Manifest,
     VariantEntry,
@@ -172,15 +176,37 @@ def _fill(kept: Kept, entries: Sequence[VariantEntry], settled: Sequence[Settled
         for refusal in manifest.refused
         if refusal.get("name") not in names
     )
+    others = _attest(kept, entries, folder)
     raw = dataclasses.replace(
         manifest,
-        golden=FileEntry.of(folder / GOLDEN),
-        evidence=FileEntry.of(folder / EVIDENCE) if manifest.evidence is not None else None,
+        **others,
         variants=tuple(entries),
         refused=refused,
     ).to_bytes()
     (folder / MANIFEST).write_bytes(raw)
     return raw
+
+
+def _attest(kept: Kept, entries: Sequence[VariantEntry], folder: Path) -> dict[str, Any]:
+    """The manifest's keys of the files beside the models; those that say what the bundle was made of are
+    written, for these models and with the answers."""
+    bundle, manifest = kept.bundle, kept.manifest
+    models = [entry.file for entry in entries]
+    found = {"golden": FileEntry.of(folder / GOLDEN)}
+    if manifest.evidence is not None:
+        found["evidence"] = FileEntry.of(folder / EVIDENCE)
+    if manifest.sbom is not None:
+        path, raw = bundle.read(manifest.sbom)
+        (folder / SBOM).write_bytes(sbom.with_models(raw, models, str(path)))
+        found["sbom"] = FileEntry.of(folder / SBOM)
+    if manifest.slsa_provenance is not None:
+        path, raw = bundle.read(manifest.slsa_provenance)
+        given = kept.folder / ANSWERS
+        answers = [Input(name=ANSWERS, sha256=files.sha256_of(given))] if given.is_file() else []
+        subjects = [*models, *found.values(), FileEntry.of(folder / LABELS)]
+        (folder / PROVENANCE).write_bytes(provenance.with_files(raw, subjects, answers, str(path)))
+        found["slsa_provenance"] = FileEntry.of(folder / PROVENANCE)
+    return found
 
 
 def _model(kept: Kept) -> str:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 from edgewright.export.network.model import ONE_IMAGE, FileInterface
 from edgewright.export.proof.limits import Limits
 from edgewright.export.proof.pool import LABEL_ERROR
 from edgewright.export.variants import Variant
 from edgewright.train.normalization import Normalization
+
+_PATHS = ("labels", "calibration", "test", "pictures", "code")  # of `Given`
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,6 +87,21 @@ class Options:
             min_agreement=self.min_agreement,
             max_calibration_drop=self.max_calibration_drop,
         )
+
+    def to_json(self) -> dict[str, Any]:
+        """What was set, but for where things lie: of a path its last name is left."""
+        elsewhere = ("out", "overwrite", "data_dir", "variants", "interface", "given")
+        own = {key: value for key, value in vars(self).items() if key not in elsewhere}
+        given = {**vars(self.given)}
+        normalization = given.pop("normalization")
+        for paths, key in ((own, "data"), (own, "pool"), *((given, key) for key in _PATHS)):
+            if paths[key] is not None:
+                paths[key] = Path(paths[key]).absolute().name
+        return {
+            **own,
+            **asdict(self.interface),
+            "given": {**given, "normalization": normalization and normalization.to_json()},
+        }
 
     @property
     def data_folder(self) -> Path | None:

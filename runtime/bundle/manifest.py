@@ -1,8 +1,8 @@
 """The bundle's manifest: which files there are, what they promise, and how they were proven.
 
-A bundle is a folder with `manifest.json`, `golden.npz`, `evidence.npz` (older bundles have none),
-`labels.txt` and one file a variant. Unknown keys are ignored, a newer `schema_version` is refused, and
-a file name may not leave the folder.
+A bundle is a folder with `manifest.json`, `golden.npz`, `evidence.npz`, `labels.txt`, a provenance statement,
+a bill of materials (older bundles lack some) and one file a variant. Unknown keys are ignored, a newer
+`schema_version` is refused, and a file name may not leave the folder.
 """
 
 from __future__ import annotations
@@ -40,8 +40,11 @@ MANIFEST = "manifest.json"
 GOLDEN = "golden.npz"
 EVIDENCE = "evidence.npz"
 LABELS = "labels.txt"  # a label a line, for apps that read no manifest
+PROVENANCE = "provenance.intoto.json"
+SBOM = "sbom.cdx.json"
 SIGNATURE = "model.sig"  # as OpenSSF Model Signing calls it: see `edgewright.runtime.signing`
-OURS = (MANIFEST, GOLDEN, EVIDENCE, LABELS, SIGNATURE)  # beside the model files
+OURS = (MANIFEST, GOLDEN, EVIDENCE, LABELS, PROVENANCE, SBOM, SIGNATURE)  # beside the model files
+_MAY_LACK = ("evidence", "slsa_provenance", "sbom")  # keys of files
 ARITHMETICS = ("int8", "float32")
 
 
@@ -184,8 +187,9 @@ def _implied(name: str) -> dict[str, Any]:
 class Manifest:
     """Everything a bundle says of itself. `head`, `threshold` and `labels` are as in `ModelContract`;
     `reference` holds the float Keras model's own figures; `refused` the variants that were left out;
-    `evidence` is what a report shows of the judging; `calibration`, `provenance` and `versions` are for
-    people."""
+    `evidence` is what a report shows of the judging, `slsa_provenance` a statement of what the bundle was
+    made of, `sbom` its bill of materials, all of which older bundles lack; `calibration`, `provenance` and
+    `versions` are for people."""
 
     name: str
     input: InputContract
@@ -198,6 +202,8 @@ class Manifest:
     refused: tuple[Mapping[str, Any], ...] = ()
     golden: FileEntry
     evidence: FileEntry | None = None
+    slsa_provenance: FileEntry | None = None
+    sbom: FileEntry | None = None
     calibration: Mapping[str, Any] = field(default_factory=dict)
     provenance: Mapping[str, Any] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
@@ -210,8 +216,9 @@ class Manifest:
             **dataclasses.asdict(self),
             "variants": [variant.to_json() for variant in self.variants],
         }
-        if self.evidence is None:
-            del data["evidence"]
+        for key in _MAY_LACK:
+            if data[key] is None:
+                del data[key]
         return stamp(jsonio.dump(data))
 
     @staticmethod
@@ -238,7 +245,7 @@ class Manifest:
             "variants": variants,
             "reference": reference.data,
             "refused": tuple(entry.data for entry in obj.objects("refused")),
-            "evidence": FileEntry.from_json(obj.object("evidence")) if obj.has("evidence") else None,
+            **{key: FileEntry.from_json(obj.object(key)) if obj.has(key) else None for key in _MAY_LACK},
             "versions": obj.object("versions").data,
         }
         manifest = obj.make(Manifest, others)
@@ -251,7 +258,8 @@ class Manifest:
     @property
     def besides(self) -> tuple[FileEntry, ...]:
         """The files that are no models."""
-        return tuple(entry for entry in (self.golden, self.evidence) if entry is not None)
+        every = (self.golden, *(getattr(self, key) for key in _MAY_LACK))
+        return tuple(entry for entry in every if entry is not None)
 
     @property
     def scores(self) -> int:

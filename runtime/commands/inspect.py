@@ -47,13 +47,15 @@ def _bundle(path: Path, arguments: argparse.Namespace) -> None:
         return bundle.manifest, {v.name: inspect(bundle.path(v.file)) for v in bundle.manifest.variants}
 
     manifest, found = outside.settled(path, look, MANIFEST)
+    attested = {"provenance": manifest.slsa_provenance, "sbom": manifest.sbom}
     if arguments.json:
         entries = [
             {"variant": v.name, "parity": dataclasses.asdict(v.parity), **found[v.name].to_json()}
             for v in manifest.variants
         ]
-        signature = described(path)
-        _print_json({"bundle": str(path), "name": manifest.name, "signature": signature, "files": entries})
+        beside = {what: entry and entry.file for what, entry in attested.items()}
+        told = {"bundle": str(path), "name": manifest.name, "signature": described(path), **beside}
+        _print_json({**told, "files": entries})
         return
     rows = [(v.name, v.file.bytes, v.gzip_bytes, v.parity) for v in manifest.variants]
     parity = parity_table(f"{manifest.name}: {path}", manifest.reference, rows, manifest.judging)
@@ -68,6 +70,8 @@ def _bundle(path: Path, arguments: argparse.Namespace) -> None:
     judged = [(v.name, v.parity) for v in manifest.variants]
     console.table(*limits_table("What else was judged", judged), drop=LIMITS_NARROW, also="--json")
     console.say(f"signature: {described(path)}")
+    for what, entry in attested.items():
+        console.say(f"{what}: {path / entry.file if entry else 'none'}")
     for one in found.values():
         _details(one, arguments)
 

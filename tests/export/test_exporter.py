@@ -69,7 +69,8 @@ def test_export_bundle_holds_what_its_manifest_lists_and_nothing_lies_beside_it(
     listed = {bundle.path(variant.file).name for variant in bundle.manifest.variants}
     assert bundle.manifest.evidence is not None
     listed |= {"manifest.json", "labels.txt", bundle.path(bundle.manifest.golden).name}
-    listed.add(bundle.path(bundle.manifest.evidence).name)
+    listed |= {bundle.path(entry).name for entry in bundle.manifest.besides}
+    assert {"evidence.npz", "provenance.intoto.json", "sbom.cdx.json"} <= listed
     assert {path.name for path in folder.iterdir()} == listed
     assert [path.name for path in folder.parent.iterdir()] == [folder.name]
     for outcome in result.outcomes:
@@ -166,6 +167,8 @@ def test_export_of_the_same_checkpoint_gives_the_same_bytes_in_a_fresh_process(
             "golden.npz",
             "evidence.npz",
             "labels.txt",
+            "provenance.intoto.json",
+            "sbom.cdx.json",
         }
     )
 

@@ -77,7 +77,9 @@ def test_export_leaves_out_a_variant_that_drops_too_much_and_writes_the_others(
     assert [entry["name"] for entry in manifest.refused] == ["tflite-int8"]
     assert manifest.refused[0]["parity"]["drop"] > 0.05
     found = set(contents(tmp_path / "bundle"))
-    assert found == {"manifest.json", "golden.npz", "evidence.npz", "labels.txt", "tflite-float32.tflite"}
+    assert found == {"manifest.json", "golden.npz", "evidence.npz", "labels.txt", "tflite-float32.tflite"} | {
+        *("provenance.intoto.json", "sbom.cdx.json")
+    }
     for word in ("keras float32", "tflite-float32", "passed", "tflite-int8", "refused", "reference"):
         assert word in said
 

@@ -20,7 +20,8 @@ from edgewright.export.labelling.kept import ANSWERS, POOL, Kept
 from edgewright.export.labelling.session import REPEATED, Session
 from edgewright.runtime import Bundle, load
 from edgewright.runtime.bundle.evidence import read_evidence
-from edgewright.runtime.bundle.manifest import SIGNATURE
+from edgewright.runtime.bundle.manifest import PROVENANCE, SBOM, SIGNATURE
+from edgewright.runtime.disk.files import sha256_of
 from edgewright.runtime.errors import BundleError, EdgewrightError, InputError
 from edgewright.runtime.verification import verify
 
@@ -84,6 +85,16 @@ def test_labels_add_to_the_bundle_what_test_and_pool_prove(left: Path, opened: K
     assert entry.parity.drop_high > 0.012 > entry.parity.judged_drop[2]  # the test's own, and both together
     assert entry.parity.pool["drop_high"] <= entry.parity.pool["limit"] == pytest.approx(0.012 * 0.9)
     assert (entry.parity.pool["images"], entry.parity.pool["lost"]) == (counts.images, counts.lost)
+    provenance, sbom = (json.loads((left / name).read_bytes()) for name in (PROVENANCE, SBOM))
+    subjects = {each["name"]: each["digest"]["sha256"] for each in provenance["subject"]}
+    files = {path.name for path in left.iterdir()} - {"manifest.json", PROVENANCE}
+    assert subjects == {name: sha256_of(left / name) for name in sorted(files)}
+    inputs = provenance["predicate"]["buildDefinition"]["resolvedDependencies"]
+    assert [each["digest"]["sha256"] for each in inputs if each["name"] == "answers.jsonl"] == [
+        sha256_of(opened.folder / ANSWERS)
+    ]
+    parts = {part["name"] for part in sbom["metadata"]["component"]["components"]}
+    assert parts == {variant.file.file for variant in bundle.manifest.variants}
     evidence = read_evidence(bundle)
     assert evidence is not None
     assert {*evidence} == {"tflite-float32", *new}

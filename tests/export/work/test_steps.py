@@ -135,4 +135,5 @@ def test_export_steps_of_an_export_that_was_cut_off_go_on_where_it_was(
     assert (seen.children, seen.converted) == (0, [])
     assert seen.scored == 2  # the first was scored before it was judged
     around = {"manifest.json", "golden.npz", "evidence.npz", "labels.txt"}
+    around |= {"provenance.intoto.json", "sbom.cdx.json"}
     assert len(contents(tmp_path / "out").keys() - around) == 3

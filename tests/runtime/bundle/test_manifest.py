@@ -15,7 +15,17 @@ import pytest
 from edgewright.export.exporter import Result
 from edgewright.runtime import load
 from edgewright.runtime.bundle.evidence import read_evidence
-from edgewright.runtime.bundle.manifest import EVIDENCE, GOLDEN, LABELS, MANIFEST, Bundle, FileEntry, Manifest
+from edgewright.runtime.bundle.manifest import (
+    EVIDENCE,
+    GOLDEN,
+    LABELS,
+    MANIFEST,
+    PROVENANCE,
+    SBOM,
+    Bundle,
+    FileEntry,
+    Manifest,
+)
 from edgewright.runtime.contract import SCHEMA_VERSION, ZERO_HASH, stamp
 from edgewright.runtime.disk import jsonio
 from edgewright.runtime.errors import BundleError, EdgewrightError, UnknownNameError
@@ -30,6 +40,7 @@ FILES = (
     GOLDEN,
     EVIDENCE,
     LABELS,
+    *(PROVENANCE, SBOM),
     *("tflite-float32.tflite", "tflite-float16.tflite", "tflite-dynamic-int8.tflite", "tflite-int8.tflite"),
     *("onnx-float32.onnx", "onnx-int8.onnx"),
 )
@@ -43,7 +54,8 @@ def small(exported: tuple[Path, Result], rewrite: Rewrite, tmp_path: Path) -> Pa
     for name in (MANIFEST, GOLDEN, LABELS, f"{VARIANT}.tflite"):
         shutil.copyfile(exported[0] / name, folder / name)
     variants = Bundle.open(folder).manifest.variants
-    rewrite(folder, variants=tuple(v for v in variants if v.name == VARIANT), evidence=None)
+    alone = tuple(v for v in variants if v.name == VARIANT)
+    rewrite(folder, variants=alone, evidence=None, slsa_provenance=None, sbom=None)
     return folder
 
 
@@ -52,7 +64,7 @@ def use(folder: Path) -> None:
     bundle = Bundle.open(folder)
     read_golden(bundle)
     read_evidence(bundle)
-    bundle.check_labels()
+    bundle.check()
     for variant in bundle.manifest.variants:
         load(folder, variant=variant.name).close()
 
@@ -61,7 +73,7 @@ def test_a_manifest_survives_being_read_and_written(exported: tuple[Path, Result
     raw = (exported[0] / MANIFEST).read_bytes()
     manifest = Manifest.from_bytes(raw, "here")
     assert manifest.to_bytes() == raw
-    assert [f"{v.name}" for v in manifest.variants] == [Path(name).stem for name in FILES[4:]]
+    assert [f"{v.name}" for v in manifest.variants] == [Path(name).stem for name in FILES[6:]]
 
 
 def test_the_bundle_holds_the_files_that_the_manifest_lists_and_no_other(

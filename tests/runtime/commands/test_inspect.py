@@ -156,6 +156,8 @@ def test_inspect_json_has_it_all(run: Run, bundle: Path) -> None:
     status, out, err = run("inspect", bundle, "--json")
     assert (status, err) == (0, "")
     told = json.loads(out)
+    told_beside = (told["signature"], told["provenance"], told["sbom"])
+    assert told_beside == ("none", "provenance.intoto.json", "sbom.cdx.json")
     assert [entry["variant"] for entry in told["files"]] == [
         v.name for v in Bundle.open(bundle).manifest.variants
     ]

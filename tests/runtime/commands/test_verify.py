@@ -12,7 +12,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgewright.runtime.bundle.manifest import EVIDENCE, GOLDEN, MANIFEST, Bundle, FileEntry, Manifest
+from edgewright.runtime.bundle.manifest import (
+    EVIDENCE,
+    GOLDEN,
+    MANIFEST,
+    PROVENANCE,
+    SBOM,
+    Bundle,
+    FileEntry,
+    Manifest,
+)
 from edgewright.runtime.contract import ZERO_HASH, stamp
 from edgewright.runtime.verification import read_golden
 
@@ -56,7 +65,9 @@ def test_verify_changed_golden_output_fails_and_the_variant_is_named(
     assert err == "edgewright: onnx-float32 does not give here what it gave where it was made\n"
 
 
-@pytest.mark.parametrize("name", [MANIFEST, GOLDEN, EVIDENCE, "tflite-float16.tflite", "onnx-int8.onnx"])
+@pytest.mark.parametrize(
+    "name", [MANIFEST, GOLDEN, EVIDENCE, PROVENANCE, SBOM, "tflite-float16.tflite", "onnx-int8.onnx"]
+)
 def test_verify_bundle_with_one_byte_changed_is_refused_by_the_name_of_the_file(
     refused: Refused, bundle: Path, name: str
 ) -> None:
