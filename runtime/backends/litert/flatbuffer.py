@@ -27,6 +27,8 @@ class Table:
         self._raw, self.position, self._budget = raw, position, budget
         self._vtable = position - read_int(raw, position, "<i")
         self._vtable_bytes = read_int(raw, self._vtable, "<H")
+        if self._vtable_bytes < 4 or self._vtable_bytes % 2:  # an end that readers round up or down
+            raise DamagedError(f"a vtable of {self._vtable_bytes} bytes at byte {self._vtable}")
 
     @classmethod
     def root(cls, raw: bytes) -> Table:

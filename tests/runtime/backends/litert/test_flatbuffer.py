@@ -91,6 +91,16 @@ def test_flatbuffer_with_any_byte_changed_raises_damaged_at_worst(raw: bytes) ->
     assert damaged > 0
 
 
+@pytest.mark.parametrize("size", [0, 3, 13])
+def test_flatbuffer_vtable_that_ends_inside_a_field_is_damage(raw: bytes, size: int) -> None:
+    """Other readers round its end up."""
+    table = read_int(raw, 0, "<I")
+    place = table - read_int(raw, table, "<i")
+    changed = raw[:place] + size.to_bytes(2, "little") + raw[place + 2 :]
+    with pytest.raises(DamagedError, match=f"a vtable of {size} bytes"):
+        Table.root(changed)
+
+
 @pytest.mark.parametrize("position", [-1, -4, 5, 8, 2**40])
 def test_flatbuffer_read_int_outside_the_buffer_is_damage(position: int) -> None:
     with pytest.raises(DamagedError, match=f"byte {position} lies outside the file of 8 bytes"):
