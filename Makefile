@@ -9,7 +9,7 @@ EDGEWRIGHT_CLIENTS ?= .cache/clients
 ENVIRONMENTS := tests/clients/environments
 SOURCES := runtime train export benchmarks tests
 
-.PHONY: help demo test test-slow check format types docs clients results clean
+.PHONY: help demo test test-slow fuzz check format types docs clients results clean
 
 help:  ## show this list
 	@grep -hE '^[a-z%-]+:.*## ' Makefile | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
@@ -42,6 +42,20 @@ test: $(READY)  ## run the fast tests
 
 test-slow: $(READY)  ## run the long tests: clean installs, killed exports
 	$(BIN)/pytest -q -n auto --dist worksteal -m slow --durations 25 --durations-min 10
+
+# Atheris is there for Linux and few versions of Python, so it is an extra of its own.
+FUZZ_SECONDS ?= 60
+FUZZ_TARGETS ?= onnx tflite manifest contract picture
+$(VENV)/.fuzz: $(READY)
+	$(call environment,$(VENV),-e ".[all,dev,fuzz]" -c constraints.txt)
+
+fuzz: $(VENV)/.fuzz  ## fuzz what reads files from outside (FUZZ_SECONDS=60 each)
+	@mkdir -p .cache; set -e; for target in $(FUZZ_TARGETS); do \
+		echo "fuzzing $$target for $(FUZZ_SECONDS) seconds"; \
+		$(BIN)/python -m edgewright.benchmarks.figures.reliability.fuzz $$target --seconds $(FUZZ_SECONDS) \
+			>.cache/fuzz.log 2>&1 || { tail -n 40 .cache/fuzz.log; exit 1; }; \
+		grep -E "^Done|peak_rss" .cache/fuzz.log; \
+	done
 
 types: $(READY)  ## let type checkers see the folders as the packages they become
 	@mkdir -p .types/edgewright

@@ -358,6 +358,7 @@ _RENDERERS: Mapping[str, tuple[str, Callable[[Rows, Row], str]]] = {
     "gate": ("gate", rates.gate),
     "repair": ("repair", rates.repair),
     "int4": ("int4", rates.int4),
+    "reliability": ("reliability", rates.reliability),
     "peers": ("peers", _peers),
     "peers_int8": ("peers", _peers_int8),
     "runtime": ("runtime", _runtime),

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import math
+from typing import Any
+
 import numpy as np
 
 Random = np.random.Generator
@@ -145,3 +149,74 @@ def _rewritten(fields: list[tuple[int, int, bytes | int]], random: Random, depth
         else:
             random.shuffle(written)
     return written
+
+
+def flatbuffer(raw: bytes, random: Random) -> bytes:
+    """A model whose offsets lead elsewhere: to other tables, vectors and vtables, back, and to their own."""
+    words = np.frombuffer(raw[: len(raw) // 4 * 4], "<u4").copy()
+    places = np.flatnonzero((words > 0) & (4 * (np.arange(len(words)) + words // 4) < len(raw)))
+    for _ in range(int(random.integers(1, 6))):
+        at = int(random.choice(places))
+        kind = random.integers(5)
+        if kind == 0:  # where another one leads
+            other = int(random.choice(places))
+            words[at] = (4 * other + int(words[other]) - 4 * at) & 0xFFFFFFFF
+        elif kind == 1:  # anywhere
+            words[at] = int(random.integers(len(raw)))
+        elif kind == 2:
+            words[at] = int(random.choice(_EXTREMES))
+        elif kind == 3:  # to itself, or a little aside
+            words[at] = int(random.integers(0, 8))
+        else:  # as another vtable has it
+            other = int(random.integers(len(words)))
+            words[at] = words[other]
+    return words.tobytes() + raw[len(words) * 4 :]
+
+
+_DEEP = "lists in lists"
+
+
+def json_text(raw: bytes, random: Random) -> bytes:
+    """A JSON text of which a value, or several, became another: of another type, extreme, gone or nested."""
+    data = json.loads(raw)
+    for _ in range(int(random.integers(1, 4))):
+        holder: Any = data
+        while True:
+            keys = list(holder) if isinstance(holder, dict) else list(range(len(holder)))
+            if not keys:
+                break
+            key = keys[int(random.integers(len(keys)))]
+            if not isinstance(holder[key], dict | list) or random.integers(3) == 0:
+                if random.integers(5) == 0:
+                    del holder[key]
+                else:
+                    holder[key] = _values(random)
+                break
+            holder = holder[key]
+    text = json.dumps(data, ensure_ascii=bool(random.integers(2))).encode("utf-8", "surrogatepass")
+    depth = int(random.choice([10, 900, 100_000]))  # which no encoder would write
+    text = text.replace(json.dumps(_DEEP).encode(), b"[" * depth + b"]" * depth)
+    return mutated(text, random) if random.integers(4) == 0 else text
+
+
+def _values(random: Random) -> Any:
+    values: list[Any] = [
+        *(
+            None,
+            True,
+            False,
+            "",
+            "x",
+            "../../etc/passwd",
+            "a\0b",
+            "\ud800",
+            "x" * 5000,
+            [],
+            {},
+            [[]],
+            {"a": 1},
+        ),
+        *(0, -1, 1, 2**31, 2**53 + 1, 2**64, -(2**63), 10**400, 0.5, 1e308, -1e-320, math.nan, math.inf),
+        *([1] * 3000, ["a"] * 3, _DEEP, "softmax", "-0", "1e5"),
+    ]
+    return values[int(random.integers(len(values)))]

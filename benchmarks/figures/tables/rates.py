@@ -1,4 +1,5 @@
-"""The tables of how often the gate is wrong, of what repair makes of files that collapse, and of 4 bits."""
+"""The tables of how often the gate is wrong, of what repair makes of files that collapse, of 4 bits, and of
+attacks on what is read."""
 
 from __future__ import annotations
 
@@ -74,4 +75,27 @@ def int4(rows: Rows, environment: Row) -> str:
             left=4,
         )
         + f"\n{versions(environment)}.\n"
+    )
+
+
+def reliability(rows: Rows, environment: Row) -> str:
+    """A row an attack, and one of all of them."""
+    counted = ("inputs", "accepted", "refused", "crashes", "hangs", "accepted_wrong")
+    worst = ("most_bytes", "slowest_seconds")
+    whole = {
+        "attack": "all",
+        **{key: sum(row[key] for row in rows) for key in counted},
+        **{key: max(row[key] for row in rows) for key in worst},
+    }
+    told = [{**row, "mib": row["most_bytes"] / 2**20} for row in (*rows, whole)]
+    return (
+        table(
+            "attack | inputs | accepted | refused | crashes | hangs | accepted wrongly | most memory, MiB | "
+            "slowest, s",
+            "{attack} | {inputs:,} | {accepted:,} | {refused:,} | {crashes} | {hangs} | {accepted_wrong} | "
+            "{mib:.1f} | {slowest_seconds:.2f}",
+            told,
+            left=1,
+        )
+        + f"\n{environment['cpu']}, {environment['cores']} cores; {versions(environment)}.\n"
     )
