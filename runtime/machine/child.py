@@ -28,11 +28,18 @@ class ChildProcess:
     """
 
     def __init__(
-        self, command: Sequence[str], *, environment: Mapping[str, str] | None = None, log: bool = False
+        self,
+        command: Sequence[str],
+        *,
+        environment: Mapping[str, str] | None = None,
+        inherit: bool = True,
+        handles: Sequence[int] = (),
+        log: bool = False,
     ) -> None:
-        """Start `command`, with `environment` added to this process's.
+        """Start `command`, with `environment` added to this process's, or with `inherit` false in its place.
 
         Args:
+            handles: open files that it has under the same numbers.
             log: keep what it writes to standard error, for `last_line`; else that is thrown away.
 
         Raises:
@@ -49,8 +56,10 @@ class ChildProcess:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._log or subprocess.DEVNULL,
-            env=os.environ | (environment or {}),
+            env={**(os.environ if inherit else {}), **(environment or {})},
+            pass_fds=handles,
         )
+        self._owner = os.getpid()
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._questions, self._answers = self._process.stdin, self._process.stdout
@@ -60,15 +69,18 @@ class ChildProcess:
         with contextlib.suppress(OSError, ValueError):
             send(self._questions, told, raw)
 
-    def hear(self, *, seconds: float | None = None, most: int | None = None) -> Message | None:
+    def hear(
+        self, *, seconds: float | None = None, most: int | None = None, line: int = MAX_LINE_BYTES
+    ) -> Message | None:
         """The next message; None once the child is gone, or says what it would not in its right mind.
 
         Args:
             seconds: after which it is killed.
             most: the most bytes that may come with the message, of a child that is not trusted.
+            line: the most bytes of the message itself, of such a child.
         """
         with self._limited(seconds):
-            return self._receive(most)
+            return self._receive(most, line)
 
     def ask(
         self,
@@ -83,14 +95,14 @@ class ChildProcess:
             self.tell(told, raw)
             return self._receive(most)
 
-    def _receive(self, most: int | None) -> Message | None:
-        with contextlib.suppress(OSError, ValueError):
-            return receive(self._answers, most)
+    def _receive(self, most: int | None, line: int = MAX_LINE_BYTES) -> Message | None:
+        with contextlib.suppress(OSError, ValueError, RecursionError):
+            return receive(self._answers, most, line)
         return None
 
     @contextlib.contextmanager
     def _limited(self, seconds: float | None) -> Iterator[None]:
-        timer = threading.Timer(seconds, self._end) if seconds is not None else None
+        timer = threading.Timer(seconds, self.end) if seconds is not None else None
         if timer is not None:
             timer.start()
         try:
@@ -101,6 +113,29 @@ class ChildProcess:
         finally:
             if timer is not None:
                 timer.cancel()
+
+    def ends(self) -> tuple[int, int]:
+        """The files to write questions to and to read answers from, for words of another kind."""
+        return self._questions.fileno(), self._answers.fileno()
+
+    def end(self) -> None:
+        """Kill it because an answer took too long."""
+        self.late = True
+        self._process.kill()
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def is_own(self) -> bool:
+        """False in a fork of the process that started it: two would read each other's answers."""
+        return os.getpid() == self._owner
+
+    def is_running(self) -> bool:
+        """False once it has ended, seen right after its answers did."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(0.2)
+        return self._process.returncode is None
 
     def status(self) -> int:
         """The exit status of a child that said nothing more, negative for a signal; waits for it."""
@@ -113,16 +148,13 @@ class ChildProcess:
         return lines[-1] if lines else ""
 
     def close(self) -> None:
-        self._process.kill()
-        self._process.wait()
+        if self.is_own():  # a fork of that process lets go of its ends, and ends nothing
+            self._process.kill()
+            self._process.wait()
         for pipe in (self._questions, self._answers, self._log):
             if pipe is not None:
                 with contextlib.suppress(OSError):  # what was not sent need not be
                     pipe.close()
-
-    def _end(self) -> None:
-        self.late = True
-        self._process.kill()
 
     def __enter__(self) -> Self:
         return self
@@ -150,13 +182,13 @@ def send(pipe: BinaryIO | Any, told: Mapping[str, Any], raw: bytes = b"") -> Non
     pipe.flush()
 
 
-def receive(pipe: BinaryIO | Any, most: int | None = None) -> Message | None:
+def receive(pipe: BinaryIO | Any, most: int | None = None, longest: int = MAX_LINE_BYTES) -> Message | None:
     """The next message; None at the end, or for what is none (see `ChildProcess.hear`).
 
     Raises:
-        ValueError: not JSON.
+        ValueError, RecursionError: not JSON, or more nested than any that is meant.
     """
-    line = pipe.readline(-1 if most is None else MAX_LINE_BYTES)
+    line = pipe.readline(-1 if most is None else longest)
     if not line.endswith(b"\n"):
         return None
     told = json.loads(line)
