@@ -51,16 +51,23 @@ os.environ.pop("COLUMNS", None)
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _session_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+def _session_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("EDGEWRIGHT_CACHE", str(tmp_path_factory.mktemp("cache")))
-        yield
+        folder = tmp_path_factory.mktemp("cache")
+        patch.setenv("EDGEWRIGHT_CACHE", str(folder))
+        yield folder
 
 
 @pytest.fixture(autouse=True)
-def _own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No test finds what another one, or the user, has made."""
-    monkeypatch.setenv("EDGEWRIGHT_CACHE", str(tmp_path_factory.mktemp("cache")))
+def _own_cache(
+    _session_cache: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No test finds what another one, or the user, has made. What was exported for all of them is trusted, as
+    on any machine that has exported it."""
+    folder = tmp_path_factory.mktemp("cache")
+    if (_session_cache / "known").exists():
+        shutil.copytree(_session_cache / "known", folder / "known")
+    monkeypatch.setenv("EDGEWRIGHT_CACHE", str(folder))
 
 
 @pytest.fixture(scope="session")
@@ -95,7 +102,9 @@ def trained(tmp_path_factory: pytest.TempPathFactory, fashion_mini: Dataset) -> 
 
 
 @pytest.fixture(scope="session")
-def exported(tmp_path_factory: pytest.TempPathFactory, trained: Path) -> tuple[Path, Result]:
+def exported(
+    tmp_path_factory: pytest.TempPathFactory, trained: Path, _session_cache: Path
+) -> tuple[Path, Result]:
     """The six default variants and what the export said. Shared: copy it (`bundle`) before changing it."""
 
     def make(folder: Path) -> tuple[Path, Result]:
@@ -105,6 +114,8 @@ def exported(tmp_path_factory: pytest.TempPathFactory, trained: Path) -> tuple[P
             return out, export(trained, ExportOptions(out=out, variants=variants.defaults()))
 
     found: tuple[Path, Result] = _made_once(tmp_path_factory, "exported", make)
+    vouched = found[0].parent / "cache" / "known"
+    shutil.copytree(vouched, _session_cache / "known", dirs_exist_ok=True)
     return found
 
 

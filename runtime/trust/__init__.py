@@ -1,5 +1,29 @@
 """Which model files may be opened in this process, and the process apart for all others."""
 
-from edgewright.runtime.trust.known import can_list, ensure, introduce, is_known, remember
+from edgewright.runtime.trust.known import (
+    can_list,
+    distrust,
+    exported,
+    forget,
+    introduce,
+    is_known,
+    isolated,
+    open_session,
+    opens_here,
+    remember,
+    stand_apart,
+)
 
-__all__ = ["can_list", "ensure", "introduce", "is_known", "remember"]
+__all__ = [
+    "can_list",
+    "distrust",
+    "exported",
+    "forget",
+    "introduce",
+    "is_known",
+    "isolated",
+    "open_session",
+    "opens_here",
+    "remember",
+    "stand_apart",
+]

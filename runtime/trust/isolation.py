@@ -1,43 +1,51 @@
 """A model in a process of its own: what a hostile file does to its interpreter, it does there.
 
-The process is started afresh, not forked: a fork of a process with threads (numpy's, the app's) may
-hang in a lock that another thread held, Windows has none, and it is paid once a file and machine (see
-`trust`). It takes no more memory than `memory_bytes` says, and ends when this one does, as its standard
-input ends then. Both sides send a line of JSON, then the bytes that it announces.
+The process may do little (see `sandbox.py`), ends with this one, and is given so long for each answer, so
+much memory for the file, and no more time of a processor than it was waited for. Nothing that it says is
+believed: shapes are those that the file declared when it was read here; an answer comes as a frame of bounded
+length (see `channel.py`). Pixels and scores lie in shared memory that cannot be made smaller under this
+process.
 """
 
 from __future__ import annotations
 
 import contextlib
+import json
+import math
+import mmap
+import os
+import re
 import signal
-import sys
 import time
-from collections.abc import Mapping
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from edgewright.runtime import backends
-from edgewright.runtime.backends import ModelFile, Pixels, Scores, Session, wrong_pixels
-from edgewright.runtime.contract import TensorSpec
-from edgewright.runtime.disk import jsonio
-from edgewright.runtime.errors import EdgewrightError, InputError, ModelFileError
-from edgewright.runtime.machine.child import ChildProcess, receive, send, standard_pipes
+from edgewright.runtime.backends import ModelFile, Pixels, Scores, scores_spec, wrong_pixels
+from edgewright.runtime.errors import InputError, ModelFileError
+from edgewright.runtime.trust import process, serving
+from edgewright.runtime.trust.channel import Channel
 
 SECONDS = 10.0  # to open a file and run it once, or for a later run; a second more for each 10 MB
 _LEAST_SECONDS = 1.0  # for the first run after an opening that took nearly all
 MAX_ANSWER_BYTES = 2**28  # whoever took the process over could fill this one's memory
-_COMMAND = ("-P", "-m", "edgewright.runtime.trust.isolation")
+_SERVING = "edgewright.runtime.trust.serving:main"
+_ERRORS = {serving.INPUT: serving.MOST_ERROR_BYTES, serving.ERROR: serving.MOST_ERROR_BYTES}
+_DONE = {serving.DONE: 0} | _ERRORS
+_KERNELS = re.compile(rb"[a-z0-9][a-z0-9 .+-]{0,39}")
+_SEALS = 0x1 | 0x2 | 0x4  # F_SEAL_SEAL, _SHRINK, _GROW
 
 
-def memory_bytes(file_bytes: int) -> int:
-    """What a file may take, besides what its interpreter takes without one."""
-    return max(2**30, 8 * file_bytes)
+def memory_bytes(file_bytes: int, threads: int = 1) -> int:
+    """What a file may take, besides what its interpreter takes without one. A thread keeps addresses for its
+    stack and its heap."""
+    return max(2**30, 8 * file_bytes) + 2**27 * min(threads, 64)
 
 
 class IsolatedSession:
-    """A `Session` whose interpreter is in another process. A run takes about 0.1 ms longer there.
+    """A `Session` whose interpreter is in another process. What a run costs more there, `docs/on-a-device.md`
+    says.
 
     Raises:
         ModelFileError: the interpreter refuses the file, crashes on it, takes too long, or too much memory;
@@ -46,120 +54,185 @@ class IsolatedSession:
 
     def __init__(self, file: ModelFile, threads: int, backend: str | None = None) -> None:
         self._path, self._patience = file.path, SECONDS + len(file.raw) / 1e7
-        self._left = self._patience
-        start = time.monotonic()
+        self.input, self.output = file.inputs[0], scores_spec(file.outputs[0])
+        self._left, start = self._patience, time.monotonic()
+        self._cpu = _ProcessorTime(self._patience * threads, threads)
+        self._area = _Area.of(self.input.shape, self.input.dtype, self.output.shape)
         try:
-            # BLAS would start a thread a core, each of which counts as memory.
-            environment = {"OPENBLAS_NUM_THREADS": "1"}
-            self._child = ChildProcess([sys.executable, *_COMMAND], environment=environment)
+            handles = () if self._area is None else (self._area.handle,)
+            self._child = process.start(_SERVING, handles=handles)
         except (OSError, TypeError, ValueError) as failure:
             raise ModelFileError(
                 f"cannot start a process to open {file.path} in ({failure}); if you trust the file, "
-                "call edgewright.runtime.trust.remember on it"
+                f"edgewright trust {file.path} opens it directly"
             ) from failure
+        finally:
+            if self._area is not None:
+                self._area.close_handle()
+        self._channel = Channel(self._child)
         try:
-            told, _ = self._ask({"path": str(file.path), "backend": backend, "threads": threads}, file.raw)
-            obj = jsonio.JsonObject(told, "the answer of a process", ModelFileError)
-            self.input = TensorSpec.from_json(obj.object("input"))
-            self.output = TensorSpec.from_json(obj.object("output"))
-            self.kernels = obj.text("kernels")
+            told = {
+                "path": str(file.path),
+                "backend": backend,
+                "threads": threads,
+                "memory_bytes": memory_bytes(len(file.raw), threads),
+                "area": None if self._area is None else self._area.handle,
+                "area_bytes": 0 if self._area is None else self._area.size,
+                "scores_offset": 0 if self._area is None else self._area.scores_offset,
+            }
+            self._cpu.grant(self._child.pid)
+            question = json.dumps(told).encode() + b"\n" + file.raw
+            _, said = self._ask(serving.OPEN, question, {serving.DONE: 40} | _ERRORS)
+            if not _KERNELS.fullmatch(said):
+                raise self._dead("does not name its kernels")
+            self.kernels = said.decode()
             self._left = max(self._patience - (time.monotonic() - start), _LEAST_SECONDS)
         except BaseException:
             self.close()
             raise
 
     def run(self, pixels: Pixels) -> Scores:
-        if not isinstance(pixels, np.ndarray):
+        if (
+            not isinstance(pixels, np.ndarray)
+            or pixels.ndim != 4
+            or pixels.size == 0
+            or pixels.dtype.str not in serving.DTYPES
+        ):
             raise wrong_pixels(pixels, self.input)
-        _, raw = self._ask({"shape": pixels.shape, "dtype": str(pixels.dtype)}, pixels.tobytes())
+        images = serving.IMAGES.pack(pixels.dtype.str.encode(), *pixels.shape)
+        batch, count = len(pixels), self.output.shape[1]  # below 0 if the file leaves it open
+        area = self._area
+        start = time.monotonic()
+        if area is not None and area.holds(pixels.nbytes, batch):
+            area.give(pixels)
+            self._ask(serving.SHARED, images, _DONE)
+            scores = area.scores(batch)
+        else:
+            most = 4 * batch * count if count >= 0 else MAX_ANSWER_BYTES
+            _, raw = self._ask(serving.INLINE, images + pixels.tobytes(), {serving.SCORES: most} | _ERRORS)
+            if len(raw) % (4 * batch) or not raw or (count >= 0 and len(raw) != most):
+                raise self._dead(f"gives {len(raw)} bytes of scores for {batch} images")
+            scores = np.frombuffer(bytearray(raw), np.float32).reshape(batch, -1)
         self._left = self._patience
-        scores = np.frombuffer(bytearray(raw), np.float32)
-        count = self.output.shape[1]  # below 0 if the file leaves it open
-        if scores.size % len(pixels) or (count >= 0 and scores.size != len(pixels) * count):
-            raise ModelFileError(f"expected scores {self.output.shape} of {self._path}, got {scores.size}")
-        return scores.reshape(len(pixels), -1)
+        self._cpu.add(time.monotonic() - start, self._child.pid)
+        return scores
 
-    def _ask(self, question: Mapping[str, Any], raw: bytes) -> tuple[dict[str, Any], bytes]:
-        answer = self._child.ask(question, raw, seconds=self._left, most=MAX_ANSWER_BYTES)
+    def undelegated(self, nodes: int) -> list[int] | None:
+        """As `Backend.undelegated`, of a graph of so many nodes."""
+        kind, raw = self._ask(serving.LEFT, b"", {serving.DONE: 4 * nodes, serving.NONE: 0} | _ERRORS)
+        if kind == serving.NONE:
+            return None
+        found: list[int] = np.frombuffer(raw[: len(raw) // 4 * 4], "<u4").tolist()
+        if len(raw) % 4 or found != sorted({place for place in found if place < nodes}):
+            raise self._dead("names operators that the file does not have")
+        return found
+
+    def _ask(self, kind: bytes, raw: bytes, most: dict[bytes, int]) -> tuple[bytes, bytes]:
+        if not self._child.is_own():
+            raise ModelFileError(
+                f"{self._path} was opened before this process was forked; load it again in this one"
+            )
+        answer = self._channel.ask(kind, raw, seconds=self._left, most=most)
         if answer is None:
-            self._child.close()
-            raise ModelFileError(f"{self._path} {self._death()}; it was not opened here")
-        told, body = answer
-        if "error" in told:
-            kind = InputError if told.get("kind") == "InputError" else ModelFileError
-            raise kind(str(told["error"])[:1000])
-        return told, body
+            raise self._dead(self._death())
+        found, said = answer
+        if found in _ERRORS:
+            text = "".join(c if c.isprintable() else " " for c in said.decode("utf-8", "replace")[:1000])
+            raise (InputError if found == serving.INPUT else ModelFileError)(text)
+        return answer
+
+    def _dead(self, how: str) -> ModelFileError:
+        self.close()
+        return ModelFileError(f"{self._path} {how}; it was not opened here")
 
     def _death(self) -> str:
         if self._child.late:
             return f"keeps its interpreter busy for more than {self._patience:.0f} s"
+        if self._child.is_running():
+            return "makes its interpreter say what none says"
         status = self._child.status()
         with contextlib.suppress(ValueError):
             return f"crashes its interpreter ({signal.Signals(-status).name})"
         return f"ends its interpreter (status {status})"
 
     def close(self) -> None:
-        self._child.close()
+        self._area = None  # a mapping keeps a file open
+        if hasattr(self, "_channel"):
+            self._channel.close()
 
     def __del__(self) -> None:
-        if hasattr(self, "_child"):
-            self.close()
+        self.close()
 
 
-def main() -> None:
-    """The process: open a file and run what comes, until another file comes or nothing more."""
-    questions, answers = standard_pipes()
-    session: Session | None = None
-    while (question := receive(questions)) is not None:
-        told, raw = question
-        body = b""
+class _Area:
+    """Memory that two processes have: pixels of the usual size, then scores.
+
+    A `memfd` with seals (Linux 3.17), so that the other process cannot shrink it, which would end this one.
+    """
+
+    def __init__(self, pixels_bytes: int, batch: int, count: int) -> None:
+        import fcntl
+
+        self.scores_offset = -(-pixels_bytes // 64) * 64
+        self.size = self.scores_offset + 4 * batch * count
+        self._pixels_bytes, self._batch, self._count = pixels_bytes, batch, count
+        self.handle = os.memfd_create("edgewright", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
         try:
-            if "path" in told:
-                session = None  # the one before goes first
-                session = _open(told, raw)
-                answer: dict[str, Any] = {
-                    "input": session.input.to_json(),
-                    "output": session.output.to_json(),
-                    "kernels": session.kernels,
-                }
-            elif session is not None:
-                pixels: Any = np.frombuffer(raw, np.dtype(told["dtype"])).reshape(told["shape"])
-                scores = session.run(pixels)
-                answer, body = {}, scores.tobytes()
-            else:
-                answer = {"error": "no file is open"}
-        except InputError as failure:
-            answer = {"error": str(failure), "kind": "InputError"}
-        except EdgewrightError as failure:
-            answer = {"error": str(failure)}
-        except MemoryError:
-            answer = {
-                "error": f"{told.get('path', 'the model')} takes too much memory; it was not opened here"
-            }
-        send(answers, answer, body)
+            os.ftruncate(self.handle, self.size)
+            fcntl.fcntl(self.handle, fcntl.F_ADD_SEALS, _SEALS)
+            memory = mmap.mmap(self.handle, self.size)
+        except BaseException:
+            os.close(self.handle)
+            raise
+        self._pixels = np.frombuffer(memory, np.uint8, pixels_bytes)
+        self._scores = np.frombuffer(memory, np.float32, batch * count, self.scores_offset)
+
+    @classmethod
+    def of(cls, given: Sequence[int], dtype: str, scores: Sequence[int]) -> _Area | None:
+        """For a file that takes and gives such arrays; None if their size is free, or the system has none."""
+        batch, count = max(given[0], 1), scores[1]
+        if min(given[1:]) < 1 or count < 1:
+            return None
+        size = batch * math.prod(given[1:]) * np.dtype(dtype).itemsize
+        if size + 4 * batch * count > MAX_ANSWER_BYTES:
+            return None
+        with contextlib.suppress(AttributeError, ImportError, OSError):
+            return cls(size, batch, count)
+        return None
+
+    def holds(self, size: int, batch: int) -> bool:
+        return size <= self._pixels_bytes and batch <= self._batch
+
+    def give(self, pixels: Any) -> None:
+        flat = self._pixels[: pixels.nbytes].view(pixels.dtype).reshape(pixels.shape)
+        flat[...] = pixels
+
+    def scores(self, batch: int) -> Scores:
+        """A copy: what is used twice must not change in between."""
+        return self._scores[: batch * self._count].reshape(batch, self._count).copy()
+
+    def close_handle(self) -> None:
+        os.close(self.handle)
 
 
-def _open(told: Mapping[str, Any], raw: bytes) -> Session:
-    path = Path(told["path"])
-    backend = backends.for_path(path, told["backend"])
-    with contextlib.suppress(ImportError):  # `open` says it better
-        __import__(backend.module)
-    _limit(memory_bytes(len(raw)))
-    return backend.open(backend.parse(path, raw), told["threads"])
+class _ProcessorTime:
+    """How much of a processor's time the process may take: about what it was waited for, so that one which
+    works on when it should wait is ended (Linux's RLIMIT_CPU)."""
 
+    def __init__(self, call: float, threads: int) -> None:
+        self._call, self._threads = call + 5 * threads, threads
+        self._spent, self._granted = 0.0, 0.0
 
-def _limit(size: int) -> None:
-    """Let this process take `size` bytes more than it has, and leave no dump if it crashes."""
-    try:
-        import resource
+    def add(self, seconds: float, pid: int) -> None:
+        self._spent += seconds * (self._threads + 1)
+        if self._granted - self._spent < self._call:
+            self.grant(pid)
 
-        now = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
-    except (ImportError, OSError):  # neither Windows nor macOS limits memory
-        return
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    with contextlib.suppress(ValueError, OSError):  # there may be a lower limit already
-        resource.setrlimit(resource.RLIMIT_AS, (now + size, resource.getrlimit(resource.RLIMIT_AS)[1]))
+    def grant(self, pid: int) -> None:
+        """Enough for a call that takes all the time it may, and for some more."""
+        self._granted = self._spent + 10 * self._call
+        with contextlib.suppress(ImportError, AttributeError, OSError, ValueError):
+            import resource
 
-
-if __name__ == "__main__":
-    main()
+            most = resource.getrlimit(resource.RLIMIT_CPU)[1]
+            resource.prlimit(pid, resource.RLIMIT_CPU, (math.ceil(self._granted), most))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -21,12 +22,15 @@ Edit = Callable[[Path, Callable[[dict[str, Any]], object]], None]
 
 @pytest.fixture(scope="session")
 def listed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The cache of these tests: files that were opened once stay known, but not to the user's own."""
+    """The cache of these tests, not the user's own."""
     return tmp_path_factory.mktemp("cache")
 
 
 @pytest.fixture(autouse=True)
-def cache(listed: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def cache(listed: Path, _session_cache: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """What was exported for all tests is trusted in it."""
+    if (_session_cache / "known").exists():
+        shutil.copytree(_session_cache / "known", listed / "known", dirs_exist_ok=True)
     monkeypatch.setenv("EDGEWRIGHT_CACHE", str(listed))
     return listed
 
