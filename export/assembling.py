@@ -183,6 +183,6 @@ def leave_for_labelling(
         )
         for file in folder.iterdir():
             if file.suffix in suffixes:
-                trust.remember(file)
+                trust.exported(file)
     disputed = int((~questions.agreeing).sum())
     return disputed, len(questions.agreeing) - disputed

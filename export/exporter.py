@@ -111,7 +111,7 @@ def export(path: Path | str, options: Options, progress: Progress = silent) -> R
             entries = assemble(job, conversions, judgements, folder)
             wanted = leave_for_labelling(job, conversions, judgements, folder, suffixes)
     for entry in entries:
-        trust.remember(out / entry.file.file)  # it was run here, on all test images
+        trust.exported(out / entry.file.file)  # it was run here, on all test images
     stale = bool(entries) and was_signed
     return Result(
         reference=conversions.figures,

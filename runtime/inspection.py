@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from edgewright.runtime import backends, trust
-from edgewright.runtime.backends import ModelFile, check_single, scores_spec
+from edgewright.runtime.backends import Backend, ModelFile, check_single, scores_spec
 from edgewright.runtime.contract import ModelContract
 from edgewright.runtime.errors import EdgewrightError
 from edgewright.runtime.foreign import Given, head_of, hints_of
@@ -20,13 +20,15 @@ from edgewright.runtime.graph import Graph, Node
 @dataclass(frozen=True, kw_only=True)
 class Inspection:
     """A file, its contract and its graph. `undelegated` are the nodes that fast kernels leave to plain
-    ones here, None where that cannot be told; `reason` says why."""
+    ones here, None where that cannot be told; `reason` says why. `known` says that the file is opened in the
+    process that asks, as somebody vouched for it (`edgewright.runtime.trust`)."""
 
     file: ModelFile
     contract: ModelContract | None
     graph: Graph
     undelegated: tuple[Node, ...] | None
     reason: str = ""
+    known: bool = False
 
     def operators(self) -> str:
         return counts(self.graph.operators())
@@ -52,6 +54,12 @@ class Inspection:
             return self.reason or "does not apply"
         found = counts(Counter(node.operator for node in self.undelegated))
         return f"takes all but {found}" if found else "takes all operators"
+
+    def trusted(self) -> str:
+        """Where it is opened, and what changes that."""
+        if self.known:
+            return "yes: it is opened directly"
+        return f"no: it runs in a process of its own; edgewright trust {self.file.path} opens it directly"
 
     def guessed(self) -> list[tuple[str, str]]:
         """Of a file that carries no contract: what its graph and its metadata say all the same."""
@@ -82,6 +90,7 @@ class Inspection:
             "file": str(self.file.path),
             "bytes": len(self.file.raw),
             "sha256": self.file.sha256,
+            "trusted": self.known,
             **self.file.facts,
             "inputs": [spec.to_json() for spec in self.file.inputs],
             "outputs": [spec.to_json() for spec in self.file.outputs],
@@ -108,8 +117,7 @@ def inspect(path: Path) -> Inspection:
     contract, graph = file.contract(), backend.graph(file)
     reason, left = "", None
     try:
-        trust.ensure(backend, file)
-        left = backend.undelegated(file)
+        left = _undelegated(backend, file, len(graph.nodes))
         if left is None and not backend.available():
             reason = f"unknown: run: pip install 'edgewright[{backend.extra}]'"
     except EdgewrightError as failure:
@@ -120,7 +128,19 @@ def inspect(path: Path) -> Inspection:
         graph=graph,
         undelegated=None if left is None else tuple(graph.nodes[place] for place in left),
         reason=reason,
+        known=trust.opens_here(file.sha256, backend),
     )
+
+
+def _undelegated(backend: Backend, file: ModelFile, nodes: int) -> Sequence[int] | None:
+    """As the backend says it, in a process of its own for a file that nobody vouched for."""
+    if trust.opens_here(file.sha256, backend) or not backend.available():
+        return backend.undelegated(file)
+    session = trust.isolated(backend, file)
+    try:
+        return session.undelegated(nodes)
+    finally:
+        session.close()
 
 
 def counts(operators: Counter[str]) -> str:

@@ -314,8 +314,8 @@ def load(
             `sigmoid-logits` or `embedding`, by default what the operator says that gives them; and the
             probability above which a sigmoid is a yes.
         size: of such a file: height and width, if it takes pictures of any.
-        isolate: keep the interpreter in a process of its own. A file that this machine does not know is
-            opened in one first in any case (see `edgewright.runtime.trust`).
+        isolate: keep the interpreter in a process of its own, where that of a file that nobody vouched for
+            on this machine is in any case (see `edgewright.runtime.trust`).
         max_pixels: what one picture may take of memory while it is decoded, in pixels of 4 bytes, all copies
             counted: 179 million (683 MiB) by default. Larger JPEGs pass, as they are scaled while decoded.
         require_signature: of a bundle: who has to have signed it: a public key (a PEM file or its bytes), or
@@ -338,7 +338,7 @@ def load(
     path, raw, expected = outside.settled(path, partial(_found, path, variant, backend, require_signature))
     reader = backends.for_path(path, backend)
     file = reader.read(path) if raw is None else reader.parse(path, raw)
-    contract = file.contract(whole=trust.is_known(file.sha256))
+    contract = file.contract(whole=trust.is_known(file.sha256, reader))
     if expected is not None and contract != expected:
         raise BundleError(
             f"{path} does not hold what the manifest says of '{expected.variant}'; export the bundle again"
@@ -422,17 +422,11 @@ def _opener(
     isolate: bool,
     vouched: bool = False,
 ) -> Callable[[], Session]:
-    """What opens the file, once that is known to be harmless; `vouched` if its signature was verified."""
+    """What opens the file, in this process or in one of its own; `vouched` if its signature was verified."""
 
     def open_with(count: int) -> Session:
-        if not isolate:
-            return reader.open(file, count)
-        from edgewright.runtime.trust.isolation import IsolatedSession
+        return trust.open_session(reader, file, count, backend, isolate=isolate, vouched=vouched)
 
-        return IsolatedSession(file, count, backend)
-
-    if not (isolate or vouched):
-        trust.ensure(reader, file, backend)
     if threads == "auto":
         from edgewright.runtime.machine.threads import choose
 

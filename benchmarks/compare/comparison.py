@@ -29,11 +29,16 @@ from numpy.typing import ArrayLike
 from edgewright.benchmarks.record.measurement import MOST_THREADS
 from edgewright.benchmarks.record.notes import gather
 from edgewright.benchmarks.record.stats import Estimate, paired_ratio
+from edgewright.runtime import backends, trust
 from edgewright.runtime.bundle.manifest import Bundle
+from edgewright.runtime.disk import jsonio
+from edgewright.runtime.disk.files import sha256_of
 from edgewright.runtime.errors import EdgewrightError, InputError
 from edgewright.runtime.machine.child import ChildProcess
+from edgewright.runtime.trust import process
 
 CONFIDENCE = 0.99
+_SECONDS = 300.0  # for an answer: to open a large file and warm up, or a block of a slow one
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -193,16 +198,32 @@ def compare(
 
 
 def _worker(side: Side, design: Design, core: int | None) -> ChildProcess:
-    job = dataclasses.asdict(side) | dataclasses.asdict(design) | {"core": core}
-    told = json.dumps(job, default=str)  # paths as text
+    """A process that runs a file; one apart for a file that nobody vouched for."""
+    backend = backends.for_path(side.path)
+    apart = backend.available() and not trust.opens_here(sha256_of(side.path), backend)
+    job = dataclasses.asdict(side) | dataclasses.asdict(design) | {"core": core, "apart": apart}
+    job |= {key: str(job[key].resolve()) for key in ("path", "bundle") if job[key] is not None}
+    told = json.dumps(job)
+    if apart:
+        reads = [job[key] for key in ("path", "bundle") if job[key] is not None]
+        return process.start("edgewright.benchmarks.compare.worker:start", [told], reads=reads, log=True)
     command = [sys.executable, "-P", "-m", "edgewright.benchmarks.compare.worker", told]
     return ChildProcess(command, log=True)
 
 
 def _ask(worker: ChildProcess, question: str) -> Any:
-    """The worker's answer; `EdgewrightError` with its last words if it has ended."""
-    answer = worker.ask({"do": question})
+    """The worker's answer; `EdgewrightError` with its last words if it has ended; or is not believed."""
+    answer = worker.ask({"do": question}, seconds=_SECONDS, most=0)
     if answer is None:
+        if worker.late:
+            raise EdgewrightError(f"a file keeps its interpreter busy for more than {_SECONDS:.0f} s")
         status = worker.status()
         raise EdgewrightError(worker.last_line() or f"measuring ended with status {status}")
-    return answer[0]["answer"]
+    told = jsonio.JsonObject(answer[0], "the answer of a measuring process", EdgewrightError)
+    if question == "warm":
+        return told.flag("answer")
+    if question == "notes":
+        return list(told.texts("answer"))
+    if (median := told.number("answer")) <= 0:
+        raise told.fail("answer", "a time above 0")
+    return median

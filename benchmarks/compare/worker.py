@@ -9,6 +9,7 @@ Answers when it is told what to do (see `edgewright.runtime.machine.child`): `wa
 from __future__ import annotations
 
 import contextlib
+import importlib
 import itertools
 import json
 import os
@@ -55,18 +56,22 @@ def _open(job: dict[str, Any]) -> tuple[Callable[[Any], object], list[Any], list
     """What runs an image, the images, and what is to be said of them."""
     import numpy as np
 
-    from edgewright.runtime import backends, foreign, trust
+    from edgewright.runtime import backends, foreign
     from edgewright.runtime.bundle.manifest import Bundle
+    from edgewright.runtime.trust import isolation, sandbox
     from edgewright.runtime.verification import GOLDEN_INPUTS, read_golden
 
     path = Path(job["path"])
     backend = backends.for_path(path)
     file = backend.read(path)
-    trust.ensure(backend, file)
+    golden = None if job["bundle"] is None else read_golden(Bundle.open(Path(job["bundle"])))
+    if job["apart"]:
+        with contextlib.suppress(ImportError):  # `open` says it better
+            importlib.import_module(backend.module)
+        sandbox.seal(isolation.memory_bytes(len(file.raw), job["threads"]))
     session = backend.open(file, job["threads"])  # with or without a contract: no score is read
-    if job["bundle"] is not None:
-        images = read_golden(Bundle.open(Path(job["bundle"])))[GOLDEN_INPUTS]
-        return session.run, [image[None].copy() for image in images], []
+    if golden is not None:
+        return session.run, [image[None].copy() for image in golden[GOLDEN_INPUTS]], []
     shape, remark = foreign.input_shape(file, job["size"] and tuple(job["size"]))
     random, dtype = np.random.default_rng(0), np.dtype(session.input.dtype)
     noise: Any = random.random((16, *shape), np.float32)
@@ -92,8 +97,13 @@ def _slowed(run: Callable[[Any], object], share: float) -> Callable[[Any], objec
     return slowed
 
 
-if __name__ == "__main__":
+def start(word: str) -> None:
+    """The process: `word` is JOB."""
     try:
-        main(json.loads(sys.argv[1]))
+        main(json.loads(word))
     except EdgewrightError as failure:
         sys.exit(" ".join(str(failure).split()))
+
+
+if __name__ == "__main__":
+    start(sys.argv[1])

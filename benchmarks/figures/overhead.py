@@ -94,7 +94,7 @@ class Models:
         opened = self._bundles[bundle]
         held = {entry.name for entry in opened.manifest.variants}
         path = opened.path(opened.variant(variant if variant in held else instead or variant).file)
-        trust.introduce(path)
+        trust.remember(path)
         return path
 
     def labels(self, bundle: str) -> Path:

@@ -30,8 +30,12 @@ if TYPE_CHECKING:
     from edgewright.runtime.predictor import Predictor
 
 
-def main(job: dict[str, Any]) -> dict[str, Any]:
-    """A `Measurement` as JSON takes it, but for the target."""
+def main(job: dict[str, Any], seal: Callable[[int], None] = lambda size: None) -> dict[str, Any]:
+    """A `Measurement` as JSON takes it, but for the target.
+
+    Args:
+        seal: called with the size of the file before it is opened.
+    """
     plan = Plan(**job["plan"])
     folder, variant = Path(job["bundle"]), job["variant"]
     surroundings = environment.describe()
@@ -56,6 +60,7 @@ def main(job: dict[str, Any]) -> dict[str, Any]:
         raise MissingExtraError(f"an interpreter for {path.name}", backend.extra)
     samples = {"import": sampling.time_each(import_module, iter([backend.module]))}
     base_rss = _peak_rss_bytes()
+    seal(path.stat().st_size)
     start = time.perf_counter_ns()
     predictor = load(path, threads=plan.threads, **given)
     samples["load"] = [time.perf_counter_ns() - start]
@@ -214,9 +219,24 @@ def _peak_rss_bytes() -> int:
         return int(getattr(memory, "peak_wset", memory.rss))
 
 
-if __name__ == "__main__":
+def apart(word: str) -> None:
+    """The same in a process that gives up what it does not need before it opens the file."""
+    from edgewright.runtime.machine.threads import cores
+    from edgewright.runtime.trust import sandbox
+    from edgewright.runtime.trust.isolation import memory_bytes
+
+    job = json.loads(word)
+    copies = 1 + cores() // job["plan"]["threads"]
+    _answer(job, lambda size: sandbox.seal(copies * memory_bytes(size, job["plan"]["threads"])))
+
+
+def _answer(job: dict[str, Any], seal: Callable[[int], None] = lambda size: None) -> None:
     _, answers = standard_pipes()
     try:
-        send(answers, main(json.loads(sys.argv[1])))
+        send(answers, main(job, seal))
     except EdgewrightError as failure:
         sys.exit(" ".join(str(failure).split()))
+
+
+if __name__ == "__main__":
+    _answer(json.loads(sys.argv[1]))

@@ -173,7 +173,7 @@ def read_records(path: Path) -> tuple[Record, ...]:
 
 
 def _record(obj: jsonio.JsonObject, bundle: str, path: Path) -> Record:
-    measurements = [_measurement(entry) for entry in obj.objects("measurements")]
+    measurements = [measurement_of(entry) for entry in obj.objects("measurements")]
     if not measurements:
         raise InputError(f"expected measurements in {path}, got none; measure again with edgewright bench")
     environment = obj.object("environment")
@@ -257,7 +257,8 @@ def _model(obj: jsonio.JsonObject) -> Model:
     )
 
 
-def _measurement(obj: jsonio.JsonObject) -> Measurement:
+def measurement_of(obj: jsonio.JsonObject) -> Measurement:
+    """A measurement as JSON has it. Raises the error of `obj`."""
     samples, counted = obj.object("samples_ns"), _part(obj, "counts")
     return Measurement(
         variant=obj.text("variant"),

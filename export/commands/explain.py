@@ -42,6 +42,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FOLDER|ZIP",
         help="pictures to run, the first 64 (default: the bundle's golden images)",
     )
+    parser.add_argument(
+        "--trust", action="store_true", help="open files that were not exported here in this process"
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of tables")
     parser.add_argument(
         "--out", type=Path, metavar="FILE.json", help="write that object to a file too, for edgewright report"
@@ -54,8 +57,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     from edgewright.export.explaining.explain import explain
     from edgewright.export.explaining.references import Said
+    from edgewright.runtime import trust
     from edgewright.runtime.disk import files, jsonio
 
+    if arguments.trust:
+        trust.stand_apart()
     said = Said(
         normalization=model_options.normalization(arguments),
         unsafe_load=arguments.unsafe_load,

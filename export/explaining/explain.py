@@ -108,7 +108,8 @@ def explain(
 
     Raises:
         BundleError, ModelFileError: damaged files, or such that no interpreter takes.
-        InputError: nothing to compare with, or no pictures.
+        InputError: nothing to compare with, no pictures, or a file that nobody vouched for
+            (`edgewright.runtime.trust`).
         ExportError: the model cannot be converted.
     """
     said = said or Said()

@@ -32,7 +32,7 @@ TFLITE, ONNX = "tflite", "onnx"
 
 @dataclass(frozen=True, kw_only=True)
 class Opened:
-    """A file that this machine has lived through. `passes` are those of a bundle's variant; `notes` are lines
+    """A file that may be opened in this process. `passes` are those of a bundle's variant; `notes` are lines
     for the user."""
 
     name: str
@@ -52,20 +52,27 @@ class Opened:
 
 
 def open_file(
-    name: str, file: ModelFile, normalization: Normalization | None = None, passes: tuple[str, ...] = ()
+    name: str,
+    file: ModelFile,
+    normalization: Normalization | None = None,
+    passes: tuple[str, ...] = (),
+    *,
+    made_here: bool = False,
 ) -> Opened:
-    """A file once it is known to be harmless. One that was changed after it was written is the very thing to
-    be explained: its contract is left aside, and a note says so.
+    """A file that somebody vouched for (`edgewright.runtime.trust`). One that was changed after it was
+    written is the very thing to be explained: its contract is left aside, and a note says so.
 
     Args:
         name: what to call it.
         file: as it was read.
         normalization: what its network wants done to pixels, for a file that was written by others.
         passes: of a bundle's variant.
+        made_here: this process has just made it.
 
     Raises:
         ModelFileError, MissingExtraError: damaged, no interpreter takes it, or there is none here.
-        InputError: it takes something else than pictures, or nothing says how it wants their pixels.
+        InputError: nobody vouched for it, it takes something else than pictures, or nothing says how it wants
+            their pixels.
     """
     backend, notes = backends.for_path(file.path), []
     try:
@@ -77,7 +84,11 @@ def open_file(
     if not backend.available():
         backend.open(file, 1)  # says what to install
     backends.check_single(file.path, file.inputs, file.outputs)
-    trust.ensure(backend, file)
+    if not (made_here or trust.opens_here(file.sha256, backend)):
+        raise InputError(
+            "expected a file that was exported here or is trusted, as what is explained runs in this "
+            f"process, got {file.path}; if you trust it, add --trust"
+        )
     given = file.inputs[0]
     if given.dtype not in _PIXELS or given.shape[-1] not in (1, 3) or min(given.shape[1:]) < 1:
         raise InputError(
@@ -117,9 +128,9 @@ def _prepare(file: ModelFile, normalization: Normalization | None) -> Prepare:
     return lambda pixels: grid.nearest(normalization.apply(pixels))
 
 
-def open_path(path: Path, normalization: Normalization | None = None) -> Opened:
+def open_path(path: Path, normalization: Normalization | None = None, *, made_here: bool = False) -> Opened:
     """A file of no bundle. Raises as `open_file`."""
-    return open_file(path.name, backends.for_path(path).read(path), normalization)
+    return open_file(path.name, backends.for_path(path).read(path), normalization, made_here=made_here)
 
 
 def open_entry(bundle: Bundle, entry: VariantEntry) -> Opened:

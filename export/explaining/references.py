@@ -231,7 +231,7 @@ def converted(model: Model, opened: Sequence[Opened], pixels: Values) -> Iterato
                 raise ExportError(f"{event.variant} of {model.path} {event.reason}")
             if isinstance(event, Converted):
                 variant = next(v for v in chosen if v.name == event.variant)
-                one = open_path(folder / variant.file)
+                one = open_path(folder / variant.file, made_here=True)
                 name = f"{variant.name} of {model.path.name}"
                 found.append(Reference(name=name, format=one.format, network=one.network))
         yield found

@@ -1,7 +1,7 @@
 """Whether kernels live through a file, tried in a process of its own.
 
-Which kernels a device takes was tried already (`edgewright.runtime.trust`); others, as LiteRT's reference
-kernels, end the process where they meet an operator in a form that they do not know.
+Somebody vouched for the file (`edgewright.runtime.trust`); but LiteRT's reference kernels, which no device
+takes, end the process where they meet an operator in a form that they do not know.
 
 python -P -m edgewright.export.explaining.trial
 """

@@ -45,10 +45,12 @@ def run(arguments: argparse.Namespace) -> int:
     from edgewright.runtime import backends, plugins
     from edgewright.runtime.machine import processor as machine
     from edgewright.runtime.machine import threads
+    from edgewright.runtime.trust import trial
 
     found = [examine(name, backends.get(name)) for name in plugins.names("edgewright.runtime.backends")]
     isa = machine.isa()
     notes = _notes()
+    holds = trial.holds()
     system = {
         "processor": machine.processor(),
         "isa": None if isa is None else list(isa),
@@ -59,7 +61,7 @@ def run(arguments: argparse.Namespace) -> int:
     }
     if arguments.json:
         entries = [dataclasses.asdict(finding) for finding in found]
-        console.say(json.dumps({**system, "notes": notes, "backends": entries}))
+        console.say(json.dumps({**system, "notes": notes, "backends": entries, "isolation": holds}))
     else:
         for key, value in system.items():
             text = "unknown" if value is None else ", ".join(value) if isinstance(value, list) else value
@@ -83,6 +85,12 @@ def run(arguments: argparse.Namespace) -> int:
             rows,
             left=4,
             drop=("offers", "kernels", "files"),
+        )
+        console.table(
+            "The process apart, in which files run that nobody vouched for, tried out",
+            ("protection", "holds", "by"),
+            [(trial.TITLES[key], "yes" if held else "no", trial.MEANS[key]) for key, held in holds.items()],
+            left=3,
         )
         for note in notes:
             console.say(f"note: {note}")
@@ -145,9 +153,13 @@ def _notes() -> list[str]:
     found = []
     if sys.platform == "linux" and not Path("/sys/devices/system/cpu").is_dir():
         found.append("/sys is not mounted: LiteRT then cannot tell the processor and runs without XNNPACK")
+    found.append(
+        "a file of yours that runs in the process apart is opened directly after: edgewright trust FILE"
+    )
     if not trust.can_list():
         found.append(
-            "the cache folder cannot be written: every file is tried out anew each time; set EDGEWRIGHT_CACHE"
+            "no file can be listed as trusted, so each runs in the process apart: "
+            + (trust.distrust() or "the cache folder cannot be written; set EDGEWRIGHT_CACHE")
         )
     for entry in entry_points(group=_CHECKS):
         try:

@@ -108,6 +108,7 @@ def _lines(found: Inspection) -> list[tuple[str, str]]:
         ("XNNPACK", found.left()),
         *(("note", note) for note in found.graph.notes),
         ("metadata", ", ".join(sorted(file.metadata)) or "none"),
+        ("trusted", found.trusted()),
     ]
     if contract is None:
         return [*lines, ("contract", "none"), *found.guessed()]

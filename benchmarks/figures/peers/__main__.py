@@ -147,7 +147,7 @@ def sources_of(bundle: Bundle, models: Sequence[Path]) -> dict[str, dict[str, An
     for entry in bundle.manifest.variants:
         if entry.name in VARIANTS:
             path = bundle.path(entry.file)
-            trust.introduce(path)
+            trust.remember(path)
             sources[entry.name] = shape | {"path": str(path.absolute())}
     if VARIANTS[0] in sources and (keras := keras_model(bundle, models)):
         sources[KERAS_FLOAT32] = shape | keras

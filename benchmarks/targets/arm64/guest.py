@@ -28,7 +28,7 @@ def main(job: dict[str, Any]) -> None:
     bundle = Bundle.open(Path(job["bundle"]))
     inputs = read_golden(bundle)[GOLDEN_INPUTS]
     path = bundle.path(bundle.variant(job["variant"]).file)
-    trust.remember(path)  # this process is the one apart; it could not start another for the trial
+    trust.stand_apart()  # this machine is the one apart, and could not start another process
     with load(path, **told_of(bundle.manifest)) as predictor:
         pixels = [image[np.newaxis].copy() for image in inputs]
         golden = np.concatenate([predictor.scores(one) for one in pixels])
