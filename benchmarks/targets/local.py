@@ -12,16 +12,12 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from edgewright.benchmarks.record.measurement import Measurement, Plan
-from edgewright.benchmarks.record.record import measurement_of
 from edgewright.benchmarks.targets import Say, Target
 from edgewright.runtime.bundle.manifest import Bundle
 from edgewright.runtime.disk import jsonio
 from edgewright.runtime.errors import EdgewrightError
 from edgewright.runtime.machine.child import ChildProcess
-from edgewright.runtime.trust import process
 
 if TYPE_CHECKING:
     from edgewright.runtime.backends import Backend, ModelFile
@@ -35,7 +31,9 @@ class Local(Target):
     repeats = True
 
     def run(self, bundle: Bundle, variant: str, plan: Plan, say: Say = lambda line: None) -> Measurement:
+        from edgewright.benchmarks.record.record import measurement_of
         from edgewright.runtime import backends, trust
+        from edgewright.runtime.trust import process
 
         entry = bundle.variant(variant)
         path, raw = bundle.read(entry.file)
@@ -68,6 +66,8 @@ def _patience(backend: Backend, file: ModelFile, plan: Plan) -> float:
     Raises:
         ModelFileError: it is not lived through, or takes too long.
     """
+    import numpy as np
+
     from edgewright.runtime import trust
 
     session = trust.isolated(backend, file, plan.threads)

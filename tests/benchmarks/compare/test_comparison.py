@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from edgewright.benchmarks.compare import comparison as compare
 from edgewright.benchmarks.figures import comparisons
 from edgewright.export.exporter import Result
 from edgewright.runtime.errors import BundleError, EdgewrightError, InputError, UnknownNameError
+from edgewright.runtime.machine.child import ChildProcess
 
 Run = Callable[..., tuple[int, str, str]]
 TINY = compare.Design(pairs=3, turns=2, block_seconds=0.001, warmup_seconds=0.01)
@@ -154,3 +156,26 @@ def test_compare_options_that_cannot_be_used_get_one_line(
     assert (status, said) == (1, "")
     assert complaints.count("\n") == 1
     assert says in complaints
+
+
+def test_compare_runs_a_file_that_nobody_vouched_for_apart(
+    exported: tuple[Path, Result], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EDGEWRIGHT_CACHE", str(tmp_path))
+    side = compare.side(f"{exported[0]}:tflite-int8")
+    with compare._worker(side, TINY, None) as worker:
+        assert b"sandbox.enter" in Path(f"/proc/{worker.pid}/cmdline").read_bytes()
+        assert compare._ask(worker, "warm") is True
+        assert 0 < compare._ask(worker, "block") < 1e9
+        assert isinstance(compare._ask(worker, "notes"), list)
+        status = Path(f"/proc/{worker.pid}/status").read_text()
+    assert "Seccomp:\t2" in status
+
+
+@pytest.mark.parametrize(
+    "said", ['{"answer": -1}', '{"answer": NaN}', '{"answer": "fast"}', "{}", "[]", "[" * 9999]
+)
+def test_compare_does_not_believe_what_a_process_says(said: str) -> None:
+    command = [sys.executable, "-c", f"input(); print({said!r})"]
+    with ChildProcess(command, log=True) as odd, pytest.raises(EdgewrightError):
+        compare._ask(odd, "block")

@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from edgewright.benchmarks.measure import environment
 from edgewright.benchmarks.record.measurement import Measurement, Plan
+from edgewright.benchmarks.targets import local
 from edgewright.benchmarks.targets.local import TARGET
 from edgewright.export.exporter import Result
 from edgewright.runtime import Bundle
 from edgewright.runtime.errors import BundleError, EdgewrightError, UnknownNameError
+from edgewright.runtime.machine.child import ChildProcess
+from edgewright.runtime.trust import process
 
 SHORT = Plan(runs=200, seconds=0.05, warmup_seconds=0.02, end_to_end_runs=40, end_to_end_seconds=9)
 PARTS = {"decode", "preprocess", "invoke", "postprocess"}
@@ -93,3 +99,51 @@ def test_local_target_names_a_damaged_file_once_and_does_not_measure_it(bundle: 
     assert f"{file} is damaged" in str(refused.value)
     assert not str(refused.value).startswith("edgewright: ")
     assert isinstance(refused.value, BundleError) or file == "golden.npz"
+
+
+def test_local_target_times_a_file_that_nobody_vouched_for_apart(
+    exported: tuple[Path, Result], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EDGEWRIGHT_CACHE", str(tmp_path))
+    started, start = [], process.start
+
+    def noting(function: str, *words: Any, **more: Any) -> ChildProcess:
+        started.append(function.partition(":")[2])
+        return start(function, *words, **more)
+
+    monkeypatch.setattr(process, "start", noting)
+    found = TARGET.run(Bundle.open(exported[0]), "tflite-int8", SHORT)
+    assert started == ["main", "apart"]  # tried out, then timed
+    assert set(found.samples_ns) == STAGES
+    assert (found.target, found.kernels) == ("local", "xnnpack")
+    assert found.environment["isa"] == environment.describe()["isa"]
+    warm = sorted(found.samples_ns["warm_run"])
+    assert warm[len(warm) // 2] < 2e5  # the way to this process is not in it
+
+
+@pytest.mark.parametrize(
+    "said",
+    ["[]", "[" * 10**5, "{}", '{"samples_ns": {"warm_run": [1e400]}}', '{"variant": 3}', "x" * 2**20],
+    ids=lambda said: said[:20],
+)
+def test_local_target_does_not_believe_what_a_process_apart_says(
+    exported: tuple[Path, Result], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: str
+) -> None:
+    monkeypatch.setenv("EDGEWRIGHT_CACHE", str(tmp_path))
+    monkeypatch.setattr(local, "_patience", lambda *words: 20.0)
+    code = f"print({said!r})" if len(said) < 10**4 else f"print({said[0]!r} * {len(said)})"
+    monkeypatch.setattr(
+        process, "start", lambda *words, **more: ChildProcess([sys.executable, "-I", "-c", code], log=True)
+    )
+    with pytest.raises(EdgewrightError) as refused:
+        TARGET.run(Bundle.open(exported[0]), "tflite-int8", SHORT)
+    assert len(str(refused.value)) < 300
+
+
+def test_local_target_a_file_that_never_ends_is_not_waited_for(
+    exported: tuple[Path, Result], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EDGEWRIGHT_CACHE", str(tmp_path))
+    monkeypatch.setattr(local, "_patience", lambda *words: 0.2)
+    with pytest.raises(EdgewrightError, match="measuring tflite-int8 takes more than 0 s"):
+        TARGET.run(Bundle.open(exported[0]), "tflite-int8", SHORT)

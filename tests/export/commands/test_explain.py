@@ -12,6 +12,7 @@ from PIL import Image
 
 from edgewright.export.explaining import trial
 from edgewright.export.formats.tflite import tree as tflite_tree
+from edgewright.runtime.trust import known
 from tests.conftest import Run
 
 
@@ -26,6 +27,19 @@ def broken(bundle: Path) -> Path:
     changed = bundle / "changed.tflite"
     changed.write_bytes(tflite_tree.write(tree))
     return changed
+
+
+@pytest.fixture(autouse=True)
+def _alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`--trust` is for the process, which is the tests' too."""
+    monkeypatch.setattr(known, "_apart", False)
+
+
+def test_a_file_that_nobody_vouched_for_is_not_explained_unless_it_is_trusted(run: Run, broken: Path) -> None:
+    status, said, complained = run("explain", broken)
+    assert (status, said) == (1, "")
+    assert "changed.tflite; if you trust it, add --trust" in complained
+    assert complained.count("\n") == 1
 
 
 def test_every_file_of_a_bundle_is_explained(run: Run, bundle: Path, tmp_path: Path) -> None:
@@ -49,7 +63,7 @@ def test_every_file_of_a_bundle_is_explained(run: Run, bundle: Path, tmp_path: P
 
 
 def test_a_changed_file_is_explained_beside_its_bundle(run: Run, broken: Path) -> None:
-    status, said, complained = run("explain", broken, "--json")
+    status, said, complained = run("explain", "--trust", broken, "--json")
     assert (status, complained) == (0, "")
     (file,) = json.loads(said)["files"]
     assert "SHA-256" in file["notes"][0]
@@ -57,7 +71,7 @@ def test_a_changed_file_is_explained_beside_its_bundle(run: Run, broken: Path) -
         assert one["diverges"] == one["loses_most"] == file["named"] == one["steps"][0]["layer"]
         assert one["steps"][0]["own_snr"] < 10
         assert all(step["score_snr"] > 20 for step in one["steps"][1:])
-    status, said, _ = run("explain", broken)
+    status, said, _ = run("explain", "--trust", broken)
     assert f"{file['named']} diverges first, {file['named']} loses most" in said
 
 
@@ -65,17 +79,19 @@ def test_a_file_alone_wants_pictures_and_a_float_file(run: Run, broken: Path, tm
     alone = tmp_path / "alone" / "alone.tflite"
     alone.parent.mkdir()
     shutil.copyfile(broken, alone)
-    status, said, complained = run("explain", alone)
+    status, said, complained = run("explain", "--trust", alone)
     assert (status, said) == (1, "")
     assert "--images" in complained
     picture = tmp_path / "picture.png"
     Image.fromarray(np.load(broken.parent / "golden.npz")["inputs"][0, :, :, 0]).save(picture)
-    status, _, complained = run("explain", alone, "--images", picture)
+    status, _, complained = run("explain", "--trust", alone, "--images", picture)
     assert status == 1
     assert "--model" in complained
     assert len(complained.splitlines()) == 1
     float32 = broken.parent / "tflite-float32.tflite"
-    status, said, complained = run("explain", alone, "--images", picture, "--model", float32, "--json")
+    status, said, complained = run(
+        "explain", "--trust", alone, "--images", picture, "--model", float32, "--json"
+    )
     assert (status, complained) == (0, "")
     told = json.loads(said)
     assert (told["images"], told["files"][0]["reference"]) == (1, "tflite-float32.tflite")
@@ -122,7 +138,7 @@ def test_damaged_files_are_refused_in_a_line(run: Run, bundle: Path, damage: str
         path = bundle / f"damaged{Path(name).suffix}"
         noise = np.random.default_rng(0).integers(0, 256, len(raw) // 4, np.uint8).tobytes()
         path.write_bytes(raw[: len(raw) // 2] if damage == "cut" else raw[: len(raw) // 2] + noise)
-        status, out, complained = run("explain", path)
+        status, out, complained = run("explain", "--trust", path)
         assert (status, out) == (1, "")
         assert len(complained.splitlines()) == 1
 
@@ -138,10 +154,21 @@ def test_a_file_that_others_wrote_says_nothing_of_its_pixels(run: Run, bundle: P
     picture = tmp_path / "picture.png"
     Image.fromarray(np.load(bundle / "golden.npz")["inputs"][0, :, :, 0]).save(picture)
     float32 = bundle / "tflite-float32.tflite"
-    status, _, complained = run("explain", path, "--images", picture, "--model", float32)
+    status, _, complained = run("explain", "--trust", path, "--images", picture, "--model", float32)
     assert status == 1
     assert "--input-range" in complained
-    words = ("explain", path, "--images", picture, "--model", float32, "--json", "--input-range", "0..1")
+    words = (
+        "explain",
+        "--trust",
+        path,
+        "--images",
+        picture,
+        "--model",
+        float32,
+        "--json",
+        "--input-range",
+        "0..1",
+    )
     status, said, complained = run(*words)
     assert (status, complained) == (0, "")
     found = json.loads(said)["files"][0]["kernels"][0]
