@@ -117,8 +117,7 @@ def is_known(sha256: str, backend: Backend) -> bool:
 def distrust() -> str | None:
     """Why nothing that is listed on this machine is believed: expected, got, what to do. None if it is."""
     folder = place()
-    above = Path(os.path.realpath(folder.parent))  # which may be a link of the user's own
-    for each, shared in ((above, stat.S_IWOTH), (folder, stat.S_IWGRP | stat.S_IWOTH)):
+    for each, shared in ((folder.parent, stat.S_IWOTH), (folder, stat.S_IWGRP | stat.S_IWOTH)):
         if (wrong := _wrong(each, stat.S_ISDIR, shared)) is not None:
             return (
                 f"expected {each}, where files to trust are listed, to be a folder of this user's that no "
@@ -237,7 +236,7 @@ def _wrong(
 ) -> str | None:
     """What keeps an entry from being believed, None if nothing does."""
     try:
-        found = each.lstat()
+        found = each.stat() if each == place().parent else each.lstat()  # a cache may be a user's link
     except OSError as failure:
         return failure.strerror or "an error"
     if not is_kind(found.st_mode):
