@@ -99,15 +99,14 @@ class IsolatedSession:
             or pixels.dtype.str not in serving.DTYPES
         ):
             raise wrong_pixels(pixels, self.input)
-        images = serving.IMAGES.pack(pixels.dtype.str.encode(), *pixels.shape)
         batch, count = len(pixels), self.output.shape[1]  # below 0 if the file leaves it open
         area = self._area
         start = time.monotonic()
         if area is not None and area.holds(pixels.nbytes, batch):
-            area.give(pixels)
-            self._ask(serving.SHARED, images, _DONE)
+            self._ask(serving.SHARED, area.give(pixels), _DONE)
             scores = area.scores(batch)
         else:
+            images = _images(pixels)
             most = 4 * batch * count if count >= 0 else MAX_ANSWER_BYTES
             _, raw = self._ask(serving.INLINE, images + pixels.tobytes(), {serving.SCORES: most} | _ERRORS)
             if len(raw) % (4 * batch) or not raw or (count >= 0 and len(raw) != most):
@@ -185,6 +184,8 @@ class _Area:
             os.close(self.handle)
             raise
         self._pixels = np.frombuffer(memory, np.uint8, pixels_bytes)
+        self._given: Any = self._pixels  # as they were given last
+        self._told = b""
         self._scores = np.frombuffer(memory, np.float32, batch * count, self.scores_offset)
 
     @classmethod
@@ -203,9 +204,13 @@ class _Area:
     def holds(self, size: int, batch: int) -> bool:
         return size <= self._pixels_bytes and batch <= self._batch
 
-    def give(self, pixels: Any) -> None:
-        flat = self._pixels[: pixels.nbytes].view(pixels.dtype).reshape(pixels.shape)
-        flat[...] = pixels
+    def give(self, pixels: Any) -> bytes:
+        """Put pixels there; what the other process is told of them."""
+        if pixels.shape != self._given.shape or pixels.dtype != self._given.dtype:
+            self._given = self._pixels[: pixels.nbytes].view(pixels.dtype).reshape(pixels.shape)
+            self._told = _images(pixels)
+        self._given[...] = pixels
+        return self._told
 
     def scores(self, batch: int) -> Scores:
         """A copy: what is used twice must not change in between."""
@@ -213,6 +218,10 @@ class _Area:
 
     def close_handle(self) -> None:
         os.close(self.handle)
+
+
+def _images(pixels: Any) -> bytes:
+    return serving.IMAGES.pack(pixels.dtype.str.encode(), *pixels.shape)
 
 
 class _ProcessorTime:
