@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -9,21 +10,25 @@ import pytest
 
 from edgewright.benchmarks.figures import int4
 from edgewright.benchmarks.figures.render import RESULTS
+from edgewright.runtime import Bundle
 from edgewright.runtime.errors import CheckpointError
 
 KEYS = {"recipe", "variant", "drop", "drop_high", "bytes", "way", "epochs", "verdict"}
 
 
 def test_int4_takes_the_4_bit_files_of_a_bundle_those_left_out_too(bundle: Path, tmp_path: Path) -> None:
-    manifest = json.loads((bundle / "manifest.json").read_text(encoding="utf-8"))
-    judged = next(v for v in manifest["variants"] if v["name"] == "tflite-int8")["parity"]
-    for name in ("tflite-weight-int4", "qat4+onnx-weight-int4"):
-        refused = {"name": name, "reason": "too far", "bytes": 9, "gzip_bytes": 8, "parity": judged}
-        manifest["refused"].append(refused)
-    manifest["refused"].append(
-        {"name": "onnx-weight-int4", "reason": "x", "bytes": 0, "gzip_bytes": 0, "parity": None}
+    manifest = Bundle.open(bundle).manifest
+    judged = dataclasses.asdict(
+        next(variant.parity for variant in manifest.variants if variant.name == "tflite-int8")
     )
-    (bundle / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
+    sizes = {"reason": "too far", "bytes": 9, "gzip_bytes": 8}
+    refused = [
+        {"name": "tflite-weight-int4", **sizes, "parity": judged},
+        {"name": "qat4+onnx-weight-int4", **sizes, "parity": judged},
+        {"name": "onnx-weight-int4", **sizes, "parity": None},
+    ]
+    changed = dataclasses.replace(manifest, refused=tuple(refused))
+    (bundle / "manifest.json").write_bytes(changed.to_bytes())
     with pytest.raises(CheckpointError, match=r"checkpoint\.json"):
         int4.rows_of(bundle, tmp_path / "models")
     folder = tmp_path / "models" / bundle.name
