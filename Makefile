@@ -9,7 +9,7 @@ EDGEWRIGHT_CLIENTS ?= .cache/clients
 ENVIRONMENTS := tests/clients/environments
 SOURCES := runtime train export benchmarks tests
 
-.PHONY: help demo test test-slow fuzz check format types docs clients results clean
+.PHONY: help demo test test-slow faults fuzz check format types docs clients results clean
 
 help:  ## show this list
 	@grep -hE '^[a-z%-]+:.*## ' Makefile | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
@@ -60,6 +60,11 @@ fuzz: $(VENV)/.fuzz  ## fuzz what reads files from outside (FUZZ_SECONDS=60 each
 types: $(READY)  ## let type checkers see the folders as the packages they become
 	@mkdir -p .types/edgewright
 	@for folder in runtime train export benchmarks; do ln -sfn ../../$$folder .types/edgewright/$$folder; done
+
+# FAULTS moments of each: an hour or two for 100 on a small machine.
+FAULTS ?= 100
+faults: $(READY)  ## kill and starve train, export and bench at FAULTS random moments (hours)
+	EDGEWRIGHT_FAULTS=$(FAULTS) $(BIN)/pytest -q tests/faults -m slow
 
 check: types  ## format, lint, types, import rules
 	$(BIN)/ruff format --check $(SOURCES) && $(BIN)/ruff check $(SOURCES)

@@ -85,9 +85,11 @@ class Job:
         """Put what is scored into `scratch`: the test images, and behind them the pool."""
         parts = [self.source.test, *([] if self.source.pool is None else [self.source.pool])]
         shape = (sum(map(len, parts)), *self.source.test.shape[1:])
-        images = np.lib.format.open_memmap(self.scratch / TEST, "w+", np.uint8, shape)
-        np.concatenate(parts, out=images)
-        images.flush()
+        with (self.scratch / TEST).open("wb") as file:  # a memory map ends in SIGBUS where the disk is full
+            header = {"descr": "|u1", "fortran_order": False, "shape": shape}
+            np.lib.format.write_array_header_2_0(file, header)
+            for part in parts:
+                file.write(np.ascontiguousarray(part, np.uint8).data)
 
     def images_digest(self) -> str:
         """SHA-256 of what is scored."""
