@@ -5,14 +5,12 @@ DEMO ?= demo
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 PROJECT := -e ".[all,dev]" -c constraints.txt
-EDGEWRIGHT_CLIENTS ?= .cache/clients
-ENVIRONMENTS := tests/clients/environments
 SOURCES := runtime train export benchmarks tests
 
-.PHONY: help demo test test-slow faults fuzz check format types docs clients results clean
+.PHONY: help demo test test-slow check format types docs results clean
 
 help:  ## show this list
-	@grep -hE '^[a-z%-]+:.*## ' Makefile | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z%-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
 
 # A Python environment in a folder, by uv where it is, with what pip is told to install.
 define environment
@@ -43,28 +41,11 @@ test: $(READY)  ## run the fast tests
 test-slow: $(READY)  ## run the long tests: clean installs, killed exports
 	$(BIN)/pytest -q -n auto --dist worksteal -m slow --durations 25 --durations-min 10
 
-# Atheris is there for Linux and few versions of Python, so it is an extra of its own.
-FUZZ_SECONDS ?= 60
-FUZZ_TARGETS ?= onnx tflite manifest contract picture
-$(VENV)/.fuzz: $(READY)
-	$(call environment,$(VENV),-e ".[all,dev,fuzz]" -c constraints.txt)
-
-fuzz: $(VENV)/.fuzz  ## fuzz what reads files from outside (FUZZ_SECONDS=60 each)
-	@mkdir -p .cache; set -e; for target in $(FUZZ_TARGETS); do \
-		echo "fuzzing $$target for $(FUZZ_SECONDS) seconds"; \
-		$(BIN)/python -m edgewright.benchmarks.figures.reliability.fuzz $$target --seconds $(FUZZ_SECONDS) \
-			>.cache/fuzz.log 2>&1 || { tail -n 40 .cache/fuzz.log; exit 1; }; \
-		grep -E "^Done|peak_rss" .cache/fuzz.log; \
-	done
-
 types: $(READY)  ## let type checkers see the folders as the packages they become
 	@mkdir -p .types/edgewright
 	@for folder in runtime train export benchmarks; do ln -sfn ../../$$folder .types/edgewright/$$folder; done
 
-# FAULTS moments of each: an hour or two for 100 on a small machine.
-FAULTS ?= 100
-faults: $(READY)  ## kill and starve train, export and bench at FAULTS random moments (hours)
-	EDGEWRIGHT_FAULTS=$(FAULTS) $(BIN)/pytest -q tests/faults -m slow
+include tests/tests.mk
 
 check: types  ## format, lint, types, import rules
 	$(BIN)/ruff format --check $(SOURCES) && $(BIN)/ruff check $(SOURCES)
@@ -77,18 +58,6 @@ format: $(READY)  ## rewrite the sources as `make check` wants them
 
 docs: $(READY)  ## build the pages of docs/ as a site; a broken link fails
 	$(BIN)/sphinx-build -E -W --keep-going -q -d .cache/doctrees docs .cache/site
-
-# Wheels' exact versions are listed whole; npm's install scripts would download what CPUs do not need.
-clients: $(patsubst %,$(EDGEWRIGHT_CLIENTS)/%/.ready,openvino mediapipe opencv node)  ## install what tests/clients opens our files with
-
-$(EDGEWRIGHT_CLIENTS)/node/.ready: $(ENVIRONMENTS)/package.json $(ENVIRONMENTS)/package-lock.json
-	@mkdir -p $(@D)
-	cp $^ $(@D)
-	npm ci --prefix $(@D) --ignore-scripts --no-audit --no-fund --loglevel=error
-	@touch $@
-$(EDGEWRIGHT_CLIENTS)/%/.ready: $(ENVIRONMENTS)/%.txt
-	@rm -rf $(@D)
-	$(call environment,$(@D),--no-deps -r $<)
 
 results: results-demo
 results-%:  ## publish figures anew; make results-help shows which

@@ -13,7 +13,7 @@ class BareLiteRT:
     formats = ("tflite",)
 
     def open(self, model: Mapping[str, Any], decode: Any) -> Callable[[bytes], int]:
-        from edgewright.benchmarks.figures.bare import litert
+        from edgewright.benchmarks.figures.overhead.bare import litert
 
         run = litert(Path(model["path"]))
         return lambda jpeg: int(run(decode(jpeg)[None]).argmax())

@@ -10,8 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgewright.benchmarks.figures import bare, overhead, soak
+from edgewright.benchmarks.figures import overhead
 from edgewright.benchmarks.figures import render as readme
+from edgewright.benchmarks.figures.overhead import bare, soaking
 from edgewright.benchmarks.figures.photos import Camera
 from edgewright.benchmarks.record.stats import Estimate
 from edgewright.export.exporter import Result
@@ -160,8 +161,8 @@ def test_overhead_models_let_another_variant_stand_in_for_one_that_was_refused(
 def test_soak_watches_memory_from_within(
     folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(soak, "PICTURES", 4)
-    soak.main(folder / overhead.SMALL, 0.02)
+    monkeypatch.setattr(soaking, "PICTURES", 4)
+    soaking.main(folder / overhead.SMALL, 0.02)
     told = json.loads(capsys.readouterr().out)
     assert told["pictures"] > 4
     assert len(told["resident_bytes"]) > 10

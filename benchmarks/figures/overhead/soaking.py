@@ -1,6 +1,6 @@
 """Whether a predictor keeps its memory: `predict_many` over the same pictures for as long as is asked.
 
-    python -m edgewright.benchmarks.figures.soak MODEL MINUTES
+    python -m edgewright.benchmarks.figures.overhead.soaking MODEL MINUTES
 
 In a process of its own; prints resident memory, in bytes, ten times a minute and at least twenty times,
 and how many pictures there were, as JSON. The first fifth of the time is to fill caches and is not shown.

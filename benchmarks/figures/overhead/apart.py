@@ -1,6 +1,6 @@
 """What a run costs more in the process apart than here: both, and a bare echo over pipes, in turn.
 
-    python -m edgewright.benchmarks.figures.apart MODEL...
+    python -m edgewright.benchmarks.figures.overhead.apart MODEL...
 
 Prints microseconds: medians of 3,000 turns, and of the differences turn by turn the middle and the tenths.
 """

@@ -27,7 +27,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgewright.benchmarks.figures import bare, interleaved, publish, script
+from edgewright.benchmarks.figures import interleaved, publish, script
+from edgewright.benchmarks.figures.overhead import bare
 from edgewright.benchmarks.figures.photos import PHONE, Camera
 from edgewright.benchmarks.measure import environment
 from edgewright.benchmarks.record.stats import Estimate, paired_ratio
@@ -269,7 +270,9 @@ def soak(models: Models, minutes: float) -> Iterator[Row]:
     It is one run: the interval is from its smallest to its largest figure.
     """
     words = [str(models.file(COLOUR, "tflite-int8")), str(minutes)]
-    told = json.loads(script.python(["-m", "edgewright.benchmarks.figures.soak", *words], "the soak"))
+    told = json.loads(
+        script.python(["-m", "edgewright.benchmarks.figures.overhead.soaking", *words], "the soak")
+    )
     resident = told["resident_bytes"]
     tenth = max(1, len(resident) // 10)
     first, last = statistics.median(resident[:tenth]), statistics.median(resident[-tenth:])
@@ -315,7 +318,3 @@ def main(words: list[str]) -> int:
             )
     publish.write(arguments.out / "runtime.json", surroundings, [row.to_json() for row in rows])
     return 0
-
-
-if __name__ == "__main__":
-    script.run(main)

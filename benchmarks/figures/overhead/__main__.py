@@ -1,0 +1,5 @@
+"""See `overhead`."""
+
+from edgewright.benchmarks.figures import overhead, script
+
+script.run(overhead.main)

@@ -1,0 +1,36 @@
+# Tests that take an environment of their own, or hours. Read by the Makefile at the root.
+EDGEWRIGHT_CLIENTS ?= .cache/clients
+ENVIRONMENTS := tests/clients/environments
+
+.PHONY: clients fuzz faults
+
+# Wheels' exact versions are listed whole; npm's install scripts would download what CPUs do not need.
+clients: $(patsubst %,$(EDGEWRIGHT_CLIENTS)/%/.ready,openvino mediapipe opencv node)  ## install what tests/clients opens our files with
+
+$(EDGEWRIGHT_CLIENTS)/node/.ready: $(ENVIRONMENTS)/package.json $(ENVIRONMENTS)/package-lock.json
+	@mkdir -p $(@D)
+	cp $^ $(@D)
+	npm ci --prefix $(@D) --ignore-scripts --no-audit --no-fund --loglevel=error
+	@touch $@
+$(EDGEWRIGHT_CLIENTS)/%/.ready: $(ENVIRONMENTS)/%.txt
+	@rm -rf $(@D)
+	$(call environment,$(@D),--no-deps -r $<)
+
+# Atheris is there for Linux and few versions of Python, so it is an extra of its own.
+FUZZ_SECONDS ?= 60
+FUZZ_TARGETS ?= onnx tflite manifest contract picture
+$(VENV)/.fuzz: $(READY)
+	$(call environment,$(VENV),-e ".[all,dev,fuzz]" -c constraints.txt)
+
+fuzz: $(VENV)/.fuzz  ## fuzz what reads files from outside (FUZZ_SECONDS=60 each)
+	@mkdir -p .cache; set -e; for target in $(FUZZ_TARGETS); do \
+		echo "fuzzing $$target for $(FUZZ_SECONDS) seconds"; \
+		$(BIN)/python -m edgewright.benchmarks.figures.reliability.fuzz $$target --seconds $(FUZZ_SECONDS) \
+			>.cache/fuzz.log 2>&1 || { tail -n 40 .cache/fuzz.log; exit 1; }; \
+		grep -E "^Done|peak_rss" .cache/fuzz.log; \
+	done
+
+# FAULTS moments of each: an hour or two for 100 on a small machine.
+FAULTS ?= 100
+faults: $(READY)  ## kill and starve train, export and bench at FAULTS random moments (hours)
+	EDGEWRIGHT_FAULTS=$(FAULTS) $(BIN)/pytest -q tests/faults -m slow
