@@ -155,9 +155,14 @@ def of_model(text: str) -> Recipe:
             f"expected {text} to be a Recipe or a function build(keras, shape, classes), "
             f"got a {type(found).__name__}"
         )
+    return of_build(found)
+
+
+def of_build(build: Callable[..., Any]) -> Recipe:
+    """How most small networks are trained: see `of_model`."""
     return Recipe(
         summary="Adam, stops when five epochs brought nothing",
-        build=found,
+        build=build,
         optimizer=lambda keras, _: keras.optimizers.Adam(),
         epochs=50,
         batch_size=32,

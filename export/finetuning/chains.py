@@ -1,4 +1,4 @@
-"""What passes make of a checkpoint's model: from the cache, or by fine-tuning in a child a pass.
+"""What passes make of a model: from the cache, or by fine-tuning in a child a pass.
 
 Each pass of a chain starts from what the passes before it have left, so variants share what they have
 in common, and a killed export does not begin anew.
@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from edgewright.export import passes
 from edgewright.export.network.model import Model
@@ -25,11 +26,13 @@ from edgewright.export.work.cache import Cache
 from edgewright.export.work.events import Progressed, Trained
 from edgewright.export.work.protocol import Process
 from edgewright.runtime.console import Progress, silent
-from edgewright.runtime.disk import jsonio
+from edgewright.runtime.disk import digest, jsonio
 from edgewright.runtime.errors import CheckpointError, ExportError, UnknownNameError
 from edgewright.train import recipe as recipes
-from edgewright.train.checkpoint import Checkpoint, split
-from edgewright.train.datasets import Dataset
+from edgewright.train.checkpoint import split
+from edgewright.train.datasets import Images, Labels
+from edgewright.train.normalization import Normalization
+from edgewright.train.recipe import Recipe
 from edgewright.train.stack import versions
 
 FILES = ("x", "y", "x_validation", "y_validation")
@@ -40,21 +43,41 @@ _RECORD = "record.json"
 
 @dataclass(frozen=True, kw_only=True)
 class Training:
-    """What passes train with: a checkpoint and its data. Raises `CheckpointError`: its recipe is none here,
-    and so are its loss and augmentation."""
+    """What passes train with.
 
-    checkpoint: Checkpoint
-    dataset: Dataset
+    `x` are raw training images, uint8 `(n, height, width, channels)`, `y` their classes `(n,)`, in the order
+    of the model's scores, `groups` as in `Dataset`; `sha256` is that of the data they are from. `validation`
+    of them, drawn by `seed`, are held out. `head` is `softmax` or `logits`; `normalization` what the network
+    wants pixels brought to. `recipe` names the one whose loss and augmentation they train with; empty for a
+    model of one's own, which is trained as most small networks are, without augmentation.
+
+    Raises:
+        CheckpointError: the recipe is none here.
+    """
+
+    x: Images
+    y: Labels
+    groups: NDArray[np.intp] | None
+    sha256: str
+    validation: float
+    seed: int
+    head: str
+    normalization: Normalization
+    recipe: str = ""
 
     def __post_init__(self) -> None:
-        recipe = self.checkpoint.recipe
         try:
-            recipes.named(recipe)
+            recipe_of(self.recipe)
         except UnknownNameError as failure:
             raise CheckpointError(
                 f"expected the checkpoint's recipe, whose loss and augmentation passes train with, got "
-                f"'{recipe}', which is none here; leave the passes out"
+                f"'{self.recipe}', which is none here; leave the passes out"
             ) from failure
+
+
+def recipe_of(name: str) -> Recipe:
+    """The recipe of `Training`. Raises `UnknownNameError`, `InputError`."""
+    return recipes.named(name) if name else recipes.of_build(lambda keras, shape, classes: None)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,7 +100,7 @@ def fine_tune(
     """The models of all chains of `variants`, by `Variant.chain`.
 
     Args:
-        model: the checkpoint's.
+        model: what the first pass starts from.
         training: None where no variant has passes.
         epochs: of fine-tuning, for each pass.
         scratch: a folder that outlives the models' use.
@@ -106,11 +129,10 @@ def fine_tune(
             entry = Cache().find(parts)
             if entry is None:
                 task = {
-                    "model": str(before.model.path),
+                    "model": before.model.to_json(),
                     "data": _written(training, Path(data)),
-                    "recipe": training.checkpoint.recipe,
-                    "head": training.checkpoint.head,
-                    "input_range": training.checkpoint.input_range,
+                    "recipe": training.recipe,
+                    "head": training.head,
                     "chain": chain,
                     "asked": asked,
                     "epochs": epochs,
@@ -149,19 +171,26 @@ def _opened(folder: Path, chain: tuple[str, ...], before: FineTuned, model: Mode
     fake = passes.get(chain[-1]).fake_quantizes
     path = folder / (SAVED_MODEL if fake else KERAS_MODEL)
     return FineTuned(
-        model=Model.at(path, model.normalization, fake_quantized=fake),
+        model=Model.at(
+            path,
+            model.normalization,
+            size=model.size,
+            unsafe=model.unsafe,
+            fake_quantized=fake,
+            code=None if fake else model.code,
+        ),
         record=(*before.record, {"pass": chain[-1], **record}),
     )
 
 
 def _parts(model: Model, training: Training, chain: Sequence[str], epochs: int, seed: int) -> dict[str, Any]:
     """All that the result of a chain depends on."""
-    checkpoint, recipe = training.checkpoint, recipes.named(training.checkpoint.recipe)
+    recipe = recipe_of(training.recipe)
     return {
         "kind": "passes",
         "chain": list(chain),
-        "model": model.sha256,
-        "data": [checkpoint.data.sha256, checkpoint.validation, checkpoint.seed],
+        "model": {**model.to_json(), "path": ""},
+        "data": [training.sha256, digest.sha256(training.y.tobytes()), training.validation, training.seed],
         "recipe": [recipe.loss, recipe.batch_size, _source(recipe.augment)],
         "epochs": epochs,
         "seed": seed,
@@ -179,9 +208,8 @@ def _source(function: Any) -> str:
 def _written(training: Training, folder: Path) -> str:
     """The folder with training and held-out images, written when the first child needs them."""
     if not (folder / f"{FILES[-1]}.npy").exists():
-        checkpoint, dataset = training.checkpoint, training.dataset
-        learnt, held_out = split(dataset.y_train, checkpoint.validation, checkpoint.seed, dataset.groups)
+        learnt, held_out = split(training.y, training.validation, training.seed, training.groups)
         for (images, labels), chosen in zip((FILES[:2], FILES[2:]), (learnt, held_out), strict=True):
-            np.save(folder / f"{images}.npy", dataset.x_train[chosen])
-            np.save(folder / f"{labels}.npy", dataset.y_train[chosen])
+            np.save(folder / f"{images}.npy", training.x[chosen])
+            np.save(folder / f"{labels}.npy", training.y[chosen])
     return str(folder)

@@ -17,21 +17,24 @@ from typing import Any
 import numpy as np
 
 from edgewright.export import passes
-from edgewright.export.finetuning.chains import FILES, KERAS_MODEL, SAVED_MODEL, STEP
+from edgewright.export.finetuning.chains import FILES, KERAS_MODEL, SAVED_MODEL, STEP, recipe_of
 from edgewright.export.network.float_network import INPUT, OUTPUT
+from edgewright.export.network.keras_model.file import open_model
+from edgewright.export.network.keras_model.float32 import to_float32
+from edgewright.export.network.model import Model
 from edgewright.export.network.trainer import Examples, Trainer
 from edgewright.export.work.events import Event, Progressed, Trained
 from edgewright.export.work.protocol import serve
-from edgewright.train import bridge, recipe
-from edgewright.train.checkpoint import scale
-from edgewright.train.stack import import_keras
+from edgewright.runtime.disk.jsonio import JsonObject
+from edgewright.runtime.errors import ExportError
+from edgewright.train import bridge
 
 
 def _work(next_task: Callable[[], dict[str, Any]], report: Callable[[Event], None]) -> None:
-    keras = import_keras()
     task = next_task()
     folder, out = Path(task["data"]), Path(task["out"])
-    model = keras.saving.load_model(task["model"], compile=False, safe_mode=True)
+    described = Model.from_json(JsonObject(task["model"], "the model", ExportError))
+    model = _opened(described)
     said = 0.0
 
     def progress(share: float, note: str) -> None:
@@ -44,9 +47,9 @@ def _work(next_task: Callable[[], dict[str, Any]], report: Callable[[Event], Non
     chosen = passes.get(name)
     trainer = Trainer(
         model,
-        recipe=recipe.named(task["recipe"]),
+        recipe=recipe_of(task["recipe"]),
         head=task["head"],
-        input_range=(task["input_range"][0], task["input_range"][1]),
+        normalization=described.normalization,
         examples=Examples(**{key: np.load(folder / f"{key}.npy") for key in FILES}),
         epochs=task["epochs"],
         seed=task["seed"],
@@ -63,10 +66,22 @@ def _work(next_task: Callable[[], dict[str, Any]], report: Callable[[Event], Non
     else:
         back = trainer.bridged.of(trained)
         back.copy_back()
-        few = scale(np.load(folder / "x.npy", mmap_mode="r")[:64], trainer.input_range)
+        few = described.normalization.apply(np.load(folder / "x.npy", mmap_mode="r")[:64])
         bridge.compare(model, back, bridge.probe(few.shape[1:], few))
         model.save(out / KERAS_MODEL)
     report(Trained(record=trainer.record))
+
+
+def _opened(described: Model) -> Any:
+    """The network that is trained, computing in float32. Raises `ExportError`: passes cannot take it."""
+    model = open_model(described)
+    to_float32(model)
+    if len(getattr(model, "outputs", None) or ()) != 1 or len(model.inputs) != 1:
+        raise ExportError(
+            f"expected a network of Keras layers with one input and one output for passes, got "
+            f"{described.path.name}, which is none; leave the passes out"
+        )
+    return model
 
 
 def _save(model: Any, folder: Path) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,11 +13,11 @@ from numpy.typing import NDArray
 from edgewright.runtime.contract.heads import Head
 from edgewright.runtime.errors import TrainingError
 from edgewright.train.bridge import to_tf_keras
-from edgewright.train.checkpoint import scale
 from edgewright.train.datasets import Images, Labels
 from edgewright.train.evaluation import metrics
 from edgewright.train.fitting.batches import batches
 from edgewright.train.fitting.heads import loss_of, scorer
+from edgewright.train.normalization import Normalization
 from edgewright.train.recipe import Recipe
 from edgewright.train.stack import import_keras, import_tf_keras
 
@@ -61,7 +60,7 @@ class Trainer:
         *,
         recipe: Recipe,
         head: str,
-        input_range: tuple[float, float],
+        normalization: Normalization,
         examples: Examples,
         epochs: int,
         seed: int,
@@ -76,12 +75,12 @@ class Trainer:
             BridgeError: tf_keras cannot be given it.
         """
         self.tf_keras, keras = import_tf_keras(), import_keras()
-        self.input_range = input_range
+        self.normalization = normalization
         self.record: dict[str, Any] = {}
         self._recipe, self._head, self._seed = recipe, head, seed
         self._earlier, self._report, self.epochs = earlier, report, epochs
         self.tf_keras.utils.set_random_seed(seed)
-        self._prepare = partial(scale, input_range=input_range)
+        self._prepare = normalization.apply
         self.bridged = to_tf_keras(
             model, keep_augmentation=keep_augmentation, images=self._prepare(examples.x[:64])
         )

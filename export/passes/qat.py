@@ -53,6 +53,12 @@ class Qat(Pass):
             )
 
     def apply(self, name: str, trainer: Trainer) -> Any:
+        ends = trainer.normalization.linear_range
+        if ends is None:
+            raise InputError(
+                "expected pixels brought to one range that holds 0, for all channels in their order "
+                "(--input-range), for qat, whose files take raw pixels; leave qat out"
+            )
         tfmot = import_tfmot().quantization.keras
         from tensorflow_model_optimization.python.core.quantization.keras.default_8bit import (
             default_8bit_quantize_configs as configs,
@@ -70,7 +76,7 @@ class Qat(Pass):
             {"Default8BitOutputQuantizeConfig": configs.Default8BitOutputQuantizeConfig}
         ):
             model = tfmot.quantize_apply(annotated, _scheme(trainer))
-        _read_raw_pixels(model, trainer.input_range)
+        _read_raw_pixels(model, ends)
         _start_ranges(model, [trainer.batch(i) for i in range(_START)])
         trainer.fit(model)
         return model

@@ -44,13 +44,26 @@ def open_checkpoint(
             f"expected a model of classes that exclude each other (softmax or logits) for passes, got "
             f"{checkpoint.head} in {folder}; leave the passes out"
         )
-    training = Training(checkpoint=checkpoint, dataset=dataset) if has_passes else None
+    normalization = Normalization.of_range(*checkpoint.input_range)
+    training = None
+    if has_passes:
+        training = Training(
+            x=dataset.x_train,
+            y=dataset.y_train,
+            groups=dataset.groups,
+            sha256=dataset.sha256,
+            validation=checkpoint.validation,
+            seed=checkpoint.seed,
+            head=checkpoint.head,
+            normalization=normalization,
+            recipe=checkpoint.recipe,
+        )
     chosen = calibrating.choose(
         dataset, checkpoint.validation, checkpoint.seed, options.calibration_size, options.seed
     )
     calibration = dataset.x_train[chosen]
     calibrating.refuse_overlap(calibration, dataset.x_test)
-    model = Model.at(folder / MODEL, Normalization.of_range(*checkpoint.input_range))
+    model = Model.at(folder / MODEL, normalization)
     facts = load(model, ())
     head = Head(kind=checkpoint.head, count=facts.classes, threshold=checkpoint.threshold)
     measure = "label-accuracy" if head.is_multi_label else "accuracy"

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from edgewright.export.network.model import Facts, Model
+from edgewright.export.finetuning.chains import Training
+from edgewright.export.network.model import KERAS, Facts, Model, kind_of
 from edgewright.export.source import calibration as calibrating
 from edgewright.export.source import images as reading
 from edgewright.export.source import repairing
@@ -17,7 +18,9 @@ from edgewright.runtime.console import Progress
 from edgewright.runtime.contract import THRESHOLD, InputContract
 from edgewright.runtime.contract.heads import Head
 from edgewright.runtime.errors import InputError
+from edgewright.train.datasets import Dataset
 
+_VALIDATION = 0.1  # of the training pictures: the epoch that passes keep is chosen by them
 _SHOWN = 20  # of what was let through
 
 
@@ -26,12 +29,7 @@ def open_foreign(
 ) -> Source:
     """Raises as `edgewright.export.source.open.open_source`."""
     given = options.given
-    for variant in variants:
-        if variant.passes:
-            raise InputError(
-                f"expected a checkpoint for {variant.name}, whose data and recipe its passes train with, got "
-                f"{path}; make one with edgewright train --model, or leave {variant.chain} out"
-            )
+    _refuse_passes_without_data(path, options, variants)
     if given.normalization is None:
         raise InputError(
             f"expected what {path} wants pixels brought to, got nothing of it; add --input-range 0..1, "
@@ -53,6 +51,12 @@ def open_foreign(
         one = "two labels of one sigmoid score, that of a no first" if head.is_binary else "one a score"
         expected = "no labels of an embedding" if head.is_embedding else f"{head.labels} labels, {one}"
         raise InputError(f"expected {expected}, got {len(labels)} in {given.labels}")
+    has_passes = any(variant.passes for variant in variants)
+    if has_passes and head.kind not in ("softmax", "logits"):
+        raise InputError(
+            f"expected a model of classes that exclude each other (softmax or logits) for passes, got "
+            f"{head.kind} in {path}; leave the passes out"
+        )
     height, width, channels = facts.shape
     contract = InputContract(height=height, width=width, channels=channels, fit=given.fit or "stretch")
     images = reading.read(
@@ -71,6 +75,7 @@ def open_foreign(
         test=images.test,
         truth=images.truth,
         repair=images.repair,
+        training=_training(images.dataset, model, head, options) if has_passes else None,
         provenance={
             "model": {
                 "file": path.resolve().name,
@@ -88,6 +93,37 @@ def open_foreign(
         foreign=True,
         notes=(*_let_through(path, facts), *_notes(head, images, labels)),
         left_out=images.left_out,
+    )
+
+
+def _refuse_passes_without_data(path: Path, options: Options, variants: Sequence[Variant]) -> None:
+    """See that there is what passes train, and with what. Raises `InputError`."""
+    for variant in variants:
+        if variant.passes and not options.data:
+            raise InputError(
+                f"expected labelled training pictures for {variant.name}, whose passes train, got none; add "
+                f"--data FOLDER (a folder of pictures a class) or a data set, or leave {variant.chain} out"
+            )
+        if variant.passes and (kind_of(path) != KERAS or options.given.output):
+            got = f"one output of {path}" if options.given.output else str(path)
+            raise InputError(
+                f"expected a .keras or .h5 file of one output for {variant.name}, whose passes train its "
+                f"layers, got {got}; leave {variant.chain} out"
+            )
+
+
+def _training(dataset: Dataset | None, model: Model, head: Head, options: Options) -> Training:
+    """What passes of a model of one's own train with."""
+    assert dataset is not None  # --data was given, and the head is none of an embedding
+    return Training(
+        x=dataset.x_train,
+        y=dataset.y_train,
+        groups=dataset.groups,
+        sha256=dataset.sha256,
+        validation=_VALIDATION,
+        seed=options.seed,
+        head=head.kind,
+        normalization=model.normalization,
     )
 
 

@@ -22,7 +22,7 @@ from edgewright.runtime.contract import InputContract
 from edgewright.runtime.contract.heads import Head
 from edgewright.runtime.errors import DataError
 from edgewright.train import datasets
-from edgewright.train.datasets import Images, Labels
+from edgewright.train.datasets import Dataset, Images, Labels
 from edgewright.train.datasets.part import Part, open_part
 
 NOISE = 400  # images: with 381 that agree a drop of one point is excluded
@@ -34,7 +34,8 @@ _TEST_ARRAYS = (("x", "y"), ("x_test", "y_test"))
 @dataclass(frozen=True, kw_only=True)
 class Judged:
     """Images of a foreign model's export; `split` is where those that calibrate were taken from, `truth` as
-    `edgewright.export.proof.gate.judge` takes it, `trained_on` the training images where they are known."""
+    `edgewright.export.proof.gate.judge` takes it, `trained_on` the training images where they are known,
+    `dataset` all of a data set, its training classes in the order of the model's scores."""
 
     labels: tuple[str, ...]
     calibration: Images
@@ -46,6 +47,7 @@ class Judged:
     repair: Repair | None = None
     left_out: tuple[str, ...] = ()
     trained_on: Images | None = None
+    dataset: Dataset | None = None
 
 
 def read(
@@ -115,11 +117,11 @@ def _from_data(
     chosen = _draw(len(dataset.x_train), dataset.y_train, options.calibration_size, options.seed)
     calibration, others = dataset.x_train[chosen], np.setdiff1d(np.arange(len(dataset.x_train)), chosen)
     measure = _measure(head, labelled=True)
+    known: Truth | None = None
+    if not head.is_embedding:
+        _, known = classes.settle(dataset.labels if by_name else (), dataset.y_train, dataset.name)
     beside = None
     if repair:
-        known: Truth | None = None
-        if not head.is_embedding:
-            _, known = classes.settle(dataset.labels if by_name else (), dataset.y_train, dataset.name)
         beside = repairing.beside(
             calibration, dataset.x_test, dataset.x_train, known, others, options, measure, "train"
         )
@@ -132,6 +134,7 @@ def _from_data(
         truth=truth,
         judging=Judging(by=measure),
         trained_on=dataset.x_train,
+        dataset=None if known is None else replace(dataset, y_train=known),
         data={key: getattr(dataset, key) for key in ("name", "sha256", "licence", "citation")},
     )
 

@@ -196,8 +196,15 @@ def test_finetune_refuses_what_cannot_be_trained_on_before_any_work(small: Path,
     with pytest.raises(InputError, match="--finetune-epochs of at least 1, got 0"):
         export(small, options(out, names, finetune_epochs=0))
     given = Given(normalization=Normalization.of_range(-1, 1))
-    with pytest.raises(InputError, match=r"expected a checkpoint for prune50\+tflite-int8"):
+    with pytest.raises(
+        InputError, match=r"expected labelled training pictures for prune50\+tflite-int8.*--data"
+    ):
         export(small / MODEL, options(out, names, given=given))
+    network = tmp_path / "network"
+    network.mkdir()
+    (network / "saved_model.pb").write_bytes(b"")
+    with pytest.raises(InputError, match=r"expected a \.keras or \.h5 file of one output"):
+        export(network, options(out, names, given=given, data="mini"))
     unknown = Path(shutil.copytree(small, tmp_path / "unknown"))
     described = json.loads((unknown / "checkpoint.json").read_text())
     (unknown / "checkpoint.json").write_text(json.dumps(described | {"recipe": "made"}))
@@ -235,6 +242,30 @@ def test_passes_in_other_combinations_keep_what_was_there(cache: Path, small: Pa
     for layer in figures(out, SLOW[2]):
         assert layer["values_per_channel"] <= 8, layer
     assert Bundle.open(out).variant(SLOW[3]).parity.agreement > 0.7
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("suffix", [".keras", ".h5"])
+def test_passes_of_a_model_of_ones_own_train_on_the_data_that_is_given(
+    cache: Path, build_conv: BuildConv, colour: Dataset, tmp_path: Path, suffix: str
+) -> None:
+    """Its scores are in another order than the data's classes: passes that took those for its own would
+    train it to be wrong."""
+    model = build_conv()
+    kernel, bias = model.layers[-1].get_weights()
+    model.layers[-1].set_weights([kernel[:, ::-1], bias[::-1]])
+    model.save(tmp_path / f"net{suffix}")
+    arrays = {f"{a}_{part}": getattr(colour, f"{a}_{part}") for a in "xy" for part in ("train", "test")}
+    np.savez(tmp_path / "data.npz", labels=np.array(colour.labels), **arrays)
+    (tmp_path / "labels.txt").write_text("\n".join(colour.labels[::-1]))
+    given = Given(normalization=Normalization.of_range(-1, 1), labels=tmp_path / "labels.txt")
+    names = "prune50+tflite-float32,prune50+qat+tflite-int8"
+    out, data = tmp_path / "bundle", str(tmp_path / "data.npz")
+    result = export(tmp_path / f"net{suffix}", options(out, names, given=given, data=data))
+    assert {outcome.name for outcome in result.outcomes if outcome.passed} == {*names.split(",")}
+    for layer in figures(out, "prune50+tflite-float32"):
+        assert layer["zeros"] >= 0.49, layer
+    assert Bundle.open(out).variant("prune50+qat+tflite-int8").parity.agreement > 0.7
 
 
 @pytest.mark.slow

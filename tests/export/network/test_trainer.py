@@ -15,6 +15,7 @@ from edgewright.train import recipe
 from edgewright.train.checkpoint import scale
 from edgewright.train.datasets import Dataset
 from edgewright.train.fitting.fit import scorer
+from edgewright.train.normalization import Normalization
 
 BuildConv = Callable[..., Any]
 MakeTrainer = Callable[..., Trainer]
@@ -34,7 +35,7 @@ def make_trainer(colour: Dataset) -> MakeTrainer:
             model,
             recipe=how,
             head="softmax",
-            input_range=(-1.0, 1.0),
+            normalization=Normalization.of_range(-1.0, 1.0),
             examples=examples,
             epochs=epochs,
             seed=0,
