@@ -48,6 +48,9 @@ os.execvp(sys.argv[3], sys.argv[3:])
 _PROGRESS = re.compile(r"^[a-z ]+: (?:.+, )?(?:\d+ min )?\d+ s\n", re.MULTILINE)
 # Tests that run side by side are told the width of the terminal; what they read was piped.
 os.environ.pop("COLUMNS", None)
+# Some import TensorFlow before the product does, which silences it for all that run in that process after.
+_SILENT = {"TF_CPP_MIN_LOG_LEVEL": "3"}
+os.environ |= _SILENT
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -108,13 +111,13 @@ def exported(
     """The six default variants and what the export said. Shared: copy it (`bundle`) before changing it."""
 
     def make(folder: Path) -> tuple[Path, Result]:
-        out = folder / "bundle"
+        out = folder / "out" / "bundle"
         with pytest.MonkeyPatch.context() as patch:  # the test that happens to be first finds nothing done
             patch.setenv("EDGEWRIGHT_CACHE", str(folder / "cache"))
             return out, export(trained, ExportOptions(out=out, variants=variants.defaults()))
 
     found: tuple[Path, Result] = _made_once(tmp_path_factory, "exported", make)
-    vouched = found[0].parent / "cache" / "known"
+    vouched = found[0].parent.parent / "cache" / "known"
     shutil.copytree(vouched, _session_cache / "known", dirs_exist_ok=True)
     return found
 
@@ -186,7 +189,7 @@ def fresh(complaints: Complaints) -> Fresh:
                 program,
                 *(os.fspath(w) if isinstance(w, Path) else str(w) for w in words),
             ],
-            env=os.environ | environment,
+            env={k: v for k, v in os.environ.items() if k not in _SILENT} | environment,
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,

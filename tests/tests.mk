@@ -17,10 +17,11 @@ $(EDGEWRIGHT_CLIENTS)/%/.ready: $(ENVIRONMENTS)/%.txt
 	$(call environment,$(@D),--no-deps -r $<)
 
 # Atheris is there for Linux and few versions of Python, so it is an extra of its own.
+WITH_FUZZ := -e ".[all,dev,fuzz]" -c constraints.txt
 FUZZ_SECONDS ?= 60
 FUZZ_TARGETS ?= onnx tflite manifest contract picture
 $(VENV)/.fuzz: $(READY)
-	$(call environment,$(VENV),-e ".[all,dev,fuzz]" -c constraints.txt)
+	$(call environment,$(VENV),$(WITH_FUZZ))
 
 fuzz: $(VENV)/.fuzz  ## fuzz what reads files from outside (FUZZ_SECONDS=60 each)
 	@mkdir -p .cache; set -e; for target in $(FUZZ_TARGETS); do \

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from edgewright.export.network.computing import CHECKPOINT, COMPUTING, READS_CHECKPOINT
+from edgewright.runtime.disk import outside
 from edgewright.runtime.errors import ExportError
 
 _FILE, _ASSETS, _ASSETS_KEY = "saved_model.pb", "assets", "saved_model_assets"
@@ -32,9 +33,10 @@ def lets_through(folder: Path) -> tuple[str, ...]:
     from tensorflow.core.protobuf import saved_model_pb2
 
     path = folder / _FILE
+    raw = outside.read(path, ExportError, outside.MAX_MODEL_BYTES)
     try:
-        saved = saved_model_pb2.SavedModel.FromString(path.read_bytes())
-    except Exception as failure:  # protobuf and the file system raise what they like
+        saved = saved_model_pb2.SavedModel.FromString(raw)
+    except Exception as failure:  # protobuf raises what it likes
         raise ExportError(f"TensorFlow cannot load {folder}: {_FILE} is damaged or cut off") from failure
     found: dict[str, None] = {}
     for meta in saved.meta_graphs:

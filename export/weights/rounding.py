@@ -7,9 +7,11 @@ brings the layer closer yet. What layers in front have lost is made good too, as
 network that is rounded already, and outputs those of the float one.
 
 Pure linear algebra on the second moments of inputs: the same numbers for the same images, and a layer of a
-ResNet-8 takes a tenth of a second. Sources: Frantar et al.: GPTQ, arXiv:2210.17323, for the columns; Behdin
-et al.: QuantEase, arXiv:2309.01885, for single weights; Nagel et al.: Up or Down? Adaptive Rounding,
-arXiv:2004.10568, for the goal.
+ResNet-8 takes a tenth of a second. That grows with the cube of the inputs, so of more than `_TOGETHER` each
+such part is looked at by itself, as if inputs of different parts had nothing to do with each other.
+
+Sources: Frantar et al.: GPTQ, arXiv:2210.17323, for the columns; Behdin et al.: QuantEase, arXiv:2309.01885,
+for single weights; Nagel et al.: Up or Down? Adaptive Rounding, arXiv:2004.10568, for the goal.
 """
 
 from __future__ import annotations
@@ -36,6 +38,8 @@ _CLIPS = np.linspace(
 )  # shares of a channel's largest weight that the largest code may stand for
 _SWEEPS = 4
 _BLOCK = 128  # columns
+_TOGETHER = 1152  # inputs: those of a 3x3 convolution of 128 channels
+_AT_ONCE = 2**24  # numbers
 _EXACT = 1e-4  # of a step: what floats lose on the way into a file
 
 Floats = NDArray[np.floating[Any]]
@@ -139,16 +143,33 @@ class Moments:
         self.exact, self.given = (part.mean(axis=0, dtype=np.float64) for part in (exact, given))
         self._exact, self._given = exact, given
 
-    def centred(self, centred: bool) -> tuple[Floats, Floats]:
-        """Second moments of what is given, `(inputs, inputs)`, and those of exact with given ones; around
-        the means if a bias makes up for these."""
-        count = len(self._given)
-        square = (self._given.T @ self._given).astype(np.float64) / count
-        cross = (self._exact.T @ self._given).astype(np.float64) / count
+    def among(self, part: slice, centred: bool) -> tuple[Floats, Floats]:
+        """Of that part of the inputs the second moments of what is given, `(inputs, inputs)`, and those of
+        exact with given ones; around the means if a bias makes up for these."""
+        exact, given, count = self._exact[:, part], self._given[:, part], len(self._given)
+        square = (given.T @ given).astype(np.float64) / count
+        cross = (exact.T @ given).astype(np.float64) / count
         if centred:
-            square -= np.outer(self.given, self.given)
-            cross -= np.outer(self.exact, self.given)
+            square -= np.outer(self.given[part], self.given[part])
+            cross -= np.outer(self.exact[part], self.given[part])
         return square, cross
+
+
+class _Part:
+    """Inputs that are looked at together: their second moments `square`, damped, and those factorized,
+    largest first. `weights` is what is wanted of them, `(outputs, inputs)`."""
+
+    def __init__(self, weights: Floats, moments: Moments, part: slice, centred: bool) -> None:
+        square, cross = moments.among(part, centred)
+        self.columns = part
+        self.square = square + np.eye(len(square)) * max(_DAMPING * np.trace(square) / len(square), 1e-12)
+        self.order = np.argsort(-np.diag(self.square), kind="stable")
+        inverse = np.linalg.inv(self.square[np.ix_(self.order, self.order)])
+        self.upper = np.linalg.cholesky(inverse).T
+        # What gives the float network's outputs from the inputs there are; the same weights if they agree.
+        ours = weights[:, part]
+        solved = np.linalg.solve(self.square, (ours @ (cross + self.square - square)).T).T
+        self.weights = np.where(ours == 0, 0, solved)  # pruned away
 
 
 def nearest(weights: Floats, bits: int) -> Rounded:
@@ -191,28 +212,41 @@ def rounded(weights: Floats, moments: Moments, bits: int, *, has_bias: bool) -> 
     """
     weights = weights.astype(np.float64)
     most = 2 ** (bits - 1) - 1
-    square, cross = moments.centred(has_bias)
-    damped = square + np.eye(len(square)) * max(_DAMPING * np.trace(square) / len(square), 1e-12)
-    # What gives the float network's outputs from the inputs that there are; the same weights if they agree.
-    wanted = np.linalg.solve(damped, (weights @ (cross + damped - square)).T).T
-    largest = np.maximum(np.abs(wanted).max(axis=1), 1e-30)
-    tried = np.outer(_CLIPS, largest / most)  # each channel with all of them at once
-    kept = weights == 0  # pruned away
-    wanted = np.where(kept, 0, wanted)
-    turns = (len(_CLIPS), 1)
-    found = _by_columns(np.tile(wanted, turns), np.tile(kept, turns), damped, tried.ravel(), most)
-    found = found.reshape(len(_CLIPS), *weights.shape)
-    errors = [_errors(wanted - q * s[:, np.newaxis], damped) for q, s in zip(found, tried, strict=True)]
-    best = np.argmin(errors, axis=0), np.arange(len(weights))
-    codes, scales = found[best], tried[best]
-    for _ in range(_SWEEPS):
-        codes = _by_weights(wanted, kept, damped, codes, scales, most)
-        scales = _fitted(wanted, damped, codes, scales)
+    count = weights.shape[1]
+    slices = [slice(start, min(start + _TOGETHER, count)) for start in range(0, count, _TOGETHER)]
+    parts = [_Part(weights, moments, part, has_bias) for part in slices]
+    codes, scales = np.empty(weights.shape, np.int8), np.empty(len(weights))
+    few = max(1, _AT_ONCE // (len(_CLIPS) * count))  # outputs
+    for start in range(0, len(weights), few):
+        rows = slice(start, start + few)
+        codes[rows], scales[rows] = _outputs(parts, rows, weights[rows] == 0, most)
     single = scales.astype(np.float32)
     shift = weights @ moments.exact - (codes * single[:, np.newaxis].astype(np.float64)) @ moments.given
-    return Rounded(
-        codes=codes.astype(np.int8), scales=single, shift=shift if has_bias else np.zeros(len(weights))
-    )
+    return Rounded(codes=codes, scales=single, shift=shift if has_bias else np.zeros(len(weights)))
+
+
+def _outputs(parts: Sequence[_Part], rows: slice, kept: Mask, most: int) -> tuple[Floats, Floats]:
+    """Codes and scales of some outputs, which have nothing to do with each other; 0 of those `kept`."""
+    count = len(kept)
+    largest = np.max([np.abs(part.weights[rows]).max(axis=1) for part in parts], axis=0)
+    tried = np.outer(_CLIPS, np.maximum(largest, 1e-30) / most)  # each channel with all of them at once
+    found = np.empty((len(_CLIPS), count, kept.shape[1]))
+    errors = np.zeros((len(_CLIPS), count))
+    for part in parts:
+        wanted, free = part.weights[rows], ~kept[:, part.columns]
+        turns = (len(_CLIPS), 1)
+        columns = _by_columns(np.tile(wanted, turns), np.tile(free, turns), part, tried.ravel(), most)
+        found[:, :, part.columns] = columns.reshape(len(_CLIPS), *wanted.shape)
+        for i, scales in enumerate(tried):
+            errors[i] += _errors(wanted - found[i, :, part.columns] * scales[:, np.newaxis], part.square)
+    best = np.argmin(errors, axis=0), np.arange(count)
+    codes, scales = found[best], tried[best]
+    for _ in range(_SWEEPS):
+        for part in parts:
+            here = part.columns
+            codes[:, here] = _by_weights(part, rows, ~kept[:, here], codes[:, here], scales, most)
+        scales = _fitted(parts, rows, codes, scales)
+    return codes, scales
 
 
 def _codes(weights: Floats, scales: Floats, most: int) -> Codes:
@@ -226,11 +260,10 @@ def _errors(off: Floats, square: Floats) -> Floats:
     return errors
 
 
-def _by_columns(weights: Floats, kept: Mask, square: Floats, scales: Floats, most: int) -> Floats:
-    """GPTQ: codes of one column after the other, errors handed on to those to come; 0 of those `kept`."""
-    order = np.argsort(-np.diag(square), kind="stable")
-    upper = np.linalg.cholesky(np.linalg.inv(square[np.ix_(order, order)])).T
-    left, codes, free = weights[:, order].copy(), np.empty(weights.shape), ~kept[:, order]
+def _by_columns(weights: Floats, free: Mask, part: _Part, scales: Floats, most: int) -> Floats:
+    """GPTQ: codes of one column after the other, errors handed on to those to come; 0 of those not `free`."""
+    order, upper = part.order, part.upper
+    left, codes, free = weights[:, order].copy(), np.empty(weights.shape), free[:, order]
     for start in range(0, left.shape[1], _BLOCK):
         end = min(start + _BLOCK, left.shape[1])
         errors = np.empty((len(left), end - start))
@@ -244,24 +277,26 @@ def _by_columns(weights: Floats, kept: Mask, square: Floats, scales: Floats, mos
     return result
 
 
-def _by_weights(
-    weights: Floats, kept: Mask, square: Floats, codes: Floats, scales: Floats, most: int
-) -> Floats:
-    """Each weight's best code, given all others; 0 of those `kept`."""
-    codes = codes.copy()
-    pull = (weights - codes * scales[:, np.newaxis]) @ square  # how far outputs are off along each input
+def _by_weights(part: _Part, rows: slice, free: Mask, codes: Floats, scales: Floats, most: int) -> Floats:
+    """Each weight's best code, given all others; 0 of those not `free`."""
+    square, codes = part.square, codes.copy()
+    # How far outputs are off along each input.
+    pull = (part.weights[rows] - codes * scales[:, np.newaxis]) @ square
     for i in range(codes.shape[1]):
         moved = codes[:, i] + pull[:, i] / (square[i, i] * scales)
-        moved = np.clip(np.rint(moved), -most, most) * ~kept[:, i]
+        moved = np.clip(np.rint(moved), -most, most) * free[:, i]
         pull -= np.outer((moved - codes[:, i]) * scales, square[i])
         codes[:, i] = moved
     return codes
 
 
-def _fitted(weights: Floats, square: Floats, codes: Floats, scales: Floats) -> Floats:
+def _fitted(parts: Sequence[_Part], rows: slice, codes: Floats, scales: Floats) -> Floats:
     """The scales that suit the codes best."""
-    spread = codes @ square
-    above = np.einsum("oi,oi->o", spread, weights)
-    below = np.einsum("oi,oi->o", spread, codes)
+    above, below = np.zeros(len(codes)), np.zeros(len(codes))
+    for part in parts:
+        own = codes[:, part.columns]
+        spread = own @ part.square
+        above += np.einsum("oi,oi->o", spread, part.weights[rows])
+        below += np.einsum("oi,oi->o", spread, own)
     fitted: Floats = np.where((below > 0) & (above > 0), above / np.where(below > 0, below, 1), scales)
     return fitted

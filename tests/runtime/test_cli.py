@@ -109,6 +109,7 @@ def is_asked_to_end():
     time.sleep(60)
 
 pictures._stdin = is_asked_to_end
+signal.signal(signal.{name}, signal.{"default_int_handler" if name == "SIGINT" else "SIG_DFL"})
 sys.exit(main(sys.argv[1:]))
 """
     done = fresh("predict", bundle, "-", code=code)

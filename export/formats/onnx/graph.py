@@ -174,6 +174,15 @@ def numbers(graph: Any) -> dict[str, Any]:
     return {constant.name: numpy_helper.to_array(constant).reshape(())[()] for constant in small}
 
 
+def least_ir_version(model: Any) -> int:
+    """The first IR version that knows the model's opset of ONNX itself; other domains have none."""
+    from onnx import helper
+
+    own = [entry for entry in model.opset_import if not entry.domain]
+    found: int = helper.find_min_ir_version_for(own)
+    return found
+
+
 def kernels(graph: Any) -> dict[str, NDArray[Any]]:
     """The constant kernels of convolutions and dense layers as they are stored, output channels first."""
     from onnx import TensorProto, numpy_helper

@@ -123,7 +123,6 @@ def _store(graph: Any, name: str, count: int, axis: int, codes: Values, scales: 
 
 
 def _bring_to_opset(model: Any) -> None:
-    import onnx
     from onnx import version_converter
 
     opset = next(entry.version for entry in model.opset_import if not entry.domain)
@@ -137,7 +136,7 @@ def _bring_to_opset(model: Any) -> None:
                 f"need, got: {reason[:200]}; take another scheme"
             ) from failure
         model.CopyFrom(newer)
-    model.ir_version = max(model.ir_version, onnx.helper.find_min_ir_version_for(list(model.opset_import)))
+    model.ir_version = max(model.ir_version, onnx_graph.least_ir_version(model))
 
 
 def _rounded(

@@ -216,12 +216,10 @@ class Onnx:
         return self.write(network, scheme, self.schemes[scheme].convert(network, calibration), path)
 
     def write(self, network: FloatNetwork, scheme: str, converted: Converted, path: Path) -> Conversion:
-        import onnx
-
         settings = self.schemes[scheme]
         model, chosen = converted
-        least = onnx.helper.find_min_ir_version_for(list(model.opset_import), ignore_unknown=True)
-        model.ir_version = max(ir_version(network), least)
+        # What rounding to 4 bits brought to a newer opset wants a newer one than the network.
+        model.ir_version = max(ir_version(network), onnx_graph.least_ir_version(model))
         onnx_graph.unshare(model)
         _write(onnx_graph.normalized(model), path)
         used = versions(*network.onnx_tools, "onnxslim")

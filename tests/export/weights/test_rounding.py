@@ -51,6 +51,20 @@ def test_rounding_makes_good_what_layers_in_front_have_lost(inputs: Floats, weig
     assert error(ours, weights, inputs, given) < 0.3 * error(blind, weights, inputs, given)
 
 
+def test_rounding_of_many_inputs_looks_at_parts_and_few_outputs_at_once(
+    inputs: Floats, weights: Floats, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = rounding.rounded(weights, Moments([(inputs, inputs)]), 4, has_bias=True)
+    monkeypatch.setattr(rounding, "_AT_ONCE", 1)
+    same = rounding.rounded(weights, Moments([(inputs, inputs)]), 4, has_bias=True)
+    np.testing.assert_array_equal(same.codes, whole.codes)
+    monkeypatch.setattr(rounding, "_TOGETHER", 40)
+    parts = rounding.rounded(weights, Moments([(inputs, inputs)]), 4, has_bias=True)
+    plain = error(rounding.nearest(weights, 4), weights, inputs, inputs)
+    off = error(parts, weights, inputs, inputs)
+    assert error(whole, weights, inputs, inputs) < off < 0.7 * plain
+
+
 def test_rounding_without_a_bias_moves_none(inputs: Floats, weights: Floats) -> None:
     ours = rounding.rounded(weights, Moments([(inputs, inputs)]), 4, has_bias=False)
     assert not ours.shift.any()

@@ -139,7 +139,9 @@ def test_load_reads_again_if_the_folder_was_replaced_while_it_read(
             with files.new_folder(bundle, overwrite=True, ours=("*",)) as (new, _):
                 for name in (kept.file.file, manifest.golden.file, LABELS):
                     shutil.copyfile(bundle / name, new / name)
-                one = dataclasses.replace(manifest, variants=(kept,), evidence=None)
+                one = dataclasses.replace(
+                    manifest, variants=(kept,), evidence=None, slsa_provenance=None, sbom=None
+                )
                 (new / MANIFEST).write_bytes(one.to_bytes())
         return read(entry, folder)
 
