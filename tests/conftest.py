@@ -35,8 +35,10 @@ Run = Callable[..., tuple[int, str, str]]
 Fresh = Callable[..., "subprocess.CompletedProcess[str]"]
 Complaints = Callable[[str], str]
 
-# A shell starts what it puts in the background deaf to Ctrl-C, which some of the tests press.
+# A shell starts what it puts in the background deaf to Ctrl-C, and nohup to SIGHUP: some tests send these.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+if hasattr(signal, "SIGHUP"):
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 _SECONDS = 60
 _ON_PIPES = """
 import fcntl, os, sys

@@ -181,7 +181,8 @@ def new_folder(path: Path, *, overwrite: bool, ours: tuple[str, ...]) -> Iterato
 def _swap(new: Path, path: Path, staging: Path, ours: tuple[str, ...]) -> None:
     """Put `new` at `path`; what it replaces stays in `staging`, with which it is deleted."""
     for file in (*new.rglob("*"), new):
-        _sync(file)
+        if not file.is_symlink():  # its name is the folder's, and it may lead nowhere
+            _sync(file)
     old = staging / _OLD
     for tries_left in (2, 1, 0):
         try:

@@ -151,7 +151,6 @@ def test_export_unsafe_load_that_lets_code_run_reaches_the_child(
         ("MobileNetV2", "-1..1", "tflite-int8," + BOTH),
         ("MobileNetV3Small", "0..255", BOTH),
         ("EfficientNetB0", "0..255", BOTH),
-        ("ResNet50", "0..255", BOTH),
         ("DenseNet121", "0..1", BOTH),
     ],
 )

@@ -34,7 +34,7 @@ def test_fuzz_a_few_mutants_are_survived(exported: tuple[Path, Result], tmp_path
 
 @pytest.mark.slow
 @pytest.mark.parametrize("file", FILES)
-def test_fuzz_a_thousand_mutants_of_each_file_are_survived(
+def test_fuzz_two_hundred_mutants_of_each_file_are_survived(
     exported: tuple[Path, Result], tmp_path: Path, file: str
 ) -> None:
-    survive(exported[0] / file, 1000, 1, tmp_path)
+    survive(exported[0] / file, 200, 1, tmp_path)

@@ -149,6 +149,12 @@ def test_write_file_that_cannot_be_put_in_place_leaves_nothing_behind(tmp_path: 
     assert [p.name for p in tmp_path.iterdir()] == ["taken"]
 
 
+def test_new_folder_takes_a_link_that_leads_nowhere(out: Path) -> None:
+    with files.new_folder(out, overwrite=False, ours=OURS) as (new, _):
+        (new / "py3versions").symlink_to("/usr/share/nowhere")
+    assert (out / "py3versions").is_symlink()
+
+
 def test_new_folder_appears_whole_and_alone(tmp_path: Path, out: Path) -> None:
     with files.new_folder(out, overwrite=False, ours=OURS) as (new, _):
         (new / "manifest.json").write_text("new")
