@@ -2,8 +2,8 @@
 
     python tests/runtime/fuzzing.py FILE COUNT SEED
 
-The hash inside is stamped anew, so that it is not what refuses them. Nobody vouched for any of them: each runs
-in a process apart, and the parent, which is this one, must not crash.
+The hash inside is stamped anew, so that it is not what refuses them. Nobody vouched for any of
+them: each runs in a process apart, and the parent, which is this one, must not crash.
 """
 
 from __future__ import annotations
