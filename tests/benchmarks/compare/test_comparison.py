@@ -164,8 +164,8 @@ def test_compare_runs_a_file_that_nobody_vouched_for_apart(
     monkeypatch.setenv("EDGEWRIGHT_CACHE", str(tmp_path))
     side = compare.side(f"{exported[0]}:tflite-int8")
     with compare._worker(side, TINY, None) as worker:
-        assert b"sandbox.enter" in Path(f"/proc/{worker.pid}/cmdline").read_bytes()
         assert compare._ask(worker, "warm") is True
+        assert b"sandbox.enter" in Path(f"/proc/{worker.pid}/cmdline").read_bytes()
         assert 0 < compare._ask(worker, "block") < 1e9
         assert isinstance(compare._ask(worker, "notes"), list)
         status = Path(f"/proc/{worker.pid}/status").read_text()
