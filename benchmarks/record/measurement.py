@@ -9,6 +9,7 @@ from typing import Any
 
 PROCESSES = 6  # the fewest whose median has a 95 % interval
 MOST_THREADS = 1024
+VERDICTS = ("right", "differs", "wrong")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,6 +57,24 @@ MODES = {"quick": Mode(queries=128, seconds=10), "single-stream": Mode(queries=1
 
 
 @dataclass(frozen=True, kw_only=True)
+class Check:
+    """How far the answers of a target's engine are from the CPU's, on so many `images`.
+
+    `max_abs_error` is the largest difference of a score, `agreement` the share of images with the same label,
+    0 to 1. `verdict` is `right` (within what the engine's own rounding explains), `differs` or `wrong`; then
+    `first_wrong_op` and the Keras `layer` it is of say where, `remedy` what to do.
+    """
+
+    images: int
+    max_abs_error: float
+    agreement: float
+    verdict: str
+    first_wrong_op: str = ""
+    layer: str = ""
+    remedy: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Measurement:
     """One variant on one target, in one process.
 
@@ -71,7 +90,8 @@ class Measurement:
     `base_rss_bytes` the same before the model was loaded. Both are 0 where a target has no such mark.
 
     `counts` holds raw samples of what is no duration, by a name that ends in its unit where it has one:
-    `instructions`, `cycles`, `sram_bytes`. `notes` are warnings, one line each, that name a cause.
+    `instructions`, `cycles`, `sram_bytes`. `notes` are warnings, one line each, that name a cause. `check` is
+    there where a target's answers are held against the CPU's.
     """
 
     variant: str
@@ -86,6 +106,7 @@ class Measurement:
     notes: list[str] = field(default_factory=list)
     calls_per_sample: int = 1
     queries: int = 0
+    check: Check | None = None
 
 
 def default_out(bundle: Path) -> Path:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, TypeAlias, TypeVar
 
 from edgewright.benchmarks.record import stats
-from edgewright.benchmarks.record.measurement import Measurement, Plan
+from edgewright.benchmarks.record.measurement import VERDICTS, Check, Measurement, Plan
 from edgewright.benchmarks.record.notes import gather
 from edgewright.benchmarks.record.stats import Estimate
 from edgewright.runtime.contract import SCHEMA_VERSION, check_schema
@@ -273,6 +273,18 @@ def measurement_of(obj: jsonio.JsonObject) -> Measurement:
         notes=list(obj.texts("notes")) if obj.has("notes") else [],
         calls_per_sample=obj.integer("calls_per_sample", 1) if obj.has("calls_per_sample") else 1,
         queries=obj.integer("queries") if obj.has("queries") else 0,
+        check=_check(obj.object("check")) if obj.data.get("check") is not None else None,
+    )
+
+
+def _check(obj: jsonio.JsonObject) -> Check:
+    if obj.text("verdict") not in VERDICTS:
+        raise obj.fail("verdict", f"one of {', '.join(VERDICTS)}")
+    return Check(
+        images=obj.integer("images"),
+        max_abs_error=obj.number("max_abs_error"),
+        agreement=obj.number("agreement"),
+        **{name: obj.text(name) for name in ("verdict", "first_wrong_op", "layer", "remedy")},
     )
 
 

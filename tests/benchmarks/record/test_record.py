@@ -10,6 +10,7 @@ from types import SimpleNamespace
 import pytest
 
 from edgewright.benchmarks.record import record
+from edgewright.benchmarks.record.measurement import Check
 from edgewright.runtime.errors import BundleError
 
 KEY = ("tflite-int8", "local", 1)
@@ -63,6 +64,17 @@ def written(made: SimpleNamespace, path: Path, **changes: object) -> Path:
 def test_read_record_gives_back_what_was_written(made: SimpleNamespace, tmp_path: Path) -> None:
     found = record.read_record(written(made, tmp_path / "bench.json"))
     assert found == made.record([*made.timed(), *made.counted()])
+
+
+def test_read_record_keeps_what_was_checked_against_the_cpu(made: SimpleNamespace, tmp_path: Path) -> None:
+    check = Check(images=64, max_abs_error=0.3, agreement=0.5, verdict="wrong", first_wrong_op="CONV_2D")
+    measured = [dataclasses.replace(m, check=check) for m in made.counted()]
+    path = tmp_path / "bench.json"
+    record.write_record(path, made.record(measured))
+    assert record.read_record(path).measurements[0].check == check
+    path.write_text(path.read_text().replace('"wrong"', '"fine"'))
+    with pytest.raises(BundleError, match="expected 'verdict' to be one of right, differs, wrong"):
+        record.read_record(path)
 
 
 @pytest.mark.parametrize(
