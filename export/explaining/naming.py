@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import json
 import re
+import zlib
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile, ZipFile
+from zipfile import BadZipFile
 
 from edgewright.export.explaining.graphs import Step
+from edgewright.runtime.disk import zips
 
 _WITHIN = frozenset(("batchnorm", "reduction_indices", "ReadVariableOp", "Reshape"))
 _CONFIG, _MOST_BYTES = "config.json", 2**26
@@ -41,16 +43,14 @@ def order(model: Path) -> dict[str, str]:
     """The layer in front of each, of a .keras file whose layers are called as in files: of layers that have
     one alone. Empty for other models, and for what is no whole file."""
     try:
-        with ZipFile(model) as archive:
-            if archive.getinfo(_CONFIG).file_size > _MOST_BYTES:
-                return {}
-            told = json.loads(archive.read(_CONFIG))
+        with model.open("rb") as file, zips.archive(file) as archive:
+            told = json.loads(zips.member(archive, _CONFIG, _MOST_BYTES))
         found = [layer for layer in told["config"]["layers"] if isinstance(layer, dict)]
         names = [str(layer["config"]["name"]) for layer in found]
         if told["class_name"] == "Sequential":
             return {after: front for front, after in pairwise(names)}
         before = {name: _inputs(layer.get("inbound_nodes")) for name, layer in zip(names, found, strict=True)}
-    except (BadZipFile, OSError, KeyError, TypeError, ValueError, RecursionError):
+    except (BadZipFile, zlib.error, OSError, KeyError, TypeError, ValueError, RuntimeError):
         return {}
     return {name: given.pop() for name, given in before.items() if len(given) == 1}
 

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from edgewright.runtime.bundle.manifest import Bundle, FileEntry
+from edgewright.runtime.disk import zips
 from edgewright.runtime.errors import BundleError
 
 MAX_BYTES = 2**28  # 16 images of 2,000 pixels a side
@@ -29,7 +30,9 @@ def read(bundle: Bundle, entry: FileEntry) -> tuple[Path, Mapping[str, NDArray[A
 def parse(path: Path, raw: bytes) -> Mapping[str, NDArray[Any]]:
     """The arrays of an .npz that was read already; `path` is only named in messages. Raises `BundleError`."""
     try:
-        with np.load(io.BytesIO(raw), allow_pickle=False) as archive:
+        sparing = zips.Sparing(io.BytesIO(raw))
+        with np.load(sparing, allow_pickle=False) as archive:
+            sparing.opening = False
             if sum(member.file_size for member in archive.zip.infolist()) > MAX_BYTES:
                 raise BundleError(f"expected at most {MAX_BYTES} bytes of arrays in {path}, got more")
             return {name: np.asarray(archive[name]) for name in archive.files}

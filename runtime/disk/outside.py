@@ -17,6 +17,7 @@ from io import BufferedReader
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
+from edgewright.runtime.disk import zips
 from edgewright.runtime.errors import EdgewrightError, InputError
 
 if TYPE_CHECKING:
@@ -113,7 +114,9 @@ def arrays(path: Path, error: type[EdgewrightError], expected: str) -> Iterator[
 
     with opened(path, error) as file:
         try:
-            with np.load(file, allow_pickle=False) as archive:
+            sparing = zips.Sparing(file)
+            with np.load(sparing, allow_pickle=False) as archive:
+                sparing.opening = False
                 packed = os.fstat(file.fileno()).st_size
                 unpacked = sum(member.file_size for member in archive.zip.infolist())
                 if unpacked > max(_MOST_UNPACKED, MAX_RATIO * packed):

@@ -8,13 +8,12 @@ https://github.com/google-ai-edge/LiteRT/blob/main/tflite/schema (metadata_schem
 from __future__ import annotations
 
 import io
-import math
 import struct
 from collections.abc import Sequence
-from zipfile import ZipFile
 
 from edgewright.runtime.backends import DamagedError, ModelFile
 from edgewright.runtime.backends.litert.flatbuffer import Table
+from edgewright.runtime.disk import zips
 from edgewright.runtime.foreign.hints import MAX_TEXT_BYTES, Hints, Said, as_labels, lines, sizes
 from edgewright.runtime.foreign.scaling import Scaling
 
@@ -24,8 +23,6 @@ _IMAGE = 2  # ContentProperties
 _NORMALIZATION, _CALIBRATION, _THRESHOLDING = 1, 2, 3  # ProcessUnitOptions
 _UNKNOWN, _AXIS_LABELS = 0, 2  # AssociatedFileType
 _GREY, _RGB = 2, 1  # ColorSpaceType
-_MAX_DIRECTORY_BYTES = 2**20
-_END = struct.Struct("<4s4H2LH")  # of a zip: the record that says where its directory is
 
 
 def read(file: ModelFile) -> Hints:
@@ -97,29 +94,11 @@ def _labels(name: str, raw: bytes) -> tuple[Said[tuple[str, ...]] | None, Sequen
         return None, ()
     where = f"{name} in {SOURCE}"
     try:
-        found = as_labels(lines(_member(raw, name).decode("utf-8-sig")))
+        with zips.archive(io.BytesIO(raw)) as archive:
+            text = zips.member(archive, name, MAX_TEXT_BYTES)
+        found = as_labels(lines(text.decode("utf-8-sig")))
     except Exception as failure:  # zipfile and zlib raise much
         return None, (f"{where} cannot be read and is not used: {failure}",)
     if found is None:
         return None, (f"{where} holds no labels that can be used",)
     return Said(value=found, source=where), ()
-
-
-def _member(raw: bytes, name: str) -> bytes:
-    if _directory_bytes(raw) > _MAX_DIRECTORY_BYTES:
-        raise DamagedError("the directory of the files behind the model is too large")
-    with ZipFile(io.BytesIO(raw)) as archive:
-        member = archive.getinfo(name)
-        if member.file_size > MAX_TEXT_BYTES:
-            raise DamagedError(f"it is {member.file_size:,} bytes long")
-        with archive.open(member) as file:
-            return file.read(MAX_TEXT_BYTES)
-
-
-def _directory_bytes(raw: bytes) -> float:
-    """How long the directory of the zip at the end of `raw` is: it would be read whole."""
-    place = raw.rfind(b"PK\5\6", max(len(raw) - _END.size - 2**16, 0))
-    if place < 0 or place + _END.size > len(raw):
-        return 0
-    size = _END.unpack_from(raw, place)[5]
-    return math.inf if size == 2**32 - 1 else float(size)

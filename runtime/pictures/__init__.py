@@ -30,7 +30,6 @@ SUFFIXES = frozenset(
 STDIN = "-"
 MAX_BYTES = outside.MAX_PICTURE_BYTES  # of one that is held in memory
 MAX_RATIO = outside.MAX_RATIO
-MAX_MEMBERS = 1_000_000
 Outcome = TypeVar("Outcome")
 
 
@@ -132,13 +131,21 @@ def is_picture(name: str) -> bool:
 
 
 def _archive(path: str) -> Iterator[Picture]:
-    from zipfile import BadZipFile, ZipFile
+    import weakref
+    from zipfile import BadZipFile
 
+    from edgewright.runtime.disk import zips
+
+    file = None
     try:
-        archive = ZipFile(path)
+        file = open(path, "rb")  # noqa: PTH123, SIM115  (closed with the archive)
+        archive = zips.archive(file)
     except (BadZipFile, OSError, ValueError, NotImplementedError) as failure:
+        if file is not None:
+            file.close()
         yield _failed(path, f"it is no whole .zip ({failure})")
         return
+    weakref.finalize(archive, file.close)
     members = archive.infolist()
     found = sorted(
         (m for m in members if is_picture(m.filename) and not m.filename.startswith("__MACOSX/")),
@@ -155,8 +162,6 @@ def _archive(path: str) -> Iterator[Picture]:
 
 def _refusal(members: Sequence[ZipInfo], packed_bytes: int) -> str:
     """Why an archive is not opened; empty if it may be."""
-    if len(members) > MAX_MEMBERS:
-        return f"expected at most {MAX_MEMBERS:,} files in it, got {len(members):,}"
     unpacked = sum(member.file_size for member in members)
     if unpacked > max(MAX_BYTES, MAX_RATIO * packed_bytes):
         return f"its {packed_bytes:,} bytes would become {unpacked:,}, which pictures do not"

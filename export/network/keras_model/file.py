@@ -8,17 +8,27 @@ import json
 import re
 import sys
 import zipfile
+import zlib
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from edgewright.export.network.model import Model
+from edgewright.runtime.disk import zips
 from edgewright.runtime.errors import ExportError
 from edgewright.train.stack import import_keras
 
 _ZIP, _HDF5 = b"PK\x03\x04", b"\x89HDF\r\n\x1a\n"
 _CONFIG, _WEIGHTS = "config.json", ("model.weights.h5", "model.weights.npz")
+_MOST_CONFIG = 2**28  # bytes
+_DAMAGE = (
+    zipfile.BadZipFile,
+    zlib.error,
+    OSError,
+    ValueError,
+    RuntimeError,
+)  # what reading an archive raises
 _GROUPS_OF_WEIGHTS = {"layers", "vars", "_layer_checkpoint_dependencies"}  # that Keras 3 writes
 _USERS_CODE = "edgewright_users_code"  # the name that a user's file is imported by
 _CUT_OFF = "truncated; copy or download it again"
@@ -111,15 +121,20 @@ def _refuse_archive(path: Path, head: bytes) -> None:
     if not head.startswith(_ZIP):
         raise ExportError(f"expected a zip archive, as .keras files are, got {path}, which is none")
     try:
-        with zipfile.ZipFile(path) as archive:
-            names = archive.namelist()
-    except (zipfile.BadZipFile, OSError, ValueError) as failure:
+        with path.open("rb") as file, zips.archive(file) as archive:
+            sizes = {member.filename: member.file_size for member in archive.infolist()}
+    except _DAMAGE as failure:
         raise ExportError(f"expected a whole .keras file, got {path}, which is {_CUT_OFF}") from failure
-    if _CONFIG not in names or not {*_WEIGHTS} & {*names}:
-        missing = _CONFIG if _CONFIG not in names else _WEIGHTS[0]
+    if _CONFIG not in sizes or not {*_WEIGHTS} & {*sizes}:
+        missing = _CONFIG if _CONFIG not in sizes else _WEIGHTS[0]
         raise ExportError(
             f"expected a .keras file with {_CONFIG} and {_WEIGHTS[0]}, got {path} without {missing}; "
             "save the model again with model.save"
+        )
+    if sizes[_CONFIG] > _MOST_CONFIG:
+        raise ExportError(
+            f"expected at most {_MOST_CONFIG:,} bytes of {_CONFIG} in {path}, got {sizes[_CONFIG]:,}; "
+            "constants belong into weights"
         )
 
 
@@ -199,7 +214,7 @@ def _refuse_what_acts(path: Path) -> None:
 def _acting_in(config: Any) -> Iterator[tuple[str, str | None]]:
     """Class and name, wherever it stands in the configuration, not only where layers are listed."""
     for _, entry in _objects_in(config):
-        kind = str(entry.get("class_name")).rpartition(">")[2]
+        kind = re.split(r"[>.]", str(entry.get("class_name")))[-1]  # of a package>class, or of a module
         if kind in _ACTING:
             inner = entry.get("config")
             name = inner.get("name") if isinstance(inner, dict) else None
@@ -209,9 +224,9 @@ def _acting_in(config: Any) -> Iterator[tuple[str, str | None]]:
 def _config_of(path: Path) -> Any:
     """The file's configuration of the model; None if it cannot be read."""
     text: Any = "{}"
-    if zipfile.is_zipfile(path):
-        with suppress(KeyError, OSError), zipfile.ZipFile(path) as archive:
-            text = archive.read(_CONFIG)
+    if path.suffix.lower() == ".keras":  # as Keras decides it: a zip may lie behind an HDF5 file
+        with suppress(KeyError, *_DAMAGE), path.open("rb") as file, zips.archive(file) as archive:
+            text = zips.member(archive, _CONFIG, _MOST_CONFIG)
     else:
         import h5py
 

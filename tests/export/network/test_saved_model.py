@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import os
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -238,3 +240,43 @@ def test_keras_file_that_opens_a_saved_model_is_refused_by_its_layer(
     message = refusal(path)
     assert "layer 'inner'" in message
     assert "is a TFSMLayer: loading it would open a SavedModel" in message
+
+
+def test_keras_file_is_judged_by_what_keras_reads_not_by_a_zip_behind_it(
+    keras: Any, saved: Save, save: Save
+) -> None:
+    layer = keras.layers.TFSMLayer(str(saved()), call_endpoint="serving_default", name="inner")
+    path = save(keras.Sequential([keras.Input(SHAPE), layer]), ".h5")
+    behind = io.BytesIO()
+    with zipfile.ZipFile(behind, "w") as archive:
+        archive.writestr("config.json", "{}")
+    with path.open("ab") as file:
+        file.write(behind.getvalue())
+    assert "is a TFSMLayer: loading it would open a SavedModel" in refusal(path)
+
+
+@pytest.mark.parametrize("name", ["layers.TFSMLayer", "keras>TFSMLayer", "TFSMLayer"])
+def test_keras_layer_that_opens_a_saved_model_is_known_by_any_of_its_names(
+    save: Save, keras: Any, name: str
+) -> None:
+    path = save(keras.Sequential([keras.Input(SHAPE), keras.layers.ReLU(name="inner")]), ".keras")
+    with zipfile.ZipFile(path) as archive:
+        members = {member: archive.read(member) for member in archive.namelist()}
+    members["config.json"] = members["config.json"].replace(
+        b'"class_name": "ReLU"', f'"class_name": "{name}"'.encode()
+    )
+    with zipfile.ZipFile(path, "w") as archive:
+        for member, raw in members.items():
+            archive.writestr(member, raw)
+    assert "loading it would open a SavedModel" in refusal(path)
+
+
+def test_keras_file_with_a_configuration_that_would_fill_the_memory_is_refused(
+    save: Save, keras: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from edgewright.export.network.keras_model import file
+
+    path = save(keras.Sequential([keras.Input(SHAPE), keras.layers.ReLU()]), ".keras")
+    monkeypatch.setattr(file, "_MOST_CONFIG", 100)
+    with pytest.raises(ExportError, match=r"expected at most 100 bytes of config\.json"):
+        facts(path)

@@ -97,8 +97,6 @@ def test_zip_bomb_is_refused_before_it_is_unpacked(tmp_path: Path, monkeypatch: 
     monkeypatch.setattr(pictures, "MAX_RATIO", 10**9)
     big = archive(tmp_path / "q.zip", {"a.png": bytes(2**20 + 1)})
     assert "expected at most 1,048,576 bytes" in refusal(big)
-    monkeypatch.setattr(pictures, "MAX_MEMBERS", 2)
-    assert "expected at most 2 files" in refusal(tmp_path / "p.zip")
 
 
 def test_zip_archive_member_that_lies_about_its_size_gives_no_more_than_it_says(tmp_path: Path) -> None:
