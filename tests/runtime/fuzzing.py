@@ -18,37 +18,10 @@ from pathlib import Path
 
 import numpy as np
 
+from edgewright.benchmarks.figures.reliability.mutation import mutated
 from edgewright.runtime import backends, load
 from edgewright.runtime.contract import CONTRACT_KEY, ZERO_HASH, stamp
 from edgewright.runtime.errors import EdgewrightError
-
-EXTREMES = (0, 1, 2, 3, 4, 0x7F, 0x80, 0xFF, 0x7FFF, 0xFFFF, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF, 0xFFFFFFFE)
-
-
-def mutate(raw: bytes, places: np.ndarray, random: np.random.Generator) -> bytes:
-    """A few changes of one kind or another at some of `places`."""
-    changed = bytearray(raw)
-    for _ in range(int(random.choice([1, 1, 2, 4, 16]))):
-        place = int(random.choice(places)) % max(len(changed), 1)
-        kind = random.integers(6)
-        if kind == 0:
-            changed[place] ^= 1 << int(random.integers(8))
-        elif kind == 1:
-            changed[place] = int(random.integers(256))
-        elif kind == 2:
-            width = int(random.choice([1, 2, 4]))
-            value = int(random.choice(EXTREMES)) & (256**width - 1)
-            changed[place : place + width] = value.to_bytes(width, "little")
-        elif kind == 3:  # a piece of the file again
-            start, size = int(random.choice(places)), int(random.integers(1, 64))
-            changed[place : place + size] = raw[start : start + size]
-        elif kind == 4:
-            del changed[place : place + int(random.integers(1, 16))]
-        elif random.integers(8) == 0:
-            del changed[place:]
-        else:
-            changed[place:place] = random.bytes(int(random.integers(1, 8)))
-    return bytes(changed)
 
 
 def structure(raw: bytes) -> np.ndarray:
@@ -73,7 +46,7 @@ def main(path: Path, count: int, seed: int) -> None:
         os.environ["EDGEWRIGHT_CACHE"] = f"{folder}/cache"
         mutant = Path(folder, f"mutant{path.suffix}")
         for number in range(count):
-            changed = mutate(unset, places, random)
+            changed = mutated(unset, random, places)
             mutant.write_bytes(stamp(changed) if changed.count(ZERO_HASH.encode()) == 1 else changed)
             start = time.monotonic()
             try:

@@ -7,17 +7,20 @@ import math
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 Random = np.random.Generator
 
 _EXTREMES = (0, 1, 2, 3, 4, 0x7F, 0x80, 0xFF, 0x7FFF, 0xFFFF, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF, 0xFFFFFFFE)
 
 
-def mutated(raw: bytes, random: Random) -> bytes:
-    """A few changes of one kind or another: bits, bytes, extreme numbers, pieces moved, cut out, put in."""
+def mutated(raw: bytes, random: Random, places: NDArray[np.integer[Any]] | None = None) -> bytes:
+    """A few changes of one kind or another, anywhere or at some of `places`: bits, bytes, extreme numbers,
+    pieces moved, cut out, put in."""
     changed = bytearray(raw)
     for _ in range(int(random.choice([1, 1, 2, 4, 16]))):
-        place = int(random.integers(max(len(changed), 1)))
+        size = max(len(changed), 1)
+        place = int(random.integers(size) if places is None else random.choice(places) % size)
         kind = random.integers(7)
         if kind == 0 and changed:
             changed[place] ^= 1 << int(random.integers(8))
