@@ -28,11 +28,10 @@ def run(arguments: argparse.Namespace) -> int:
     from edgewright.benchmarks.measure import environment
     from edgewright.runtime.contract import SCHEMA_VERSION
     from edgewright.runtime.disk import files, jsonio
-    from edgewright.runtime.errors import InputError
 
     design = compare.Design(threads=arguments.threads)
-    if arguments.out is not None and arguments.out.is_dir():
-        raise InputError(f"expected --out to be a file, got the folder {arguments.out}")
+    if arguments.out is not None:
+        files.check_file(arguments.out)
     a, b = (compare.side(word, arguments.size) for word in (arguments.a, arguments.b))
     surroundings = environment.describe()
     with console.progress("comparing", total=design.pairs) as bar:

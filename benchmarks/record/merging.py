@@ -17,7 +17,7 @@ from edgewright.benchmarks.record import record as records
 from edgewright.benchmarks.record.measurement import Measurement, Plan
 from edgewright.benchmarks.record.record import Key, Record
 from edgewright.runtime.disk import files, jsonio
-from edgewright.runtime.errors import EdgewrightError, InputError, OutputError
+from edgewright.runtime.errors import EdgewrightError, InputError
 
 Files: TypeAlias = Mapping[str, tuple[str, int]]  # the SHA-256 and bytes of a bundle's files, by variant
 
@@ -41,11 +41,7 @@ def check_place(path: Path, bundle: str) -> None:
         BundleError: a file that is none of bench's, or damaged.
         OutputError: nothing can be written there.
     """
-    if path.is_dir():
-        raise InputError(f"expected --out to be a file, got the folder {path}")
-    parent = next(folder for folder in path.absolute().parents if folder.exists())
-    if not parent.is_dir() or not os.access(parent, os.W_OK | os.X_OK):
-        raise OutputError(f"cannot write to {parent}; choose another --out")
+    files.check_file(path)
     if path.exists():
         _read(path, bundle)
 

@@ -60,6 +60,8 @@ def run(arguments: argparse.Namespace) -> int:
     from edgewright.runtime import trust
     from edgewright.runtime.disk import files, jsonio
 
+    if arguments.out is not None:
+        files.check_file(arguments.out)
     if arguments.trust:
         trust.stand_apart()
     said = Said(

@@ -59,8 +59,8 @@ def run(arguments: argparse.Namespace) -> int:
 
     if arguments.top < 1:
         raise InputError(f"expected --top of at least 1, got {arguments.top}")
-    if arguments.out is not None and arguments.out.is_dir():
-        raise InputError(f"expected --out to be a file, got the folder {arguments.out}")
+    if arguments.out is not None:
+        files.check_file(arguments.out)
     with console.Bars() as bars:
         found = evaluate(
             arguments.model,

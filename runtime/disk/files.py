@@ -132,6 +132,22 @@ def check_output(path: Path, *, overwrite: bool, ours: tuple[str, ...]) -> None:
         _check_ours(path, path, ours)
     if _real(path) == _real(path).parent:
         raise OutputError(f"expected a folder that can be replaced, got {path}; choose another --out")
+    _check_parent(path)
+
+
+def check_file(path: Path) -> None:
+    """See that a file can be written at `path`, before any work is done for it.
+
+    Raises:
+        InputError: it is a folder.
+        OutputError: nothing can be written there.
+    """
+    if path.is_dir():
+        raise InputError(f"expected --out to be a file, got the folder {path}")
+    _check_parent(path)
+
+
+def _check_parent(path: Path) -> None:
     parent = next(p for p in path.absolute().parents if p.exists())
     if not parent.is_dir() or not os.access(parent, os.W_OK | os.X_OK):
         raise OutputError(f"cannot write to {parent}; choose another --out")

@@ -2,11 +2,11 @@
 
 It reads jobs from standard input and answers each, a line of JSON:
 
-    {"words": [...], "after": SECONDS or null, "log": PATH, "tmpfs": [PATH, BYTES] or null, "cache": PATH}
+    {"words": [...], "after": SECONDS or null, "log": PATH, "tmpfs": [PATH, OPTIONS] or null, "cache": PATH}
     {"status": INT, "seconds": FLOAT, "session": INT}
 
-`after` is when the run is killed by SIGKILL. `tmpfs` is mounted for this run alone; what lies in it at the
-end is listed in `LOG.ls`.
+`after` is when the run is killed by SIGKILL. `tmpfs` is mounted for this run alone, such as with
+`size=BYTES` or `ro`; what lies in it at the end is listed in `LOG.ls`.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ from typing import Any
 _CLONE_NEWNS = 0x20000
 
 
-def _mounted(path: str, size: int) -> None:
+def _mounted(path: str, options: str) -> None:
     import ctypes
 
     if ctypes.CDLL(None).unshare(_CLONE_NEWNS):
         raise OSError("cannot make a namespace")
     subprocess.run(["mount", "--make-rprivate", "/"], check=True)
-    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", path], check=True)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", path], check=True)
 
 
 def _child(job: dict[str, Any]) -> None:

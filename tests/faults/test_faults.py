@@ -1,7 +1,7 @@
 """Killed, or out of room, at any moment: train, export and bench leave nothing half, and the next run ends as
 if nothing had been.
 
-`make faults` tries `EDGEWRIGHT_FAULTS` moments of each, 100 by default; the slow tests one.
+`make faults` tries `EDGEWRIGHT_FAULTS` moments of each; the slow tests one.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class Server:
         assert self._answers.readline() == "ready\n"
 
     def run(
-        self, *words: object, after: float | None = None, tmpfs: tuple[Path, int] | None = None
+        self, *words: object, after: float | None = None, tmpfs: tuple[Path, str] | None = None
     ) -> tuple[dict[str, Any], str]:
         """The answer, and what was written to standard error; no process of the run is left."""
         self._runs += 1
@@ -197,7 +197,12 @@ def test_bench_killed_at_any_moment_leaves_a_whole_record_or_none(
         assert {*json.loads(out.read_bytes())} == {*json.loads((tmp_path / "whole/bench.json").read_bytes())}
 
 
-@pytest.mark.skipif(sys.platform != "linux" or os.geteuid() != 0, reason="only root mounts a small disk")
+only_root = pytest.mark.skipif(
+    sys.platform != "linux" or os.geteuid() != 0, reason="only root mounts a disk of its own"
+)
+
+
+@only_root
 @pytest.mark.parametrize("command", ["train", "export", "bench"])
 def test_a_disk_that_fills_up_at_any_write_is_one_line_and_leaves_nothing(
     command: str, serve: Serve, training: Server, few: Path, trained: Path, bundle: Path, tmp_path: Path
@@ -220,7 +225,7 @@ def test_a_disk_that_fills_up_at_any_write_is_one_line_and_leaves_nothing(
     statuses = []
     for i in range(MOMENTS + 1):
         size = 2**14 + needed * i // MOMENTS
-        answer, complaints = server.run(*words, "--out", disk / "out", tmpfs=(disk, size))
+        answer, complaints = server.run(*words, "--out", disk / "out", tmpfs=(disk, f"size={size}"))
         listed = server.listed()
         statuses.append(answer["status"])
         if answer["status"] == 0:
@@ -233,3 +238,29 @@ def test_a_disk_that_fills_up_at_any_write_is_one_line_and_leaves_nothing(
         assert {*listed} <= {"", ".out.training"}, size
     assert statuses[0] == 1
     assert statuses[-1] == 0
+
+
+@only_root
+@pytest.mark.parametrize("command", ["train", "export", "bench", "compare", "explain", "evaluate", "report"])
+def test_a_disk_that_cannot_be_written_is_one_line_before_any_work(
+    command: str, serve: Serve, few: Path, trained: Path, bundle: Path, tmp_path: Path
+) -> None:
+    words: dict[str, tuple[object, ...]] = {
+        "train": ("fashion-mlp", "--data", few),
+        "export": (trained,),
+        "bench": (bundle,),
+        "compare": (f"{bundle}:tflite-int8", f"{bundle}:tflite-float32"),
+        "explain": (bundle,),
+        "evaluate": (bundle, "--data", few),
+        "report": (bundle,),
+    }
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    suffix = {"train": "", "export": "", "report": ".html"}.get(command, ".json")
+    server = serve("edgewright.benchmarks.runner")
+    answer, complaints = server.run(
+        command, *words[command], "--out", disk / f"out{suffix}", tmpfs=(disk, "ro")
+    )
+    assert answer["status"] == 1
+    assert complaints == f"edgewright: cannot write to {disk}; choose another --out\n"
+    assert server.listed() == [""]

@@ -27,7 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    from edgewright.runtime.disk.files import write_file
+    from edgewright.runtime.disk.files import check_file, write_file
     from edgewright.runtime.errors import OutputError
     from edgewright.train.datasets import Size
     from edgewright.train.evaluation import exploring
@@ -35,6 +35,7 @@ def run(arguments: argparse.Namespace) -> int:
     out = arguments.out or Path(f"{Path(arguments.data).stem or 'data'}.png")
     if out.is_dir() or (out.exists() and not arguments.overwrite):
         raise OutputError(f"{out} is there already; choose another --out or add --overwrite")
+    check_file(out)
     most = Size(height=96, width=96, channels=3)
     dataset, wrong = data_options.load(arguments, arguments.data, most, arguments.seed)
     assert wrong is not None

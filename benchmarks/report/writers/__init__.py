@@ -43,6 +43,7 @@ def write_report(
 
     Raises:
         BundleError: a bundle or a file of measurements that is damaged or missing.
+        OutputError: nothing can be written there.
         InputError: another ending, a bundle named twice, or measurements or explanations of none of them.
         ModelFileError: a file that no backend takes.
         MissingExtraError: a package that the page needs is not installed.
@@ -52,6 +53,7 @@ def write_report(
     if suffix not in known or out.is_dir():
         raise InputError(f"expected --out to end in {', '.join(f'.{name}' for name in known)}, got {out}")
     write: Writer = plugins.get(__name__, suffix, "WRITER")
+    files.check_file(out)
     report = facts.gather(bundles, benches, explained)
     files.write_file(out, write(report))
     return report
