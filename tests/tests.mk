@@ -19,16 +19,16 @@ $(EDGEWRIGHT_CLIENTS)/%/.ready: $(ENVIRONMENTS)/%.txt
 # Atheris is there for Linux and few versions of Python, so it is an extra of its own.
 WITH_FUZZ := -e ".[all,dev,fuzz]" -c constraints.txt
 FUZZ_SECONDS ?= 60
+FUZZ_OUT ?= .cache/fuzz
 FUZZ_TARGETS ?= onnx tflite manifest contract picture
 $(VENV)/.fuzz: $(READY)
 	$(call environment,$(VENV),$(WITH_FUZZ))
 
 fuzz: $(VENV)/.fuzz  ## fuzz what reads files from outside (FUZZ_SECONDS=60 each)
-	@mkdir -p .cache; set -e; for target in $(FUZZ_TARGETS); do \
+	@set -e; for target in $(FUZZ_TARGETS); do \
 		echo "fuzzing $$target for $(FUZZ_SECONDS) seconds"; \
 		$(BIN)/python -m edgewright.benchmarks.figures.reliability.fuzz $$target --seconds $(FUZZ_SECONDS) \
-			>.cache/fuzz.log 2>&1 || { tail -n 40 .cache/fuzz.log; exit 1; }; \
-		grep -E "^Done|peak_rss" .cache/fuzz.log; \
+			--out $(FUZZ_OUT) || { tail -n 40 .cache/fuzz/$$target.log; exit 1; }; \
 	done
 
 # FAULTS moments of each of the three, 102 in all: an hour on a small machine.

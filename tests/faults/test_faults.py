@@ -23,6 +23,7 @@ import numpy as np
 import psutil
 import pytest
 
+from edgewright.benchmarks.figures.reliability import rows
 from edgewright.runtime.bundle.manifest import Bundle
 from edgewright.train.checkpoint import Checkpoint
 from edgewright.train.datasets import Dataset
@@ -122,6 +123,19 @@ def moments(seconds: float) -> list[float]:
     return [random.Random(i).uniform(0, seconds) for i in range(MOMENTS)]
 
 
+def published(command: str, killed: int, began: float) -> None:
+    """A row of the published figures: every run ended as if it had not been killed, else none is written."""
+    if folder := os.environ.get("EDGEWRIGHT_FAULTS_OUT"):
+        counted = {
+            "inputs": MOMENTS,
+            "accepted": MOMENTS - killed,
+            "refused": killed,
+            "seconds": round(time.monotonic() - began, 1),
+        }
+        zero = dict.fromkeys(("crashes", "hangs", "accepted_wrong", "most_bytes", "slowest_seconds"), 0)
+        rows.put(Path(folder), [{"attack": f"kill-{command}", **counted, **zero}])
+
+
 def learned(out: Path) -> tuple[str, ...]:
     """What a training ends with: the history and the weights."""
     Checkpoint.open(out)
@@ -137,11 +151,13 @@ def test_train_killed_at_any_moment_is_resumed_to_the_same_result(
     training.run(*words, tmp_path / "first")  # what is loaded once is not timed
     answer, complaints = training.run(*words, tmp_path / "whole")
     assert (answer["status"], complaints) == (0, "")
+    began, ended = time.monotonic(), 0
     for i, moment in enumerate(moments(answer["seconds"])):
         folder = tmp_path / f"killed {i}"
         folder.mkdir()
         killed, _ = training.run(*words, folder / "out", after=moment)
         assert killed["status"] in (-9, 0)
+        ended += killed["status"] != 0
         if (folder / "out").exists():
             assert learned(folder / "out") == learned(tmp_path / "whole")
         can_resume = (folder / ".out.training/begun.json").exists()
@@ -149,6 +165,7 @@ def test_train_killed_at_any_moment_is_resumed_to_the_same_result(
         assert (again["status"], complaints) == (0, ""), f"killed after {moment} s"
         assert learned(folder / "out") == learned(tmp_path / "whole"), f"killed after {moment} s"
         assert [path.name for path in folder.iterdir()] == ["out"], f"killed after {moment} s"
+    published("train", ended, began)
 
 
 def test_export_killed_at_any_moment_leaves_the_old_bundle_or_the_new_and_ends_equal(
@@ -159,17 +176,20 @@ def test_export_killed_at_any_moment_leaves_the_old_bundle_or_the_new_and_ends_e
     server.cache = tmp_path / "cache of the whole"
     answer, complaints = server.run(*words, tmp_path / "whole")
     assert (answer["status"], complaints) == (0, "")
+    began, ended = time.monotonic(), 0
     for i, moment in enumerate(moments(answer["seconds"])):
         folder = tmp_path / f"killed {i}"
         server.cache = tmp_path / f"cache {i}"
         killed, _ = server.run(*words, folder / "out", after=moment)
         assert killed["status"] in (-9, 0)
+        ended += killed["status"] != 0
         if (folder / "out").exists():
             assert files_of(folder / "out") == files_of(tmp_path / "whole")
         again, complaints = server.run(*words, folder / "out")
         assert (again["status"], complaints) == (0, ""), f"killed after {moment} s"
         assert files_of(folder / "out") == files_of(tmp_path / "whole")
         assert [path.name for path in folder.iterdir()] == ["out"], f"killed after {moment} s"
+    published("export", ended, began)
 
 
 def files_of(folder: Path) -> list[str]:
@@ -187,14 +207,17 @@ def test_bench_killed_at_any_moment_leaves_a_whole_record_or_none(
     words = ("bench", bundle, "--variants", "tflite-int8", "--seconds", 0.1, "--out")
     answer, _ = server.run(*words, tmp_path / "whole/bench.json")
     assert answer["status"] == 0
+    began, ended = time.monotonic(), 0
     for i, moment in enumerate(moments(answer["seconds"])):
         out = tmp_path / f"killed {i}" / "bench.json"
         killed, _ = server.run(*words, out, after=moment)
         assert killed["status"] in (-9, 0)
+        ended += killed["status"] != 0
         if out.exists():
             json.loads(out.read_bytes())
         assert server.run(*words, out)[0]["status"] == 0, f"killed after {moment} s"
         assert {*json.loads(out.read_bytes())} == {*json.loads((tmp_path / "whole/bench.json").read_bytes())}
+    published("bench", ended, began)
 
 
 only_root = pytest.mark.skipif(

@@ -20,22 +20,19 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
-from typing import Any
 
-from edgewright.benchmarks.figures import publish, script
+from edgewright.benchmarks.figures import script
 from edgewright.benchmarks.figures.reliability.attacks import ATTACKS, Attack
-from edgewright.benchmarks.measure import environment
+from edgewright.benchmarks.figures.reliability.rows import Row, put
 from edgewright.runtime import console
-from edgewright.runtime.disk import jsonio
 from edgewright.runtime.errors import EdgewrightError, InputError
 
 HANG_SECONDS = 10  # of processor time for one input
 _SILENT_SECONDS = 120  # after which the child is stopped from outside
 _MOST_BYTES = 2**31  # of address space more than the child has when it starts
-Row = Mapping[str, Any]
 
 
 class Hang(BaseException):
@@ -165,12 +162,7 @@ def main(words: list[str]) -> int:
         console.say(", ".join(f"{key} {value}" for key, value in row.items()))
         rows.append(row)
     if arguments.out:
-        path = arguments.out / "reliability.json"
-        others = jsonio.read(path, InputError).objects("rows") if path.exists() else []
-        kept = [row.data for row in others if row.data.get("attack") not in names]
-        order = [*ATTACKS]
-        whole = sorted((*kept, *rows), key=lambda row: order.index(row["attack"]))
-        publish.write(path, environment.describe(), whole)
+        put(arguments.out, rows)
     bad = sum(row["crashes"] + row["hangs"] + row["accepted_wrong"] for row in rows)
     return 1 if bad else 0
 

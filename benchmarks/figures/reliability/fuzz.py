@@ -1,20 +1,29 @@
 """Fuzzing with coverage: each reader is given what brings it where it has not been, until it breaks.
 
-    python -m edgewright.benchmarks.figures.reliability.fuzz onnx --seconds 60
+    python -m edgewright.benchmarks.figures.reliability.fuzz onnx --seconds 60 [--out DIR]
 
 Anything but an error of ours, an input that takes ten seconds or two gigabytes, or one that is accepted and
 read otherwise by its format's own project, ends it with a status other than 0 and is left in the folder that
-`--found` names. Needs Atheris (the extra `fuzz`), which is there for Linux: https://github.com/google/atheris
+`--found` names. With `--out` a row of what was tried goes into `DIR/reliability.json`. Needs Atheris (the
+extra `fuzz`), which is there for Linux: https://github.com/google/atheris
 """
 
 from __future__ import annotations
 
 import argparse
+import re
+import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from edgewright.benchmarks.figures import script
+from edgewright.benchmarks.figures.reliability.rows import Row, put
+from edgewright.runtime import console
 from edgewright.runtime.errors import EdgewrightError, InputError, MissingExtraError
 
 _NAMES = ("onnx", "tflite", "manifest", "contract", "picture")
@@ -25,9 +34,16 @@ def main(words: list[str]) -> int:
     parser.add_argument("target", choices=_NAMES)
     parser.add_argument("--seconds", type=int, default=60)
     parser.add_argument("--found", type=Path, default=Path(".cache/fuzz"))
+    parser.add_argument("--out", type=Path)
+    parser.add_argument("--counts", type=Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args(words)
     if arguments.seconds < 1:
         raise InputError(f"expected --seconds of at least 1, got {arguments.seconds}")
+    if arguments.out:
+        row = fuzzed(arguments.target, arguments.seconds, arguments.found)
+        console.say(", ".join(f"{key} {value}" for key, value in row.items()))
+        put(arguments.out, [row])
+        return 0
     try:
         import atheris
     except ImportError as failure:
@@ -38,6 +54,9 @@ def main(words: list[str]) -> int:
         target = TARGETS[arguments.target]
         for seed in target.seeds():
             _try(target.read, seed)  # so that what is imported on use is instrumented too
+    fates = (
+        np.memmap(arguments.counts, np.int64, "r+", shape=2) if arguments.counts else np.zeros(2, np.int64)
+    )
     arguments.found.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as grown:  # what is found to be of interest goes there
         options = {
@@ -51,21 +70,68 @@ def main(words: list[str]) -> int:
         flags = [f"-{name}={value}" for name, value in options.items()]
         atheris.Setup(
             [sys.argv[0], *flags, grown, str(CORPUS / target.name)],
-            lambda raw: _try(target.read, raw),
+            lambda raw: _count(fates, _try(target.read, raw)),
             enable_python_coverage=True,
         )
         atheris.Fuzz()  # ends the process
     return 0
 
 
-def _try(read: object, raw: bytes) -> None:
+def _try(read: object, raw: bytes) -> bool:
+    """Whether it was accepted."""
     assert callable(read)
     try:
         wrong = read(raw, True)
     except EdgewrightError:
-        return
+        return False
     if wrong:
         raise AssertionError(f"accepted, and read otherwise: {wrong}")
+    return True
+
+
+def _count(fates: NDArray[np.int64], accepted: bool) -> None:
+    fates[int(accepted)] += 1
+
+
+def fuzzed(target: str, seconds: int, found: Path) -> Row:
+    """Fuzz in a process of its own, and count what was tried until nothing was found.
+
+    Raises:
+        EdgewrightError: something was found, or Atheris cannot run.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        counts, log = Path(folder, "counts"), found / f"{target}.log"
+        counts.write_bytes(bytes(16))
+        found.mkdir(parents=True, exist_ok=True)
+        words = [sys.executable, "-P", "-m", __spec__.name, target, "--seconds", str(seconds)]
+        words += ["--found", str(found), "--counts", str(counts)]
+        begun = time.monotonic()
+        with log.open("wb") as file:
+            status = subprocess.run(words, stdout=file, stderr=file, stdin=subprocess.DEVNULL, check=False)
+        said = log.read_text(errors="replace")
+        if status.returncode:
+            raise EdgewrightError(f"fuzzing {target} ended with {status.returncode}; see {log}")
+        refused, accepted = np.fromfile(counts, np.int64).tolist()
+    first, most = _megabytes(r"INITED.* rss: (\d+)Mb", said), _megabytes(r"stat::peak_rss_mb:\s+(\d+)", said)
+    return {
+        "attack": f"fuzz-{target}",
+        "inputs": accepted + refused,
+        "accepted": accepted,
+        "refused": refused,
+        "crashes": 0,
+        "hangs": 0,
+        "most_bytes": (most - first) * 2**20,
+        "accepted_wrong": 0,
+        "slowest_seconds": float(_megabytes(r"stat::slowest_unit_time_sec:\s+(\d+)", said)),
+        "seconds": round(time.monotonic() - begun, 1),
+    }
+
+
+def _megabytes(pattern: str, said: str) -> int:
+    found = re.search(pattern, said)
+    if found is None:
+        raise EdgewrightError("expected libFuzzer's figures at the end of its run, got others")
+    return int(found[1])
 
 
 if __name__ == "__main__":
