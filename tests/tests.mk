@@ -24,12 +24,13 @@ FUZZ_TARGETS ?= onnx tflite manifest contract picture
 $(VENV)/.fuzz: $(READY)
 	$(call environment,$(VENV),$(WITH_FUZZ))
 
-fuzz: $(VENV)/.fuzz  ## fuzz what reads files from outside (FUZZ_SECONDS=60 each)
-	@set -e; for target in $(FUZZ_TARGETS); do \
-		echo "fuzzing $$target for $(FUZZ_SECONDS) seconds"; \
-		$(BIN)/python -m edgewright.benchmarks.figures.reliability.fuzz $$target --seconds $(FUZZ_SECONDS) \
-			--out $(FUZZ_OUT) || { tail -n 40 .cache/fuzz/$$target.log; exit 1; }; \
-	done
+FUZZED := $(FUZZ_TARGETS:%=fuzz-%)
+.PHONY: $(FUZZED)
+fuzz: $(FUZZED)  ## fuzz what reads files from outside (FUZZ_SECONDS=60 each; -j2 takes two at a time)
+
+$(FUZZED): fuzz-%: $(VENV)/.fuzz
+	@$(BIN)/python -m edgewright.benchmarks.figures.reliability.fuzz $* --seconds $(FUZZ_SECONDS) \
+		--out $(FUZZ_OUT) || { tail -n 40 .cache/fuzz/$*.log; exit 1; }
 
 # FAULTS moments of each of the three, 102 in all: an hour on a small machine.
 FAULTS ?= 34
