@@ -28,7 +28,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgewright.benchmarks.figures import interleaved, publish, script
-from edgewright.benchmarks.figures.overhead import bare
+from edgewright.benchmarks.figures.overhead import apart, bare
 from edgewright.benchmarks.figures.photos import PHONE, Camera
 from edgewright.benchmarks.measure import environment
 from edgewright.benchmarks.record.stats import Estimate, paired_ratio
@@ -264,6 +264,17 @@ def _seconds_for(predictor: Predictor, encoded: Sequence[bytes], count: int, wor
     return time.perf_counter() - start
 
 
+def isolated(models: Models) -> Iterator[Row]:
+    """A call of a file that nobody vouched for, in microseconds more than here."""
+    for bundle, variant in ((SMALL, "tflite-int8"), (SMALL, "onnx-int8"), (COLOUR, "tflite-int8")):
+        yield Row(
+            name=f"Session.run in the process apart, {bundle} {variant}: microseconds more",
+            against="Session.run in this process",
+            ratio=apart.added(models.file(bundle, variant)),
+            limit=100,
+        )
+
+
 def soak(models: Models, minutes: float) -> Iterator[Row]:
     """Resident memory at the end of so many minutes of `predict_many`, against that after a fifth of them.
 
@@ -307,7 +318,13 @@ def main(words: list[str]) -> int:
     rows: list[Row] = []
     start = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
-        first = (starts(models, Path(folder)), sessions(models), pictures(models), many(models))
+        first = (
+            starts(models, Path(folder)),
+            sessions(models),
+            isolated(models),
+            pictures(models),
+            many(models),
+        )
         rest = (agreement(models, arguments.photos), soak(models, arguments.soak_minutes))
         for row in itertools.chain(*first, *rest):
             rows.append(row)

@@ -47,6 +47,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
         "PHONE": (1024, 768),
     }.items():
         monkeypatch.setattr(overhead, name, value)
+    monkeypatch.setattr(overhead.apart, "TURNS", 10)
 
 
 @pytest.mark.parametrize(
