@@ -138,7 +138,7 @@ def measure(
                 if turn < plan.processes:
                     measurements.append(job.target.run(job.bundle, name, plan, say))
                     done(name)
-    timed = any(m.samples_ns.get("warm_run") for m in measurements)
+    timed = any(m.samples_ns.get("warm_run") and m.target == "local" for m in measurements)
     profiles = {}
     if job.options.profile and timed:
         for name in job.variants:

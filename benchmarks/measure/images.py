@@ -48,3 +48,18 @@ def read(path: Path, manifest: Manifest) -> tuple[NDArray[np.uint8], NDArray[np.
         )
     chosen = np.linspace(0, len(x) - 1, min(MOST, len(x))).astype(int)
     return x[chosen], y[chosen]
+
+
+def varied(images: NDArray[np.uint8], count: int) -> NDArray[np.uint8]:
+    """`count` images `(n, height, width, channels)` like those given, the same each time: mirrored, moved by
+    up to an eighth and of another brightness. Noise would not do: a network is sure of no class of it, and
+    the least rounding turns its label."""
+    random = np.random.default_rng(0)
+    height, width = images.shape[1:3]
+    found = np.empty((count, *images.shape[1:]), np.uint8)
+    for place in range(count):
+        image = images[place % len(images)]
+        moved = np.roll(image, [random.integers(-n // 8, n // 8 + 1) for n in (height, width)], (0, 1))
+        mirrored = moved[:, ::-1] if random.random() < 0.5 else moved
+        found[place] = np.clip(mirrored * random.uniform(0.6, 1.3), 0, 255)
+    return found

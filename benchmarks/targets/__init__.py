@@ -28,6 +28,14 @@ class Option:
     help: str
 
 
+IMAGES = Option(
+    name="images",
+    metavar="FILE.npz",
+    help="test images x and classes y (or x_test, y_test), of which 1,000 are run: arm64 tells the accuracy, "
+    "gpu the agreement with the CPU",
+)
+
+
 class Target(Protocol):
     """A place where a measurement is taken; `title` says what it measures, `summary` what its figures do and
     do not mean.

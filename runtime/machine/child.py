@@ -40,7 +40,7 @@ class ChildProcess:
 
         Args:
             handles: open files that it has under the same numbers.
-            log: keep what it writes to standard error, for `last_line`; else that is thrown away.
+            log: keep what it writes to standard error, for `last_line` and `said`; else it is thrown away.
 
         Raises:
             OSError, TypeError, ValueError: no process can be started.
@@ -140,6 +140,11 @@ class ChildProcess:
     def status(self) -> int:
         """The exit status of a child that said nothing more, negative for a signal; waits for it."""
         return self._process.wait()
+
+    def said(self, most: int = MAX_LINE_BYTES) -> str:
+        """What it wrote to its log so far, the first `most` bytes of it; it may be running."""
+        # Not by `read`: both processes have one place in the file, and it would write on from there.
+        return os.pread(self._log.fileno(), most, 0).decode("utf-8", "replace")
 
     def last_line(self) -> str:
         """The last line that a child which has ended wrote to its log; empty if there is none."""

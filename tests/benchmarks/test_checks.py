@@ -9,6 +9,7 @@ import pytest
 from edgewright.benchmarks import checks
 from edgewright.benchmarks.targets.arm64 import machine
 from edgewright.benchmarks.targets.ethos_u import TARGET
+from edgewright.benchmarks.targets.gpu import vulkan
 from edgewright.runtime import plugins
 
 
@@ -18,14 +19,16 @@ def test_doctor_lines_of_a_target_that_lacks_something(
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.delenv(machine.SYSROOT, raising=False)
     monkeypatch.setattr(plugins, "installed", lambda module: False)
-    arm64, ethos_u = checks.lines()
+    arm64, ethos_u, gpu = checks.lines()
     assert arm64.startswith("target arm64 needs apt-get (Debian, Ubuntu)")
     assert "pip or uv" in arm64
     assert ethos_u == "target ethos-u needs ethos-u-vela; run: pip install 'edgewright[ethos-u]'"
     assert TARGET.missing() in ethos_u
+    assert gpu == "target gpu needs ai-edge-litert; run: pip install 'edgewright[tflite]'"
 
 
 def test_doctor_lines_are_none_where_all_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(machine, "missing", lambda: "")
+    monkeypatch.setattr(vulkan, "missing", lambda: "")
     monkeypatch.setattr(plugins, "installed", lambda module: True)
     assert checks.lines() == []

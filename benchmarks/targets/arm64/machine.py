@@ -21,8 +21,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from edgewright.benchmarks.targets import Say, call
-from edgewright.benchmarks.targets.arm64 import apt
+from edgewright.benchmarks.targets import Say, _apt, call
 from edgewright.benchmarks.targets.arm64.processors import PROCESSORS, Processor, cpuinfo, write_root
 from edgewright.runtime import plugins
 from edgewright.runtime.disk import files, jsonio
@@ -94,7 +93,7 @@ def missing() -> str:
     if sys.platform != "linux":
         return f"QEMU's user mode, which runs on Linux only, not on {platform.system()}"
     lacking = []
-    if not apt.available():
+    if not _apt.available():
         if not os.environ.get(SYSROOT):
             lacking.append(f"apt-get (Debian, Ubuntu), or the folder of an arm64 Linux in ${SYSROOT}")
         if not shutil.which("qemu-aarch64"):
@@ -158,9 +157,9 @@ def _set_up(new: Path, scratch: Path, wheels: Mapping[str, str]) -> None:
     start = time.monotonic()
     about: dict[str, Any] = {"wheels": dict(wheels), "packages": []}
     emulator = shutil.which("qemu-aarch64")
-    if apt.available():
+    if _apt.available():
         host = new / "host"
-        about["packages"] += apt.unpack(["qemu-user"], apt.native(), host, scratch, on_this_system=True)
+        about["packages"] += _apt.unpack(["qemu-user"], _apt.native(), host, scratch, on_this_system=True)
         emulator = "./host/usr/bin/qemu-aarch64"
         for file in (host / "usr/bin").iterdir():
             if file.name != "qemu-aarch64":
@@ -175,7 +174,7 @@ def _set_up(new: Path, scratch: Path, wheels: Mapping[str, str]) -> None:
         (new / "sysroot").symlink_to(Path(given).absolute(), target_is_directory=True)
     else:
         sysroot = new / "sysroot"
-        about["packages"] += apt.unpack(_ARM64_PACKAGES, "arm64", sysroot, scratch, on_this_system=False)
+        about["packages"] += _apt.unpack(_ARM64_PACKAGES, "arm64", sysroot, scratch, on_this_system=False)
         shutil.rmtree(sysroot / "usr/share", ignore_errors=True)
     about["interpreter"] = f"sysroot/{_python(new / 'sysroot', 'the unpacked packages')}"
     for processor in PROCESSORS:

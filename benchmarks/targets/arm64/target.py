@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from edgewright.benchmarks.measure import environment
 from edgewright.benchmarks.record.measurement import Measurement, Plan
-from edgewright.benchmarks.targets import Option, Say, Target
+from edgewright.benchmarks.targets import IMAGES, Say, Target
 from edgewright.benchmarks.targets.arm64 import machine
 from edgewright.benchmarks.targets.arm64.processors import PROCESSORS
 from edgewright.runtime.bundle.manifest import Bundle, VariantEntry
@@ -36,13 +36,7 @@ class Arm64(Target):
         "are not emulated"
     )
     repeats = False
-    options = (
-        Option(
-            name="images",
-            metavar="FILE.npz",
-            help="test images x and classes y (or x_test, y_test): the accuracy on 1,000 of them is told",
-        ),
-    )
+    options = (IMAGES,)
 
     def missing(self) -> str:
         return machine.missing()

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from edgewright.benchmarks.targets.arm64 import apt, machine
+from edgewright.benchmarks.targets import _apt
+from edgewright.benchmarks.targets.arm64 import machine
 from edgewright.benchmarks.targets.arm64.machine import Machine
 
 Tools = Callable[..., None]
@@ -16,7 +17,7 @@ Tools = Callable[..., None]
 @pytest.fixture(scope="session")
 def machine_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A cache folder with the machine in it."""
-    if not apt.available():
+    if not _apt.available():
         pytest.skip("apt, which brings the emulated machine, is not here")
     folder = tmp_path_factory.mktemp("machine-cache")
     with pytest.MonkeyPatch.context() as patch:

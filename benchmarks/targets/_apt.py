@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -52,16 +53,25 @@ def native() -> str:
 
 
 def unpack(
-    packages: Sequence[str], architecture: str, into: Path, scratch: Path, *, on_this_system: bool
+    packages: Sequence[str],
+    architecture: str,
+    into: Path,
+    scratch: Path,
+    *,
+    on_this_system: bool,
+    alone: bool = False,
 ) -> list[str]:
     """Fetch packages with all they depend on and unpack them into the folder `into`.
+
+    apt takes no package whose hash is not in a list that a key of the system's has signed.
 
     Args:
         packages: their names.
         architecture: of the packages, in Debian's words.
         into: made if it is missing.
-        scratch: an empty folder for what is needed meanwhile.
+        scratch: a folder for what is needed meanwhile.
         on_this_system: leave out what is installed here already; else everything down to the C library comes.
+        alone: leave out all that they depend on.
 
     Returns:
         The names of the package files, which hold their versions.
@@ -69,7 +79,7 @@ def unpack(
     Raises:
         TargetError: apt could not get them; the message has what it said.
     """
-    folder = scratch / f"apt-{architecture}-{len(packages)}"
+    folder = Path(tempfile.mkdtemp(prefix=f"apt-{architecture}-", dir=scratch))
     for name in ("lists/partial", "archives/partial"):
         (folder / name).mkdir(parents=True)
     status = _SYSTEM_STATUS if on_this_system and _SYSTEM_STATUS.exists() else folder / "status"
@@ -82,8 +92,10 @@ def unpack(
     apt = ("apt-get", "-c", str(configuration), "-q")
     updated = _call(*apt, "update")
     # Even of what is installed its own copy is taken: the system's may be removed any day.
-    fetched = _call(*apt, "install", "--download-only", "--reinstall", *packages)
-    found = sorted((folder / "archives").glob("*.deb"))
+    words = ("download",) if alone else ("install", "--download-only", "--reinstall")
+    archives = folder / "archives"
+    fetched = _call(*apt, *words, *packages, folder=archives)
+    found = sorted(archives.glob("*.deb"))
     if fetched.returncode != 0 or not found:
         said = [line for done in (updated, fetched) for line in done.stderr.splitlines()]
         why = next((line for line in said if line.startswith(("E:", "W:"))), "no package came")
@@ -98,8 +110,8 @@ def unpack(
     return [package.name for package in found]
 
 
-def _call(*words: str) -> subprocess.CompletedProcess[str]:
+def _call(*words: str, folder: Path | None = None) -> subprocess.CompletedProcess[str]:
     try:
-        return call(words)
+        return call(words, folder)
     except OSError as failure:
         raise TargetError(f"cannot run {words[0]}: {failure.strerror}") from failure

@@ -1,0 +1,166 @@
+"""Does an engine give a file's scores as LiteRT's CPU kernels do? Images, the largest difference, a verdict.
+
+What an engine that computes rightly may differ by was measured, LiteRT's GPU accelerator, which computes in
+floats, against XNNPACK, as the largest difference of a probability:
+
+    float32, float16    1e-6 to 3e-6
+    8-bit arithmetic    .020 (mnist-cnn, int8), .010 (dynamic-int8), .055 (MobileNetV2 at 224 pixels, int8)
+    with an operator
+    at fault            .70 to .83, 15 to 33 % of the labels
+
+So `right` is 1e-3 or .06. Between that and `wrong` roundings add up, or something is at fault that these
+images hardly show: `differs`. An image near a tie says nothing, so a label counts as turned only where a
+score has moved by .1 too.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgewright.benchmarks.agreement import Engine, EngineError
+from edgewright.benchmarks.record.measurement import Check
+from edgewright.runtime.backends import Scores, Session
+from edgewright.runtime.contract import TensorSpec
+from edgewright.runtime.contract.heads import Head
+
+SECONDS = 30.0
+# Shares of the range of scores: what floats and 8 bits are rounded by, what is not near a tie, what no sum of
+# roundings comes near.
+_FLOATS, _ROUNDED, _FAR, _WRONG = 1e-3, 0.06, 0.1, 0.25
+_TURNED = 0.01  # share of the images that may be decided otherwise by so much
+_PROBES = 2  # images that an operator at fault is looked for with
+_MOST_COMPLAINT = 200
+
+
+@dataclass(frozen=True, kw_only=True)
+class Judged:
+    """`check` says what came of it, `complaint` what the engine said meanwhile, or died of."""
+
+    check: Check
+    complaint: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Subject:
+    """A .tflite file of one input and one output: its bytes, that output, and what its scores mean; `session`
+    computes it on the CPU, one image at a time; `rounded` is whether that is in 8 bits."""
+
+    raw: bytes
+    output: TensorSpec
+    head: Head
+    session: Session
+    rounded: bool = False
+
+
+def judge(
+    subject: Subject,
+    engine: Engine,
+    golden: NDArray[Any],
+    more: NDArray[Any],
+    *,
+    seconds: float = SECONDS,
+    locating: bool = True,
+    ran: Callable[[Any], None] = lambda running: None,
+) -> Judged:
+    """Run a file in an engine and on the CPU, on all `golden` images, and on `more` while there is time.
+
+    Args:
+        subject: the file.
+        engine: that is held against the CPU.
+        golden: images as the file takes them, `(n, height, width, channels)`, one at least.
+        more: the same, maybe none.
+        seconds: that `more` may take, with what the golden images took.
+        locating: find the operator at fault of a file that is wrong.
+        ran: told of the running engine after each image.
+
+    Raises:
+        TargetError: the engine cannot be set up here.
+    """
+    theirs: list[Scores] = []
+    mine: list[Scores] = []
+    complaint, died = "", ""
+    try:
+        with engine.open(subject.raw) as running:
+            end = time.monotonic() + seconds
+            for place, image in enumerate((*golden, *more)):
+                if place >= len(golden) and time.monotonic() > end:
+                    break
+                theirs.append(_scores(running.run([image[np.newaxis]])[0], subject.output))
+                mine.append(subject.session.run(image[np.newaxis]))
+                ran(running)
+            complaint = " / ".join(running.said())[:_MOST_COMPLAINT]
+    except EngineError as failure:
+        died = str(failure)
+    check = compare(theirs, mine, subject.head, rounded=subject.rounded, fails=bool(died or complaint))
+    operator = layer = ""
+    if check.verdict == "wrong" and locating:
+        operator, layer = _fault(subject.raw, engine, golden)
+    check = Check(**{**vars(check), "first_wrong_op": operator, "layer": layer})
+    return Judged(check=check, complaint=died or complaint)
+
+
+def compare(
+    theirs: Sequence[Scores],
+    mine: Sequence[Scores],
+    head: Head,
+    *,
+    rounded: bool,
+    fails: bool = False,
+) -> Check:
+    """The verdict on an engine's scores beside the CPU's, `(1, scores)` an image.
+
+    `rounded`: they are computed in 8 bits. `fails`: the engine died, or complained.
+    """
+    if not theirs:
+        return Check(images=0, max_abs_error=0.0, agreement=0.0, verdict="wrong")
+    answers, right = np.concatenate(theirs), np.concatenate(mine[: len(theirs)])
+    finite = bool(np.isfinite(answers).all())
+    errors = np.nan_to_num(np.abs(answers - right), nan=np.inf, posinf=np.inf).max(axis=1)
+    range_ = 1.0 if head.kind in ("softmax", "sigmoid") else float(np.abs(right).max()) or 1.0
+    same = _same(answers, right, head)
+    turned = float(np.mean(~same & (errors > _FAR * range_)))
+    worst = float(errors.max())
+    if fails or not finite or worst > _WRONG * range_ or turned > _TURNED:
+        verdict = "wrong"
+    else:
+        verdict = "right" if worst <= (_ROUNDED if rounded else _FLOATS) * range_ else "differs"
+    largest = worst if np.isfinite(worst) else float(np.finfo(np.float32).max)
+    return Check(images=len(right), max_abs_error=largest, agreement=float(np.mean(same)), verdict=verdict)
+
+
+def _scores(raw: NDArray[Any], output: TensorSpec) -> Scores:
+    """Float32 `(1, scores)` of what an engine gives."""
+    row = raw.reshape(1, -1).astype(np.float32)
+    return (row - np.float32(output.zero_point)) * np.float32(output.scale) if output.scale else row
+
+
+def _same(answers: Scores, right: Scores, head: Head) -> NDArray[np.bool_]:
+    """Of each image, whether it is decided alike; of embeddings, whether their cosine is above .99."""
+    if head.is_embedding:
+        lengths = np.linalg.norm(answers, axis=1) * np.linalg.norm(right, axis=1)
+        alike: NDArray[np.bool_] = (answers * right).sum(axis=1) >= 0.99 * lengths
+        return alike
+    differ = np.atleast_2d((head.decisions(answers) != head.decisions(right)).T).any(0)
+    # 8-bit scores tie: the first of equal ones is no better than the next.
+    if not head.is_sigmoid:
+        chosen = answers.argmax(axis=1)
+        differ &= right[np.arange(len(right)), chosen] < right.max(axis=1)
+    same: NDArray[np.bool_] = np.logical_not(differ)
+    return same
+
+
+def _fault(raw: bytes, engine: Engine, images: NDArray[Any]) -> tuple[str, str]:
+    """The operator at fault and its Keras layer, empty where none is found."""
+    try:
+        locating = import_module("edgewright.benchmarks.agreement.locating")
+    except ImportError:
+        return "", ""
+    found = locating.locate(raw, engine, [image[np.newaxis] for image in images[:_PROBES]])
+    return ("", "") if found is None else (found.operator, found.layer)

@@ -1,0 +1,144 @@
+"""Whether a phone's GPU would give a variant's scores: LiteRT's accelerator against its CPU kernels."""
+
+from __future__ import annotations
+
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from edgewright.benchmarks.record.measurement import Measurement, Plan
+from edgewright.benchmarks.targets import IMAGES, Say, Target
+from edgewright.benchmarks.targets.gpu.engine import ENGINE
+from edgewright.runtime.bundle.manifest import Bundle, VariantEntry
+from edgewright.runtime.errors import InputError
+
+if TYPE_CHECKING:
+    from edgewright.benchmarks.record.measurement import Check
+    from edgewright.benchmarks.targets.gpu.engine import OnGpu
+
+_PATTERNS = ("CONV_2D", "ADD")  # what exports of today write otherwise, see the refinement `gpu`
+_WARM_UP = 3  # runs that are not timed: shaders are compiled at the first
+
+
+class Gpu(Target):
+    """`check` says how far the accelerator's scores are from the CPU's, on the golden images and others.
+
+    On a real GPU also `warm_run`: from the inputs' bytes to the outputs', in nanoseconds.
+    """
+
+    title = "right answers of LiteRT's GPU accelerator"
+    summary = (
+        "LiteRT's GPU accelerator (WebGPU on Vulkan, in 32-bit floats) against its CPU kernels, on a real "
+        "GPU with times, else in software without; not covered: arithmetic in 16-bit floats, and OpenCL, "
+        "which phones may take, and their drivers"
+    )
+    repeats = False
+    options = (IMAGES,)
+
+    def missing(self) -> str:
+        return ENGINE.missing()
+
+    def check(self, bundle: Bundle, variant: str, plan: Plan) -> None:
+        entry = bundle.variant(variant)
+        if plan.threads != 1:
+            raise InputError(f"expected 1 thread for target gpu, got {plan.threads}: a GPU has none to set")
+        if not entry.file.file.endswith(".tflite"):
+            raise InputError(
+                f"expected a .tflite for target gpu, got {entry.file.file}; LiteRT runs no other files"
+            )
+        if entry.input.shape[0] > 1:
+            raise InputError(
+                f"expected a file of one image at a time for target gpu, got {entry.file.file}, which takes "
+                f"{entry.input.shape[0]}; export it without --batch"
+            )
+        if "images" in plan.options:
+            from edgewright.benchmarks.measure import images
+
+            images.read(Path(plan.options["images"]), bundle.manifest)
+
+    def run(self, bundle: Bundle, variant: str, plan: Plan, say: Say = lambda line: None) -> Measurement:
+        from edgewright.benchmarks.agreement import judging
+        from edgewright.benchmarks.measure import environment, images
+        from edgewright.benchmarks.targets.gpu import vulkan
+        from edgewright.runtime.foreign import bare, told_of
+        from edgewright.runtime.predictor import load
+        from edgewright.runtime.verification import GOLDEN_INPUTS, read_golden
+
+        entry = bundle.variant(variant)
+        path, raw = bundle.read(entry.file)
+        golden = read_golden(bundle)[GOLDEN_INPUTS]
+        if "images" in plan.options:
+            more, _ = images.read(Path(plan.options["images"]), bundle.manifest)
+        else:
+            more = images.varied(golden, images.MOST)
+        vulkan.ready(say)
+        taken: list[int] = []
+        devices: dict[str, bool] = {}
+
+        def ran(running: OnGpu) -> None:
+            taken.append(running.nanoseconds)
+            if not devices:
+                devices[running.device] = running.on_gpu
+
+        with load(path, **told_of(bundle.manifest)) as predictor:
+            session, given = bare(predictor.session, golden)
+            _, others = bare(predictor.session, more)
+            subject = judging.Subject(
+                raw=raw,
+                output=session.output,
+                head=predictor.head,
+                session=session,
+                rounded=entry.arithmetic == "int8",
+            )
+            judged = judging.judge(subject, ENGINE, given, others, ran=ran)
+        check = judged.check
+        device, on_gpu = next(iter(devices.items()), ("no GPU", False))
+        notes = [f"{variant} in LiteRT's GPU accelerator: {judged.complaint}"] if judged.complaint else []
+        surroundings = environment.describe()
+        version = metadata.version("ai-edge-litert")
+        timed = on_gpu and len(taken) > _WARM_UP
+        return Measurement(
+            variant=variant,
+            target="gpu",
+            threads=1,
+            kernels=device,
+            environment={
+                **surroundings,
+                "cpu": f"{device}, by LiteRT {version}'s GPU accelerator",
+                "host_cpu": surroundings["cpu"],
+                "machine": "gpu",
+                "isa": [],
+                "load_1min": surroundings["load_1min"] if on_gpu else None,
+                "on_gpu": on_gpu,
+                "images": "given" if "images" in plan.options else "golden and varied ones",
+            },
+            samples_ns={"first_run": taken[:1], "warm_run": taken[_WARM_UP:]} if timed else {},
+            notes=notes,
+            queries=len(taken) - _WARM_UP if timed else 0,
+            check=_with_remedy(check, bundle, entry),
+        )
+
+
+def _with_remedy(check: Check, bundle: Bundle, entry: VariantEntry) -> Check:
+    """What to do about a file that is wrong, beside what is known of it."""
+    import dataclasses
+
+    if check.verdict != "wrong":
+        return check
+    return dataclasses.replace(check, remedy=remedy(check.first_wrong_op, bundle, entry))
+
+
+def remedy(operator: str, bundle: Bundle, entry: VariantEntry) -> str:
+    """What to do about a variant that is wrong, by the operator at fault, empty if none is known."""
+    chosen: Any = entry.conversion.get("chosen")
+    done = isinstance(chosen, dict) and "gpu" in chosen
+    if operator in _PATTERNS and entry.arithmetic == "int8" and not done:
+        return "export it again: this operator is written otherwise now"
+    floats = next(
+        (v.name for v in bundle.manifest.variants if v.format == "tflite" and v.scheme == "float32"), ""
+    )
+    other = f"take {floats} there" if floats and floats != entry.name else "take another variant there"
+    return f"run it on the CPU, or {other}"
+
+
+TARGET = Gpu()
