@@ -6,6 +6,7 @@ not. What is counted is what the file says: an interpreter fuses operators and p
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -30,6 +31,12 @@ _PASSING = frozenset(
         *("QuantizeLinear", "DequantizeLinear", "Dropout"),
     )
 )
+
+# Scopes that Keras opens within a layer, and the operations that give a layer's kernel its name.
+_OPERATION = "batchnorm"
+_WITHIN = frozenset(("reduction_indices", "ReadVariableOp", "Reshape"))
+_KERNELS = frozenset(("convolution", "depthwise", "MatMul", "conv_transpose", "separable_conv2d"))
+_TRACED = re.compile(r"_\d+$")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -187,3 +194,39 @@ def broadcast(*shapes: Shape | None) -> Shape | None:
                     return None
                 sizes[-1 - place] = size
     return tuple(sizes)
+
+
+def keras_layers(named: Sequence[Sequence[str]]) -> list[tuple[str, ...]]:
+    """The Keras layers that each operator is made of, the one with the kernel first, by what the tensors of
+    each are called: its constants', then its output's. Empty where none is known.
+
+    TensorFlow names a tensor by the scopes it is made in: the model, a model within, the layer, and the
+    operation, such as `mnist_tiny_1/conv2d_5_1/convolution`. A scope that is entered once more, as when a
+    model is traced, gets a number behind it: the same for all layers, or a higher one where that name is
+    taken (`conv2d` is traced as `conv2d_1`, then `conv2d_1` as `conv2d_1_2`).
+    """
+    found = []
+    for names in named:
+        paths = sorted(
+            (path for name in names if (path := _scopes(name))), key=lambda p: p[1] not in _KERNELS
+        )
+        found.append(list(dict.fromkeys(path[0] for path in paths)))
+    numbers = [match[0] if (match := _TRACED.search(name)) else "" for names in found for name in names]
+    traced = max(numbers, key=numbers.count, default="")
+    if traced and all(numbers):
+        again = [name for names in found for name in names if not name.endswith(traced)]
+        if all(_TRACED.sub("", name).endswith(traced) for name in again):
+            found = [[_TRACED.sub("", name) for name in names] for names in found]
+    return [tuple(names) for names in found]
+
+
+def _scopes(name: str) -> tuple[str, str] | None:
+    """The layer, with the models within which it is, and the operation."""
+    parts = [part for part in re.sub(r"(:\d+)+$", "", name.partition(";")[0]).split("/") if part]
+    while len(parts) > 3 and (parts[-1] in _WITHIN or parts[-2] in {*_WITHIN, _OPERATION}):
+        parts = parts[:-1]
+    if name.startswith("/") and len(parts) > 1:  # as PyTorch names nodes, without the model in front
+        return "/".join(parts[:-1]), re.sub(r"_\d+$", "", parts[-1])
+    if len(parts) < 3:
+        return None
+    return "/".join(parts[1:-1]), re.sub(r"_\d+$", "", parts[-1])

@@ -1,14 +1,8 @@
-"""What Keras calls the layers that a file's steps are, as far as tensors are still called after them.
-
-TensorFlow names a tensor by the scopes it is made in: the model, a model within, the layer, the operation,
-such as `mnist_tiny_1/conv2d_5_1/convolution`. A scope that is entered once more, as when a model is traced,
-gets a number behind it.
-"""
+"""What Keras calls the layers that a file's steps are, as far as tensors are still called after them."""
 
 from __future__ import annotations
 
 import json
-import re
 import zlib
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
@@ -18,25 +12,20 @@ from zipfile import BadZipFile
 
 from edgewright.export.explaining.graphs import Step
 from edgewright.runtime.disk import zips
+from edgewright.runtime.graph import keras_layers
 
-_WITHIN = frozenset(("batchnorm", "reduction_indices", "ReadVariableOp", "Reshape"))
 _CONFIG, _MOST_BYTES = "config.json", 2**26
 _MOST_BETWEEN = 8  # layers that one operator stands for
-_TRACED = re.compile(r"_\d+$")
 
 
 def layers(steps: Sequence[Step], twins: Sequence[Step]) -> list[tuple[str, ...]]:
     """The names of the Keras layers that each step is made of, as far as `steps` or the `twins` of the float
     model hold them, the one with the kernel first; empty where none is known."""
-    found = []
-    for step, twin in zip(steps, twins, strict=True):
-        paths = [_path(name) for name in (*step.names[:1], *twin.names[:1], *step.names[1:], *twin.names[1:])]
-        kernels = sorted((path for path in paths if path), key=lambda path: path[1] not in _KERNELS)
-        found.append(list(dict.fromkeys(path[0] for path in kernels)))
-    traced = {match[0] if (match := _TRACED.search(name)) else "" for names in found for name in names}
-    if len(traced) == 1 and (number := traced.pop()):
-        found = [[name.removesuffix(number) for name in names] for names in found]
-    return [tuple(names) for names in found]
+    named = [
+        (*step.names[:1], *twin.names[:1], *step.names[1:], *twin.names[1:])
+        for step, twin in zip(steps, twins, strict=True)
+    ]
+    return keras_layers(named)
 
 
 def order(model: Path) -> dict[str, str]:
@@ -81,18 +70,3 @@ def titles(steps: Sequence[Step], known: Sequence[tuple[str, ...]]) -> list[str]
         title = names[0] if names else "scores" if i == len(steps) - 1 else step.label
         chosen.append(title if title not in chosen else f"{title} ({step.label})")
     return chosen
-
-
-_KERNELS = frozenset(("convolution", "depthwise", "MatMul", "conv_transpose", "separable_conv2d"))
-
-
-def _path(name: str) -> tuple[str, str] | None:
-    """The layer, with the models within which it is, and the operation."""
-    parts = [part for part in re.sub(r"(:\d+)+$", "", name.partition(";")[0]).split("/") if part]
-    while len(parts) > 3 and (parts[-1] in _WITHIN or parts[-2] in _WITHIN):
-        parts = parts[:-1]
-    if name.startswith("/") and len(parts) > 1:  # as PyTorch names nodes, without the model in front
-        return "/".join(parts[:-1]), re.sub(r"_\d+$", "", parts[-1])
-    if len(parts) < 3:
-        return None
-    return "/".join(parts[1:-1]), re.sub(r"_\d+$", "", parts[-1])

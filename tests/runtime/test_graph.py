@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from edgewright.runtime.graph import Graph, Node, Shape, Tensor, broadcast
+from edgewright.runtime.graph import Graph, Node, Shape, Tensor, broadcast, keras_layers
 
 
 def activation(name: str, *shape: int, dtype: str = "int8") -> Tensor:
@@ -80,3 +80,25 @@ def test_broadcast_shapes() -> None:
     assert broadcast((3, 1, 4), (2, 1), ()) == (3, 2, 4)
     assert broadcast((3,), (2,)) is None
     assert broadcast((3,), None) is None
+
+
+@pytest.mark.parametrize(
+    ("names", "layers"),
+    [
+        (["net_1/conv2d_1/convolution", "net_1/dense_1/MatMul"], ["conv2d", "dense"]),
+        (["net_1/conv2d_1/convolution", "net_1/conv2d_1_2/convolution"], ["conv2d", "conv2d_1"]),
+        (["net_1/re_lu_1/Relu", "net_1/conv2d_1_2/convolution:7", "net_1/dense_1/MatMul"], None),
+        (["net/conv2d_1/convolution", "net/dense_2/MatMul"], ["conv2d_1", "dense_2"]),
+        (["net/conv2d/convolution", "net/conv2d_1/convolution"], ["conv2d", "conv2d_1"]),
+        (["StatefulPartitionedCall:0", "m/block/bn/batchnorm/add_1;m/b/c"], ["", "block/bn"]),
+    ],
+)
+def test_layers_by_the_names_of_tensors_without_the_number_of_their_tracing(
+    names: list[str], layers: list[str] | None
+) -> None:
+    found = [one[0] if one else "" for one in keras_layers([[name] for name in names])]
+    assert found == (layers or ["re_lu", "conv2d_1", "dense"])
+
+
+def test_the_layer_with_the_kernel_comes_first() -> None:
+    assert keras_layers([["n/relu/Relu", "n/conv/convolution"]]) == [("conv", "relu")]
