@@ -6,11 +6,14 @@ public names are imported when they are asked for too.
 
 from __future__ import annotations
 
+import contextlib
 import importlib
+import os
 import pkgutil
 from collections.abc import Callable, Mapping
 from functools import cache
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 from edgewright.runtime.errors import UnknownNameError
@@ -30,6 +33,31 @@ def installed(module: str) -> bool:
         return find_spec(module) is not None
     except (ImportError, ValueError):
         return False
+
+
+@cache
+def version(package: str) -> str | None:
+    """An installed package and its version, as one word; does not import it, nor `importlib.metadata`, which
+    takes as long as a picture. Of a package without such a folder beside it, which file it is.
+    """
+    try:
+        spec = find_spec(package)
+    except (ImportError, ValueError):
+        return None
+    if spec is None or not spec.submodule_search_locations:
+        return None
+    folder = Path(spec.submodule_search_locations[0])
+    with contextlib.suppress(OSError):
+        installed = [
+            entry.rpartition(".")[0]
+            for entry in os.listdir(folder.parent)  # noqa: PTH208  (half the time of iterdir)
+            if entry.endswith((".dist-info", ".egg-info"))
+        ]
+        if found := sorted(name for name in installed if name.replace("-", "_").startswith(package)):
+            return "+".join(found)
+        there = (folder / "__init__.py").stat()
+        return f"{package}-{there.st_size}-{there.st_mtime_ns}"
+    return None
 
 
 def get(package: str, name: str, constant: str) -> Any:

@@ -84,7 +84,7 @@ def test_base_install_dependencies_are_numpy_and_pillow(pyproject: dict[str, Any
 @pytest.mark.parametrize(
     ("package", "constant", "least"),
     [
-        ("runtime.backends", "BACKEND", {"litert", "ort"}),
+        ("runtime.backends", "BACKEND", {"litert", "openvino", "ort"}),
         ("runtime.commands", "HELP", {"predict", "verify", "inspect"}),
         ("train.recipes", "RECIPE", {"fashion-mlp"}),
         ("export.formats", "FORMAT", {"tflite", "onnx"}),

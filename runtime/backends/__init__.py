@@ -22,7 +22,7 @@ from edgewright.runtime import plugins
 from edgewright.runtime.contract import CONTRACT_KEY, ModelContract, TensorSpec, stamp_is_right
 from edgewright.runtime.contract.heads import Head
 from edgewright.runtime.disk import digest, jsonio, outside
-from edgewright.runtime.errors import EdgewrightError, InputError, ModelFileError
+from edgewright.runtime.errors import EdgewrightError, InputError, ModelFileError, UnknownNameError
 
 if TYPE_CHECKING:
     from edgewright.runtime.graph import Graph
@@ -31,6 +31,10 @@ _NUMBERS = ("uint8", "int8", "int16", "int32", "int64", "float16", "float32", "f
 
 MOST_FIELDS = 200_000  # of a file that are decoded
 FIELDS_VARIABLE = "EDGEWRIGHT_MAX_FIELDS"
+
+BY_NAME_ONLY = ("openvino",)  # backends that run what another runs by default; not even imported for that
+EXACT = "exact"
+ARITHMETICS = (EXACT, "bf16", "f16")  # what floats are computed in: as the file says, or with fewer bits
 
 Pixels: TypeAlias = NDArray[np.uint8]
 Scores: TypeAlias = NDArray[np.float32]
@@ -41,7 +45,8 @@ class ModelFile:
     """What a model file says of itself, read and checked without an interpreter.
 
     `facts` are further lines for a reader (versions, producer); `metadata` are the raw entries the
-    file carries.
+    file carries; `copy` is where the same bytes lie for an interpreter that opens files by their name alone
+    and can make no copy itself.
     """
 
     path: Path
@@ -50,6 +55,7 @@ class ModelFile:
     outputs: tuple[TensorSpec, ...]
     facts: Mapping[str, str]
     metadata: Mapping[str, bytes] = field(repr=False)
+    copy: Path | None = None
 
     @cached_property
     def sha256(self) -> str:
@@ -85,6 +91,21 @@ class ModelFile:
                 f" got {self.inputs[0].shape[1:]} and {scores} scores"
             )
         return contract
+
+
+@contextmanager
+def copied(file: ModelFile) -> Iterator[Path]:
+    """Where the bytes that were read lie, for an interpreter that opens files by their name alone: what lies
+    under the file's own name may be another by now. It is a folder that only this user reads."""
+    if file.copy is not None:
+        yield file.copy
+        return
+    import tempfile
+
+    with tempfile.TemporaryDirectory(prefix="edgewright-", ignore_cleanup_errors=True) as folder:
+        place = Path(folder) / f"model{file.path.suffix.lower()}"
+        place.write_bytes(file.raw)
+        yield place
 
 
 class Session(Protocol):
@@ -156,7 +177,8 @@ class Backend(Protocol):
 
     `module` is what `open` imports, `package` the one on PyPI, `extra` the pip extra that installs it.
     `sample` is a file for `edgewright doctor` to try, deflated, base64: uint8 pixels `(1, 2, 2, 1)` to two
-    scores, the sums of the columns. Empty if there is none.
+    scores, the sums of the columns. Empty if there is none. `device` is where it computes, empty for the CPU,
+    and `arithmetic` one of `ARITHMETICS`; `by_name` is true of an interpreter that opens no bytes, but files.
     """
 
     suffixes: tuple[str, ...]
@@ -164,6 +186,9 @@ class Backend(Protocol):
     package: str
     extra: str
     sample: str = ""
+    device: str = ""
+    arithmetic: str = EXACT
+    by_name: bool = False
 
     def available(self) -> bool:
         """True if the interpreter is installed; does not import it."""
@@ -172,6 +197,19 @@ class Backend(Protocol):
     def offers(self) -> Sequence[str]:
         """What the installed interpreter could run graphs on, by its own names; imports it."""
         ...
+
+    def engines(self) -> Sequence[str]:
+        """What follows the backend's name in those of its engines (see `get`) that work here; imports the
+        interpreter. The first is empty: the CPU, exactly."""
+        return ("",)
+
+    def on(self, device: str, arithmetic: str) -> Backend:
+        """The same on another device, or in another arithmetic; whether it is there shows when a file is
+        opened. Raises `InputError`: there is no such thing."""
+        raise InputError(
+            f"expected the engine of {self.package} that there is, on the CPU and exact, got "
+            f"'{device or 'CPU'}' with {arithmetic}"
+        )
 
     def read(self, path: Path) -> ModelFile:
         """Read what the file says of itself. Raises `ModelFileError`."""
@@ -196,20 +234,33 @@ class Backend(Protocol):
 
 
 def get(name: str) -> Backend:
-    """Raises `UnknownNameError`."""
-    found: Backend = plugins.get(__name__, name, "BACKEND")
-    return found
+    """A backend, or one of its engines: `BACKEND[:DEVICE][@ARITHMETIC]`, as `ort:CUDAExecutionProvider`,
+    `openvino@bf16`, `openvino:GPU@f16`; without a device the CPU, without arithmetic the file's own, exactly.
+
+    Raises:
+        UnknownNameError: no backend of that name.
+        InputError: the backend has no such device, or arithmetic.
+    """
+    place, _, arithmetic = name.partition("@")
+    place, _, device = place.partition(":")
+    found: Backend = plugins.get(__name__, place, "BACKEND")
+    if name == place:
+        return found
+    if arithmetic not in ("", *ARITHMETICS):
+        raise UnknownNameError("arithmetic", arithmetic, ARITHMETICS)
+    return found.on("" if device.upper() == "CPU" else device, arithmetic or EXACT)
 
 
 def for_path(path: Path, only: str | None = None) -> Backend:
-    """The backend whose suffix the file has; with `only`, the backend of that name.
+    """The backend that runs files of that suffix by default; with `only`, the backend or engine of that name.
 
     Raises:
         ModelFileError: no backend takes such files.
-        UnknownNameError: no backend is named `only`.
+        UnknownNameError, InputError: no backend, or engine, is named `only`.
     """
     suffixes: list[str] = []
-    for name in plugins.names(__name__) if only is None else [only]:
+    names = [name for name in plugins.names(__name__) if name not in BY_NAME_ONLY]
+    for name in names if only is None else [only]:
         backend = get(name)
         if path.suffix.lower() in backend.suffixes:
             return backend

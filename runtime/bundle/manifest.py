@@ -291,10 +291,12 @@ def labels_file(labels: tuple[str, ...]) -> bytes:
 
 @dataclass(frozen=True, kw_only=True)
 class Bundle:
-    """An opened bundle folder. The manifest is checked; each file is when it is asked for."""
+    """An opened bundle folder. The manifest is checked; each file is when it is asked for. `sha256` is the
+    manifest's as it was read, empty of a bundle that was read from no folder."""
 
     folder: Path
     manifest: Manifest
+    sha256: str = ""
 
     @staticmethod
     def open(folder: Path, sha256: str | None = None) -> Bundle:
@@ -312,9 +314,10 @@ class Bundle:
                 f"expected a bundle, got {folder} without {MANIFEST}; make one with edgewright export"
             )
         raw = outside.read(path, BundleError, jsonio.MAX_BYTES)
-        if sha256 is not None and digest.sha256(raw) != sha256:
+        found = digest.sha256(raw)
+        if sha256 is not None and found != sha256:
             raise BundleError(f"{path} is not as it was signed; copy the bundle again")
-        return Bundle(folder=folder, manifest=Manifest.from_bytes(raw, str(path)))
+        return Bundle(folder=folder, manifest=Manifest.from_bytes(raw, str(path)), sha256=found)
 
     def variant(self, name: str) -> VariantEntry:
         """Raises `UnknownNameError`."""

@@ -106,7 +106,7 @@ def examine(name: str, backend: Backend) -> Finding:
     offers: tuple[str, ...] = ()
     if backend.available():
         try:
-            kernels = _try(backend)
+            kernels = _try(name, backend)
             offers, works, remedy = tuple(backend.offers()), True, ""
         except Exception as failure:  # whatever a broken package raises
             reason = " ".join(str(failure).split())
@@ -123,7 +123,7 @@ def examine(name: str, backend: Backend) -> Finding:
     )
 
 
-def _try(backend: Backend) -> str:
+def _try(name: str, backend: Backend) -> str:
     """The kernels that ran a backend's sample, empty if there is none. Raises if it gave wrong scores."""
     import numpy as np
 
@@ -133,7 +133,7 @@ def _try(backend: Backend) -> str:
         return ""
     raw = zlib.decompress(base64.b64decode(backend.sample))
     file = backend.parse(Path(f"the doctor's{backend.suffixes[0]}"), raw)
-    session = IsolatedSession(file, threads=1)
+    session = IsolatedSession(file, 1, name)
     try:
         scores = session.run(np.array([1, 2, 4, 8], np.uint8).reshape(1, 2, 2, 1))
         if scores.tolist() != [[5, 10]]:

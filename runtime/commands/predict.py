@@ -41,7 +41,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--variant", help="which of the bundle's variants (default: the recommended one that runs here)"
     )
-    parser.add_argument("--backend", help="the only one to use: litert or ort (default: what takes the file)")
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument("--backend", help="the only one to use: litert or ort (default: what takes the file)")
+    which.add_argument(
+        "--engine",
+        metavar="NAME",
+        help="what computes, such as openvino, ort:CUDAExecutionProvider, openvino:GPU@f16; fastest: what "
+        "edgewright tune found fastest here, with its variant and threads",
+    )
+    parser.add_argument(
+        "--may", metavar="ARITHMETIC", help="with --engine fastest: bf16 or f16, where that passed the tuning"
+    )
     parser.add_argument(
         "--threads",
         type=_threads,
@@ -79,9 +89,13 @@ def run(arguments: argparse.Namespace) -> int:
         threads=arguments.threads,
         variant=arguments.variant,
         backend=arguments.backend,
+        engine=arguments.engine,
+        may=arguments.may,
         isolate=arguments.isolate,
         **_foreign.given(arguments),
     ) as predictor:
+        if (choice := predictor.choice) is not None:
+            console.complain(f"fastest here: {choice.variant} on {choice.engine}, threads: {choice.threads}")
         for line in predictor.assumptions:
             console.complain(f"{arguments.model}: assumed: {line}")
         if arguments.top < 1:
@@ -91,6 +105,7 @@ def run(arguments: argparse.Namespace) -> int:
             columns = (str(i) for i in range(predictor.head.count)) if embeds else _COLUMNS
             console.say(",".join(("image", *columns)))
         each = 1 if arguments.threads == "auto" else arguments.threads  # of the cores
+        each = each if choice is None else choice.threads
         workers = 1 if pictures.is_one_file(arguments.images) else max(1, threads.cores() // each)
         found = list(pictures.find(arguments.images))
 

@@ -14,7 +14,8 @@ from collections.abc import Callable
 import numpy as np
 
 from edgewright.runtime.backends import Session
-from edgewright.runtime.disk import digest, files
+from edgewright.runtime.disk import digest, files, owned
+from edgewright.runtime.errors import OutputError
 
 WORTH = 0.9  # more threads have to bring this much: they take cores from everyone else
 _SECONDS = 0.03  # for each count
@@ -36,8 +37,8 @@ def choose(sha256: str, backend: str, open_with: Callable[[int], Session]) -> in
     """
     key = digest.sha256(f"{sha256} {backend} {cores()}".encode())
     kept = files.cache_folder() / "threads" / key
-    with contextlib.suppress(OSError, ValueError):
-        if 1 <= (found := int(kept.read_text())) <= cores():
+    with contextlib.suppress(ValueError):
+        if 1 <= (found := int(owned.read(kept) or 0)) <= cores():
             return found
     best, best_seconds = 1, _seconds(open_with, 1)
     count = 2
@@ -46,8 +47,8 @@ def choose(sha256: str, backend: str, open_with: Callable[[int], Session]) -> in
         if seconds < WORTH * best_seconds:
             best, best_seconds = count, seconds
         count *= 2
-    with contextlib.suppress(OSError):  # then it is measured again next time
-        files.write_file(kept, str(best).encode())
+    with contextlib.suppress(OutputError):  # then it is measured again next time
+        owned.write(kept, str(best).encode(), "numbers of threads")
     return best
 
 

@@ -18,10 +18,12 @@ import re
 import signal
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from edgewright.runtime import backends
 from edgewright.runtime.backends import ModelFile, Pixels, Scores, scores_spec, wrong_pixels
 from edgewright.runtime.errors import InputError, ModelFileError
 from edgewright.runtime.trust import process, serving
@@ -58,9 +60,21 @@ class IsolatedSession:
         self._left, start = self._patience, time.monotonic()
         self._cpu = _ProcessorTime(self._patience * threads, threads)
         self._area = _Area.of(self.input.shape, self.input.dtype, self.output.shape)
+        by_name = backends.for_path(file.path, backend).by_name
+        with backends.copied(file) if by_name else contextlib.nullcontext() as copy:
+            self._start(file, copy)
+            try:
+                self._open(file, threads, backend, copy)
+                self._left = max(self._patience - (time.monotonic() - start), _LEAST_SECONDS)
+            except BaseException:
+                self.close()
+                raise
+
+    def _start(self, file: ModelFile, copy: Path | None) -> None:
         try:
             handles = () if self._area is None else (self._area.handle,)
-            self._child = process.start(_SERVING, handles=handles)
+            reads = () if copy is None else (str(copy),)
+            self._child = process.start(_SERVING, handles=handles, reads=reads)
         except (OSError, TypeError, ValueError) as failure:
             raise ModelFileError(
                 f"cannot start a process to open {file.path} in ({failure}); if you trust the file, "
@@ -70,26 +84,24 @@ class IsolatedSession:
             if self._area is not None:
                 self._area.close_handle()
         self._channel = Channel(self._child)
-        try:
-            told = {
-                "path": str(file.path),
-                "backend": backend,
-                "threads": threads,
-                "memory_bytes": memory_bytes(len(file.raw), threads),
-                "area": None if self._area is None else self._area.handle,
-                "area_bytes": 0 if self._area is None else self._area.size,
-                "scores_offset": 0 if self._area is None else self._area.scores_offset,
-            }
-            self._cpu.grant(self._child.pid)
-            question = json.dumps(told).encode() + b"\n" + file.raw
-            _, said = self._ask(serving.OPEN, question, {serving.DONE: 40} | _ERRORS)
-            if not _KERNELS.fullmatch(said):
-                raise self._dead("does not name its kernels")
-            self.kernels = said.decode()
-            self._left = max(self._patience - (time.monotonic() - start), _LEAST_SECONDS)
-        except BaseException:
-            self.close()
-            raise
+
+    def _open(self, file: ModelFile, threads: int, backend: str | None, copy: Path | None) -> None:
+        told = {
+            "path": str(file.path),
+            "copy": None if copy is None else str(copy),
+            "backend": backend,
+            "threads": threads,
+            "memory_bytes": memory_bytes(len(file.raw), threads),
+            "area": None if self._area is None else self._area.handle,
+            "area_bytes": 0 if self._area is None else self._area.size,
+            "scores_offset": 0 if self._area is None else self._area.scores_offset,
+        }
+        self._cpu.grant(self._child.pid)
+        question = json.dumps(told).encode() + b"\n" + file.raw
+        _, said = self._ask(serving.OPEN, question, {serving.DONE: 40} | _ERRORS)
+        if not _KERNELS.fullmatch(said):
+            raise self._dead("does not name its kernels")
+        self.kernels = said.decode()
 
     def run(self, pixels: Pixels) -> Scores:
         if (

@@ -15,42 +15,37 @@ from __future__ import annotations
 
 import contextlib
 import os
-import stat
-from collections.abc import Callable
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgewright.runtime.disk import files
-from edgewright.runtime.errors import OutputError
+from edgewright.runtime import plugins
+from edgewright.runtime.disk import files, owned
+from edgewright.runtime.errors import MissingExtraError, ModelFileError, OutputError
 
 if TYPE_CHECKING:
     from edgewright.runtime.backends import Backend, ModelFile, Session
     from edgewright.runtime.trust.isolation import IsolatedSession
 
 _apart = False
+_WHAT = "files to trust"
 
 
 def remember(path: str | os.PathLike[str]) -> None:
-    """Vouch for a file: with the interpreter that is installed now, it is opened directly here.
+    """Vouch for a file: with the interpreters that are installed now, it is opened directly here.
 
     Raises:
         ModelFileError: it cannot be read, is no model file, or not the one whose hash it carries.
         MissingExtraError: no interpreter for the file, so there is no version to vouch for.
         OutputError: that cannot be written down, or would not be believed where it would be written.
     """
-    backend, file = _whole(path)
-    introduce(file.sha256, backend, "remembered")
+    _vouch(path, "remembered")
 
 
 def exported(path: str | os.PathLike[str]) -> None:
     """The same of a file that was made and run here, as far as it can be written down: where it cannot, the
     file is opened in the process apart. Raises `ModelFileError`."""
-    from edgewright.runtime.errors import MissingExtraError
-
-    backend, file = _whole(path)
     with contextlib.suppress(OutputError, MissingExtraError):
-        introduce(file.sha256, backend, "exported here")
+        _vouch(path, "exported here")
 
 
 def introduce(sha256: str, backend: Backend, how: str) -> None:
@@ -65,29 +60,10 @@ def introduce(sha256: str, backend: Backend, how: str) -> None:
         MissingExtraError: no interpreter for the file.
         OutputError: as `remember`.
     """
-    import tempfile
-
     entry = _entry(sha256, backend)
     if entry is None:
-        from edgewright.runtime.errors import MissingExtraError
-
         raise MissingExtraError(f"the interpreter of {'/'.join(backend.suffixes)} files", backend.extra)
-    folder = entry.parent
-    try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if hasattr(os, "geteuid") and folder.lstat().st_uid == os.geteuid():
-            folder.chmod(0o700)
-        if trouble := distrust():
-            raise OutputError(trouble)
-        handle, name = tempfile.mkstemp(prefix=".", dir=folder)
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(f"{how}\n")
-        Path(name).replace(entry)
-    except OSError as failure:
-        raise OutputError(
-            f"cannot write to {folder}, where files to trust are listed: {failure.strerror}; "
-            "set EDGEWRIGHT_CACHE to a folder of yours"
-        ) from failure
+    owned.write(entry, f"{how}\n".encode(), _WHAT)
 
 
 def forget(path: str | os.PathLike[str]) -> None:
@@ -111,19 +87,12 @@ def forget(path: str | os.PathLike[str]) -> None:
 def is_known(sha256: str, backend: Backend) -> bool:
     """True if somebody vouched for a file of that hash with the interpreter that is installed."""
     entry = _entry(sha256, backend)
-    return entry is not None and _wrong(entry, stat.S_ISREG) is None and distrust() is None
+    return entry is not None and owned.is_ours(entry)
 
 
 def distrust() -> str | None:
     """Why nothing that is listed on this machine is believed: expected, got, what to do. None if it is."""
-    folder = place()
-    for each, shared in ((folder.parent, stat.S_IWOTH), (folder, stat.S_IWGRP | stat.S_IWOTH)):
-        if (wrong := _wrong(each, stat.S_ISDIR, shared)) is not None:
-            return (
-                f"expected {each}, where files to trust are listed, to be a folder of this user's that no "
-                f"other can write, got {wrong}; set EDGEWRIGHT_CACHE to such a folder"
-            )
-    return None
+    return owned.distrust(place(), _WHAT)
 
 
 def can_list() -> bool:
@@ -177,20 +146,29 @@ def isolated(backend: Backend, file: ModelFile, threads: int = 1, name: str | No
     from edgewright.runtime import backends
     from edgewright.runtime.trust import isolation
 
+    if backend.device:
+        raise ModelFileError(
+            f"expected a trusted file for {name or backend.device}, whose driver does not run in the process "
+            f"apart, got {file.path}, for which nobody vouched; if you trust it: edgewright trust {file.path}"
+        )
     file.contract()
     backend.graph(file)
     backends.check_single(file.path, file.inputs, file.outputs)
     return isolation.IsolatedSession(file, threads, name)
 
 
-def _whole(path: str | os.PathLike[str]) -> tuple[Backend, ModelFile]:
+def _vouch(path: str | os.PathLike[str], how: str) -> None:
+    """With each interpreter here that takes the file, since whoever trusts it does so whatever runs it."""
     from edgewright.runtime import backends
 
     path = Path(path)
     backend = backends.for_path(path)
     file = backend.read(path)
     file.contract()
-    return backend, file
+    others = (backends.get(name) for name in backends.BY_NAME_ONLY)
+    there = [other for other in others if path.suffix.lower() in other.suffixes and other.available()]
+    for each in there if there and not backend.available() else (backend, *there):
+        introduce(file.sha256, each, how)
 
 
 def place() -> Path:
@@ -200,50 +178,5 @@ def place() -> Path:
 
 def _entry(sha256: str, backend: Backend) -> Path | None:
     """Where a file is listed; None without an interpreter."""
-    version = _version(backend.module.partition(".")[0])
+    version = plugins.version(backend.module.partition(".")[0])
     return None if version is None else place() / f"{sha256}-{version}"
-
-
-@cache
-def _version(package: str) -> str | None:
-    """An installed package and its version, as one word; does not import it, nor `importlib.metadata`, which
-    takes as long as a picture. Of a package without such a folder beside it, which file it is.
-    """
-    from importlib.util import find_spec
-
-    try:
-        spec = find_spec(package)
-    except (ImportError, ValueError):
-        return None
-    if spec is None or not spec.submodule_search_locations:
-        return None
-    folder = Path(spec.submodule_search_locations[0])
-    with contextlib.suppress(OSError):
-        installed = [
-            entry.rpartition(".")[0]
-            for entry in os.listdir(folder.parent)  # noqa: PTH208  (half the time of iterdir)
-            if entry.endswith((".dist-info", ".egg-info"))
-        ]
-        if found := sorted(name for name in installed if name.replace("-", "_").startswith(package)):
-            return "+".join(found)
-        there = (folder / "__init__.py").stat()
-        return f"{package}-{there.st_size}-{there.st_mtime_ns}"
-    return None
-
-
-def _wrong(
-    each: Path, is_kind: Callable[[int], bool], shared: int = stat.S_IWGRP | stat.S_IWOTH
-) -> str | None:
-    """What keeps an entry from being believed, None if nothing does."""
-    try:
-        found = each.stat() if each == place().parent else each.lstat()  # a cache may be a user's link
-    except OSError as failure:
-        return failure.strerror or "an error"
-    if not is_kind(found.st_mode):
-        return "something else"
-    if hasattr(os, "geteuid"):  # else the system keeps a user's folders from others in another way
-        if found.st_uid not in (0, os.geteuid()):
-            return f"one of user {found.st_uid}"
-        if found.st_mode & shared:
-            return f"mode {found.st_mode & 0o777:o}"
-    return None

@@ -8,6 +8,7 @@ Pixels and scores lie in memory that both processes have, if they fit; else they
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import importlib
 import json
 import mmap
@@ -73,6 +74,8 @@ class _Model:
             self._scores = np.frombuffer(self._area, np.float32, offset=told["scores_offset"])
         sandbox.seal(told["memory_bytes"])
         self._file = self._backend.parse(path, content)
+        if told["copy"] is not None:
+            self._file = dataclasses.replace(self._file, copy=Path(told["copy"]))
         self.session = self._backend.open(self._file, told["threads"])
         self._images, self._pixels = b"", np.empty(0, np.uint8)
 

@@ -19,7 +19,7 @@ from edgewright.runtime.backends import Pixels
 from edgewright.runtime.bundle.manifest import Bundle
 from edgewright.runtime.contract import InputContract
 from edgewright.runtime.errors import ImageError, InputError
-from edgewright.runtime.predictor import _forked
+from edgewright.runtime.predictor.predictor import _forked
 from edgewright.runtime.verification import GOLDEN_INPUTS, read_golden
 
 Fresh = Callable[..., "subprocess.CompletedProcess[str]"]

@@ -1,17 +1,29 @@
-"""ONNX files on onnxruntime, on the CPU."""
+"""ONNX files on onnxruntime: on the CPU, or where another of its execution providers computes."""
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgewright.runtime.backends import Backend, ModelFile, Session, check_single, damage_as, for_any_batch
+from edgewright.runtime.backends import (
+    EXACT,
+    Backend,
+    ModelFile,
+    Session,
+    check_single,
+    damage_as,
+    for_any_batch,
+)
 from edgewright.runtime.backends.ort import schema
-from edgewright.runtime.errors import MissingExtraError
+from edgewright.runtime.errors import InputError, MissingExtraError
 
 if TYPE_CHECKING:
     from edgewright.runtime.graph import Graph
+
+_CPU = "CPUExecutionProvider"
+_NO_ENGINES = (_CPU, "AzureExecutionProvider")  # the plain `ort`, and one that sends pictures elsewhere
 
 
 class OnnxRuntime(Backend):
@@ -30,6 +42,22 @@ class OnnxRuntime(Backend):
 
         return tuple(onnxruntime.get_available_providers())
 
+    def engines(self) -> Sequence[str]:
+        others = (name for name in self.offers() if name not in _NO_ENGINES)
+        return ("", *(f":{name}" for name in others))
+
+    def on(self, device: str, arithmetic: str) -> Backend:
+        if arithmetic != EXACT:
+            raise InputError(
+                f"expected onnxruntime to compute as the file says ({EXACT}), got {arithmetic}, which none "
+                "of its providers is told to"
+            )
+        if device == _CPU:
+            return self
+        found = copy.copy(self)
+        found.device = device
+        return found
+
     def parse(self, path: Path, raw: bytes) -> ModelFile:
         with damage_as(path, schema.DAMAGED):
             return schema.read(path, raw)
@@ -46,7 +74,7 @@ class OnnxRuntime(Backend):
         from edgewright.runtime.backends.ort.session import OnnxSession
 
         check_single(file.path, file.inputs, file.outputs)
-        return for_any_batch(OnnxSession(file, threads))
+        return for_any_batch(OnnxSession(file, threads, self.device or _CPU))
 
 
 BACKEND = OnnxRuntime()

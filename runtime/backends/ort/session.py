@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from edgewright.runtime.backends import ModelFile, Pixels, Scores, fits, rows, scores_spec, wrong_pixels
-from edgewright.runtime.errors import MissingExtraError, ModelFileError
+from edgewright.runtime.errors import InputError, MissingExtraError, ModelFileError
 
 # On x86 without VNNI, sums of two products of unsigned and signed 8-bit numbers saturate at 16 bits, unless
 # onnxruntime is told to make all of them unsigned when it loads a file. It has no effect elsewhere.
 # https://onnxruntime.ai/docs/performance/model-optimizations/quantization.html#when-and-why-do-i-need-to-try-u8u8
 EXACT_PRODUCTS = ("session.x64quantprecision", "1")
 
+_CPU = "CPUExecutionProvider"
+# Providers that compute floats with fewer bits unless they are told not to.
+_EXACTLY: Mapping[str, Mapping[str, str]] = {"CUDAExecutionProvider": {"use_tf32": "0"}}
+
 
 class OnnxSession:
+    """`kernels` names the provider that computes, all that it does not take being left to the CPU's."""
+
     kernels = "onnxruntime-cpu"
 
-    def __init__(self, file: ModelFile, threads: int) -> None:
+    def __init__(self, file: ModelFile, threads: int, provider: str = _CPU) -> None:
         try:
             import onnxruntime
         except ImportError as failure:
@@ -28,13 +35,24 @@ class OnnxSession:
         options.inter_op_num_threads = 1
         options.log_severity_level = 4  # errors come as exceptions; nothing is printed
         options.add_session_config_entry(*EXACT_PRODUCTS)
+        providers: list[Any] = [_CPU]
+        if provider != _CPU:
+            if provider not in (known := onnxruntime.get_available_providers()):
+                raise InputError(
+                    f"expected a provider of the installed onnxruntime, {', '.join(known)}, got '{provider}'"
+                )
+            providers.insert(0, (provider, dict(_EXACTLY.get(provider, {}))))
         try:
-            self._session = onnxruntime.InferenceSession(
-                file.raw, options, providers=["CPUExecutionProvider"]
-            )
+            self._session = onnxruntime.InferenceSession(file.raw, options, providers=providers)
         except Exception as failure:  # onnxruntime's own exceptions share no public base class
             reason = " ".join(str(failure).split())
             raise ModelFileError(f"onnxruntime cannot load {file.path}: {reason}") from failure
+        if provider not in self._session.get_providers():  # it goes on without one that it cannot load
+            raise InputError(
+                f"expected {provider} to work here, got an onnxruntime that fell back to the CPU"
+            )
+        if provider != _CPU:
+            self.kernels = f"onnxruntime-{provider.removesuffix('ExecutionProvider').lower()}"
         self.input, self.output = file.inputs[0], scores_spec(file.outputs[0])
         self._path, self._dtype = file.path, np.dtype(self.input.dtype)
         self._outputs = [self.output.name]

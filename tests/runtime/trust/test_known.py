@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 
 from edgewright.export.exporter import Result
-from edgewright.runtime import backends, load, trust, verify
+from edgewright.runtime import backends, load, plugins, trust, verify
 from edgewright.runtime.errors import MissingExtraError, ModelFileError, OutputError
-from edgewright.runtime.trust import isolation, known
+from edgewright.runtime.trust import isolation
 from edgewright.runtime.trust.isolation import IsolatedSession
 
 Run = Callable[..., tuple[int, str, str]]
@@ -97,13 +97,21 @@ def test_trust_is_of_one_version_of_one_interpreter(stranger: Path, monkeypatch:
     backend = backends.for_path(stranger)
     digest = backend.read(stranger).sha256
     assert trust.is_known(digest, backend)
-    monkeypatch.setattr(known, "_version", lambda package: f"{package}-99.0")
+    monkeypatch.setattr(plugins, "version", lambda package: f"{package}-99.0")
     assert not trust.is_known(digest, backend)
     assert stranger_apart(stranger)
-    monkeypatch.setattr(known, "_version", lambda package: None)
+    monkeypatch.setattr(plugins, "version", lambda package: None)
     assert not trust.is_known(digest, backend)
     with pytest.raises(MissingExtraError, match="pip install"):
         trust.remember(stranger)
+
+
+def test_trust_remember_vouches_for_every_interpreter_that_takes_the_file(stranger: Path) -> None:
+    trust.remember(stranger)
+    other = backends.get("openvino")
+    assert trust.is_known(other.read(stranger).sha256, other) == other.available()
+    trust.forget(stranger)
+    assert not trust.is_known(other.read(stranger).sha256, other)
 
 
 def test_trust_version_is_that_of_the_installed_package(
@@ -112,19 +120,19 @@ def test_trust_version_is_that_of_the_installed_package(
     (tmp_path / "tinterp").mkdir()
     (tmp_path / "tinterp" / "__init__.py").write_text("")
     monkeypatch.syspath_prepend(tmp_path)
-    bare = known._version.__wrapped__("tinterp")
+    bare = plugins.version.__wrapped__("tinterp")
     assert bare is not None
     assert bare.startswith("tinterp-0-")
     (tmp_path / "tinterp-1.2.dist-info").mkdir()
     (tmp_path / "other-3.dist-info").mkdir()
-    assert known._version.__wrapped__("tinterp") == "tinterp-1.2"
-    assert known._version.__wrapped__("not_installed_here") is None
+    assert plugins.version.__wrapped__("tinterp") == "tinterp-1.2"
+    assert plugins.version.__wrapped__("not_installed_here") is None
 
 
 @pytest.mark.parametrize("harm", ["cache", "folder", "group", "entry", "link", "empty name"])
 def test_trust_believes_no_list_that_others_can_write(stranger: Path, cache: Path, harm: str) -> None:
     trust.remember(stranger)
-    (entry,) = (cache / "known").iterdir()
+    entries = list((cache / "known").iterdir())
     if harm == "cache":
         cache.chmod(0o777)
     elif harm == "folder":
@@ -132,12 +140,14 @@ def test_trust_believes_no_list_that_others_can_write(stranger: Path, cache: Pat
     elif harm == "group":
         (cache / "known").chmod(0o770)
     elif harm == "entry":
-        entry.chmod(0o666)
+        for entry in entries:
+            entry.chmod(0o666)
     elif harm == "link":
         (cache / "known").rename(cache / "elsewhere")
         (cache / "known").symlink_to(cache / "elsewhere")
     else:  # as older versions listed them
-        entry.rename(entry.with_name(entry.name.partition("-")[0]))
+        for entry in entries:
+            entry.rename(entry.with_name(entry.name.partition("-")[0]))
     assert stranger_apart(stranger)
 
 
@@ -145,8 +155,8 @@ def test_trust_believes_no_list_that_others_can_write(stranger: Path, cache: Pat
 @pytest.mark.parametrize("place", ["known", "known/*"])
 def test_trust_believes_no_list_of_another_users(stranger: Path, cache: Path, place: str) -> None:
     trust.remember(stranger)
-    (given,) = cache.glob(place)
-    os.chown(given, 12345, 12345)
+    for given in cache.glob(place):
+        os.chown(given, 12345, 12345)
     assert stranger_apart(stranger)
 
 

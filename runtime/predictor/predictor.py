@@ -1,38 +1,24 @@
-"""From a bundle or a lone model file to labels."""
+"""An open model with its contract: from pictures to labels."""
 
 from __future__ import annotations
 
 import os
 import threading
-import warnings
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache, partial
-from pathlib import Path
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from edgewright.runtime import backends, trust
-from edgewright.runtime.backends import Backend, ModelFile, Pixels, Scores, Session
-from edgewright.runtime.contract import UNPROVEN, ModelContract
-from edgewright.runtime.contract.heads import NUMBERS, Head
-from edgewright.runtime.disk import outside
-from edgewright.runtime.errors import (
-    BundleError,
-    ImageError,
-    InputError,
-    MissingExtraError,
-    UnprovenWarning,
-)
+from edgewright.runtime.backends import Pixels, Scores, Session
+from edgewright.runtime.contract import ModelContract
+from edgewright.runtime.contract.heads import Head
+from edgewright.runtime.errors import ImageError, InputError
 from edgewright.runtime.preprocess import MAX_PIXELS, ImageSource, to_pixels
 
 if TYPE_CHECKING:
-    from edgewright.runtime.bundle.manifest import Bundle, VariantEntry
-    from edgewright.runtime.signing import Policy
-
-Threads: TypeAlias = int | Literal["auto"]
+    from edgewright.runtime.machine.tuned import Choice
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,9 +46,11 @@ class Predictor:
     Pictures are decoded outside of the lock. `predict_many` is for running on all cores.
 
     `contract` says what goes in and what the scores are called, `head` what they mean; `session` is the open
-    interpreter;
-    `assumptions` say what was assumed of a file that carries no contract.
+    interpreter; `assumptions` say what was assumed of a file that carries no contract; `choice` is what
+    `load(engine="fastest")` took.
     """
+
+    choice: Choice | None = None
 
     def __init__(
         self,
@@ -277,158 +265,3 @@ class _Worker:
             if self._session is not None:
                 self._session.close()
             self._session = None
-
-
-def load(
-    path: str | os.PathLike[str],
-    *,
-    threads: Threads = 1,
-    variant: str | None = None,
-    backend: str | None = None,
-    labels: Sequence[str] | None = None,
-    input_range: tuple[float, float] | None = None,
-    mean: float | Sequence[float] | None = None,
-    std: float | Sequence[float] | None = None,
-    head: str | None = None,
-    threshold: float | None = None,
-    size: tuple[int, int] | None = None,
-    isolate: bool = False,
-    max_pixels: int = MAX_PIXELS,
-    require_signature: Policy | None = None,
-) -> Predictor:
-    """Open a bundle, or one .tflite or .onnx file.
-
-    Args:
-        path: a bundle folder or a model file.
-        threads: threads of the interpreter; "auto" measures once which count is fastest here (0.1 s) and
-            remembers it in the user's cache folder.
-        variant: which of a bundle's variants; by default the recommended one that an installed
-            interpreter can run (see `recommended`). One that is not proven is taken by its name alone.
-        backend: the only backend to use, `litert` or `ort`; by default the one that takes the file.
-        labels, input_range: for a file that carries no contract, as far as its own metadata do not say it: a
-            label a class, in their order, and what the network wants pixels brought to, such as (0, 1) or
-            (-1, 1). What else had to be assumed is in `Predictor.assumptions`.
-        mean, std: in place of `input_range`: the network wants `(pixel / 255 - mean) / std`, one number or
-            one a channel, as torchvision states them.
-        head, threshold: of such a file: what its scores are, `softmax`, `logits`, `sigmoid`,
-            `sigmoid-logits` or `embedding`, by default what the operator says that gives them; and the
-            probability above which a sigmoid is a yes.
-        size: of such a file: height and width, if it takes pictures of any.
-        isolate: keep the interpreter in a process of its own, where that of a file that nobody vouched for
-            on this machine is in any case (see `edgewright.runtime.trust`).
-        max_pixels: what one picture may take of memory while it is decoded, in pixels of 4 bytes, all copies
-            counted: 179 million (683 MiB) by default. Larger JPEGs pass, as they are scaled while decoded.
-        require_signature: of a bundle: who has to have signed it: a public key (a PEM file or its bytes), or
-            `SignedBy`. The whole folder is held against what was signed; that takes the extra `verify`.
-
-    Raises:
-        SignatureError: the bundle is not signed by that one, or not as it was signed.
-        BundleError, ModelFileError: damaged or foreign files, or one that its interpreter does not survive.
-        UnknownNameError: no such variant or backend.
-        MissingExtraError: no interpreter for the file.
-        InputError: arguments that do not go together, or a bundle in which nothing is proven.
-
-    Warns:
-        UnprovenWarning: the file was written though it is not proven.
-    """
-    path = Path(path)
-    if threads != "auto" and not (isinstance(threads, int) and 1 <= threads <= 1024):
-        raise InputError(f"expected 1 to 1024 threads or 'auto', got {threads}")
-    vouched = require_signature is not None
-    path, raw, expected = outside.settled(path, partial(_found, path, variant, backend, require_signature))
-    reader = backends.for_path(path, backend)
-    file = reader.read(path) if raw is None else reader.parse(path, raw)
-    contract = file.contract(whole=trust.is_known(file.sha256, reader))
-    if expected is not None and contract != expected:
-        raise BundleError(
-            f"{path} does not hold what the manifest says of '{expected.variant}'; export the bundle again"
-        )
-    if contract is None:
-        from edgewright.runtime import foreign
-
-        given = foreign.Given(
-            labels=labels,
-            input_range=input_range,
-            mean=mean,
-            std=std,
-            head=head,
-            threshold=threshold,
-            size=size,
-        )
-        opener = cache(partial(_opener, reader, file, threads, backend, isolate))
-        adopted = foreign.adopt(file, given, reader.graph(file), lambda: opener()())
-        return Predictor(adopted.contract, adopted.session, adopted.reopen, adopted.assumptions, max_pixels)
-    named = None if labels is NUMBERS else labels
-    if (named, input_range, mean, std, head, threshold, size) != (None,) * 7:
-        raise InputError(f"{path} carries its own labels, scaling and head; leave them out")
-    if not contract.is_proven:
-        warnings.warn(f"{path} is {contract.verdict}: {UNPROVEN}", UnprovenWarning, stacklevel=2)
-    reopen = _opener(reader, file, threads, backend, isolate, vouched)
-    return Predictor(contract, reopen(), reopen, max_pixels=max_pixels)
-
-
-def _found(
-    path: Path, variant: str | None, backend: str | None, policy: Policy | None
-) -> tuple[Path, bytes | None, ModelContract | None]:
-    """The path of the model file; of a bundle also its bytes, and what the manifest says of it."""
-    if path.is_dir() or policy is not None:
-        from edgewright.runtime.bundle.manifest import MANIFEST, Bundle
-
-        signed = None
-        if policy is not None:
-            from edgewright.runtime import signing
-
-            signed = signing.check(path, policy).get(MANIFEST, "")
-        bundle = Bundle.open(path, signed)
-        entry = bundle.variant(variant) if variant is not None else recommended(bundle, backend)
-        return *bundle.read(entry.file), bundle.manifest.contract(entry.name)
-    if variant is not None:
-        raise InputError(f"expected a bundle folder to choose variant '{variant}' from, got {path}")
-    if not path.exists():
-        raise InputError(f"expected a bundle folder or a model file, got {path}, which does not exist")
-    return path, None, None
-
-
-def recommended(bundle: Bundle, backend: str | None = None) -> VariantEntry:
-    """The variant that `load` takes here: of those that are proven that of the best rank, and of such the
-    smallest file.
-
-    Raises:
-        MissingExtraError: no interpreter for any variant.
-        InputError: none is proven, or `backend` runs none.
-    """
-    missing: MissingExtraError | None = None
-    proven = [entry for entry in bundle.manifest.variants if entry.parity.is_proven]
-    if not proven:
-        names = ", ".join(entry.name for entry in bundle.manifest.variants)
-        raise InputError(
-            f"expected a variant that is proven in {bundle.folder}, got none; name one of: {names}"
-        )
-    for entry in sorted(proven, key=lambda entry: (entry.rank, entry.file.bytes)):
-        reader = backends.for_path(Path(entry.file.file))
-        if backend is not None and reader is not backends.get(backend):
-            continue
-        if reader.available():
-            return entry
-        missing = MissingExtraError(f"an interpreter for {entry.file.file}", reader.extra)
-    raise missing or InputError(f"expected a variant that '{backend}' runs in {bundle.folder}, got none")
-
-
-def _opener(
-    reader: Backend,
-    file: ModelFile,
-    threads: Threads,
-    backend: str | None,
-    isolate: bool,
-    vouched: bool = False,
-) -> Callable[[], Session]:
-    """What opens the file, in this process or in one of its own; `vouched` if its signature was verified."""
-
-    def open_with(count: int) -> Session:
-        return trust.open_session(reader, file, count, backend, isolate=isolate, vouched=vouched)
-
-    if threads == "auto":
-        from edgewright.runtime.machine.threads import choose
-
-        threads = choose(file.sha256, reader.module, open_with)
-    return partial(open_with, threads)
