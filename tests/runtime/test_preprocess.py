@@ -329,9 +329,10 @@ print(most() - before)
 
 
 @pytest.mark.parametrize("progressive", [False, True])
-def test_a_jpeg_counts_as_large_as_it_is_decoded(progressive: bool) -> None:
-    """One that comes in several scans is held whole, however small it is decoded."""
-    small = dataclasses.replace(RGB, height=8, width=8)
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_jpeg_counts_as_large_as_it_is_decoded(progressive: bool, channels: int) -> None:
+    """One that comes in several scans is held whole, however small it is decoded, and in all its colours."""
+    small = InputContract(height=8, width=8, channels=channels)
     raw = encoded(Image.new("RGB", (400, 400)), "JPEG", progressive=progressive)
     if progressive:
         with pytest.raises(ImageError, match="ordinary size"):
@@ -483,6 +484,66 @@ def test_jpeg_that_is_large_and_cut_off_or_of_several_is_refused_or_taken() -> N
         to_pixels(LARGE[: len(LARGE) // 2], contract)
     several = encoded(photo(2000, 1500), "MPO", save_all=True, append_images=[photo(100, 100)])
     assert differences(to_pixels(several, contract), Image.fromarray(to_pixels(LARGE, contract)[0]))[0] < 1
+
+
+def muted(width: int, height: int) -> Image.Image:
+    """A photo whose colours all lie well inside of what RGB can say."""
+    return photo(width, height).point(lambda value: 60 + value // 2)
+
+
+@pytest.mark.parametrize("orientation", [1, 6])
+@pytest.mark.parametrize(
+    ("mode", "options"),
+    [
+        ("RGB", {"subsampling": 0}),
+        ("RGB", {"subsampling": 2}),
+        ("RGB", {"progressive": True}),
+        ("RGB", {"keep_rgb": True}),
+        ("L", {}),
+        ("CMYK", {}),
+    ],
+    ids=["4:4:4", "4:2:0", "progressive", "stored as RGB", "grey", "CMYK"],
+)
+def test_jpeg_draft_for_a_grey_model_gives_the_grey_that_pillow_makes_of_the_colours(
+    mode: str, options: dict[str, Any], orientation: int
+) -> None:
+    raw = encoded(muted(800, 600).convert(mode), "JPEG", quality=90, exif=with_exif(orientation), **options)
+    grey = decode(raw, GREY)
+    assert grey.mode == ("CMYK" if mode == "CMYK" else "L")
+    colours = decode(raw, RGB)
+    assert colours.size == grey.size == ((150, 200) if orientation == 6 else (200, 150))
+    np.testing.assert_array_equal(np.asarray(grey.convert("L")), np.asarray(colours.convert("L")))
+    np.testing.assert_array_equal(to_pixels(raw, GREY), fitted(colours, GREY))
+
+
+def test_jpeg_draft_for_a_grey_model_of_colours_that_leave_rgb_is_off_by_little() -> None:
+    random, colours = np.random.default_rng(0), np.zeros((600, 800, 3), np.uint8)
+    for y, x in zip(random.integers(0, 600, 200), random.integers(0, 800, 200), strict=True):
+        colours[y : y + 60, x : x + 80] = random.integers(0, 2, 3) * 255
+    raw = encoded(Image.fromarray(colours), "JPEG", quality=75)
+    plain = Image.open(io.BytesIO(raw)).convert("L").resize((28, 28), Image.Resampling.BILINEAR)
+    mean, most = differences(to_pixels(raw, GREY), plain)
+    assert mean < 1
+    assert most <= 4
+
+
+@pytest.mark.parametrize("fit", ["stretch", "crop", "letterbox"])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_jpeg_draft_of_a_large_photo_is_rounded_once(fit: str, channels: int) -> None:
+    """Between Pillow's two passes it would be rounded too, and four times as many values come out one off."""
+    contract = InputContract(height=30, width=40, channels=channels, fit=fit)
+    picture = decode(encoded(muted(800, 600), "JPEG", quality=90), contract)
+    exact = np.stack([fitted_exactly(band.convert("F"), contract) for band in picture.split()], axis=2)
+    assert np.abs(fitted(picture, contract)[0] - exact).max() < 0.501
+    picture.info.clear()  # as any other picture of its size
+    assert np.abs(fitted(picture, contract)[0] - exact).max() > 0.55
+
+
+def fitted_exactly(picture: Image.Image, contract: InputContract) -> Array:
+    size = (contract.width, contract.height)
+    if contract.fit == "letterbox":
+        return np.asarray(ImageOps.pad(picture, size, Image.Resampling.BILINEAR))
+    return np.asarray(ImageOps.fit(picture, size, Image.Resampling.BILINEAR))
 
 
 @pytest.mark.parametrize("kind", ["GIF", "WEBP", "PNG", "TIFF"])
