@@ -158,7 +158,7 @@ def _check_size(
         decoding = full * 2 * _components(picture)
     turned = _orientation(picture) != 1
     converted = picture.mode != wanted or "transparency" in picture.info
-    resized = 5 if _SCALED in picture.info else 0  # one of its bands, also in floating point
+    resized = 5 if picture.info.get(_SCALED) is True else 0  # one of its bands, also in floating point
     copies = pixels * max(stored if turned else 0, _STORED.get(wanted, 4) if converted else 0, resized)
     held = -(-(pixels * stored + max(decoding, copies)) // 4)
     if held > max_pixels or full > 4 * max_pixels:  # decoding to a quarter still reads all of it
@@ -360,7 +360,7 @@ def _middle(box: Box, ratio: float) -> Box:
 def _resampled(picture: Image.Image, size: tuple[int, int], contract: InputContract, box: Box) -> Image.Image:
     """`Image.resize`; of what was scaled while decoding in floating point, clipped as Pillow does."""
     resample = _RESAMPLE[contract.resample]
-    if _SCALED not in picture.info:
+    if picture.info.get(_SCALED) is not True:  # a file may bring a text of that name
         return picture.resize(size, resample, box)
     left, top, right, bottom = box
     bands = []

@@ -437,6 +437,19 @@ def test_jpeg_draft_of_a_large_photo_scaled_while_it_is_decoded_is_nearly_the_sa
     assert most <= 4
 
 
+def test_png_with_a_text_of_the_name_of_our_own_mark_is_resized_as_any_other() -> None:
+    from PIL import PngImagePlugin
+
+    picture = Image.fromarray(np.random.default_rng(0).integers(0, 256, (90, 70, 3), np.uint8))
+    text = PngImagePlugin.PngInfo()
+    text.add_text(preprocess._SCALED, "1")
+    plain, marked = io.BytesIO(), io.BytesIO()
+    picture.save(plain, "PNG")
+    picture.save(marked, "PNG", pnginfo=text)
+    contract = InputContract(height=8, width=8, channels=3)
+    assert (to_pixels(marked.getvalue(), contract) == to_pixels(plain.getvalue(), contract)).all()
+
+
 def test_jpeg_draft_of_a_photo_scaled_while_it_is_decoded_is_not_brighter() -> None:
     contract = InputContract(height=32, width=32, channels=3)
     plain = np.asarray(Image.open(io.BytesIO(LARGE)).resize((32, 32), Image.Resampling.BILINEAR))
