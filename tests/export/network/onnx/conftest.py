@@ -8,14 +8,38 @@ from typing import Any
 
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
+from edgewright.export import formats
+from edgewright.export.network.model import FileInterface, Model
+from edgewright.export.network.onnx.network import OnnxNetwork
 from edgewright.train.datasets import Images
+from edgewright.train.normalization import Normalization
 
 Make = Callable[..., Path]
+Layers = tuple[list[Any], dict[str, NDArray[np.float32]]]
+Score = Callable[[Path, Images], NDArray[np.float32]]
 SHAPE = (12, 12, 3)
+UNIT = Normalization.of_range(0, 1)
+
+
+def network_of(path: Path, says: Normalization = UNIT, **more: Any) -> OnnxNetwork:
+    interface = more.pop("interface", FileInterface())
+    return OnnxNetwork(Model.at(path, says, **more), interface)
+
+
+def run(path: Path, given: NDArray[Any], output: str = "y") -> NDArray[np.float32]:
+    """What the file itself gives, by onnxruntime alone."""
+    scores = onnxruntime.InferenceSession(path).run([output], {"x": given})[0]
+    return np.asarray(scores, np.float32)
+
+
+def written(network: OnnxNetwork, scheme: str, images: Images, folder: Path) -> Path:
+    formats.get("onnx").export(network, scheme, images, folder / "out.onnx")
+    return folder / "out.onnx"
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,39 +9,16 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
-from numpy.typing import NDArray
-from onnx import TensorProto, helper, numpy_helper
+from onnx import TensorProto, helper
 
-from edgewright.export import formats
-from edgewright.export.network.model import FileInterface, Model
-from edgewright.export.network.onnx.network import OnnxNetwork
-from edgewright.runtime.errors import ExportError, InputError
+from edgewright.export.network.model import FileInterface
+from edgewright.runtime.errors import ExportError
 from edgewright.train.datasets import Images
 from edgewright.train.normalization import Normalization
+from tests.export.network.onnx.conftest import UNIT, Layers, Make, Score, network_of, run, written
 
-Make = Callable[..., Path]
-Layers = tuple[list[Any], dict[str, NDArray[np.float32]]]
-Score = Callable[[Path, Images], NDArray[np.float32]]
-
-UNIT = Normalization.of_range(0, 1)
 TORCH = Normalization.of_statistics((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 CAFFE = Normalization(factor=(1.0,), offset=(-104.0, -117.0, -124.0), bgr=True)
-
-
-def network_of(path: Path, says: Normalization = UNIT, **more: Any) -> OnnxNetwork:
-    interface = more.pop("interface", FileInterface())
-    return OnnxNetwork(Model.at(path, says, **more), interface)
-
-
-def run(path: Path, given: NDArray[Any], output: str = "y") -> NDArray[np.float32]:
-    """What the file itself gives, by onnxruntime alone."""
-    scores = onnxruntime.InferenceSession(path).run([output], {"x": given})[0]
-    return np.asarray(scores, np.float32)
-
-
-def written(network: OnnxNetwork, scheme: str, images: Images, folder: Path) -> Path:
-    formats.get("onnx").export(network, scheme, images, folder / "out.onnx")
-    return folder / "out.onnx"
 
 
 @pytest.mark.parametrize("says", [UNIT, TORCH, CAFFE], ids=["unit", "torch", "caffe"])
@@ -244,76 +220,6 @@ def test_onnx_dense_layers_as_scikit_learn_writes_them_are_quantized(
     assert {"QuantizeLinear", "Gemm"} <= {*kinds}
 
 
-def ends(*steps: tuple[str, dict[str, Any]]) -> list[Any]:
-    """Nodes from "s" to "y"."""
-    nodes = []
-    for i, (operator, attributes) in enumerate(steps):
-        names = ["s" if i == 0 else f"e{i}"], ["y" if i == len(steps) - 1 else f"e{i + 1}"]
-        nodes.append(helper.make_node(operator, *names, **attributes))
-    return nodes
-
-
-@pytest.mark.parametrize(
-    ("last", "head"),
-    [
-        (ends(("Softmax", {"axis": -1})), "softmax"),
-        (ends(("Softmax", {"axis": -1}), ("Identity", {})), "softmax"),
-        (ends(("Sigmoid", {})), "sigmoid"),
-        (ends(("LogSoftmax", {"axis": -1})), "logits"),
-        (ends(("Identity", {})), "logits"),
-        (
-            [
-                *ends(("Sigmoid", {}))[:0],
-                helper.make_node("Exp", ["s"], ["e"]),
-                helper.make_node("ReduceSum", ["e", "axis"], ["all"]),
-                helper.make_node("Div", ["e", "all"], ["y"]),
-            ],
-            "softmax",
-        ),
-    ],
-)
-def test_onnx_head_is_what_the_last_operator_makes_of_the_scores(
-    last: list[Any], head: str, make: Make, layers: Layers
-) -> None:
-    nodes, constants = layers
-    dense = helper.make_node("Gemm", ["f", "dense", "shift"], ["s"])
-    axis = {"axis": np.array([1], np.int64)}
-    assert network_of(make([*nodes[:-1], dense, *last], {**constants, **axis})).facts().head == head
-
-
-@pytest.mark.parametrize(
-    ("last", "facts"),
-    [
-        ([helper.make_node("Sigmoid", ["s"], ["y"])], (1, "sigmoid")),
-        ([helper.make_node("Identity", ["s"], ["y"])], (1, "sigmoid-logits")),
-        ([helper.make_node("Squeeze", ["s", "axis"], ["y"])], (1, "sigmoid-logits")),
-        (
-            [
-                helper.make_node("Sigmoid", ["s"], ["p"]),
-                helper.make_node("Sub", ["one", "p"], ["q"]),
-                helper.make_node("Concat", ["q", "p"], ["y"], axis=1),
-            ],
-            (2, "softmax"),
-        ),
-    ],
-)
-def test_onnx_head_of_one_score(
-    last: list[Any], facts: tuple[int, str], make: Make, images: Images, score: Score, tmp_path: Path
-) -> None:
-    row, dense = np.array([-1, 432], np.int64), np.full((432, 1), 0.01, np.float32)
-    more = {"axis": np.array([1], np.int64), "one": np.array(1, np.float32)}
-    nodes = [
-        helper.make_node("Reshape", ["x", "row"], ["f"]),
-        helper.make_node("MatMul", ["f", "dense"], ["s"]),
-        *last,
-    ]
-    network = network_of(make(nodes, {"row": row, "dense": dense, **more}))
-    found = network.facts()
-    assert (found.classes, found.head) == facts
-    model = written(network, "float32", images, tmp_path)
-    assert score(model, images).shape == (40, facts[0])
-
-
 def test_onnx_scores_of_one_pixel_are_a_row(
     make: Make, layers: Layers, images: Images, score: Score, tmp_path: Path
 ) -> None:
@@ -441,66 +347,3 @@ def test_onnx_branches_keep_what_they_take_from_around_them(
     found = score(written(network, "float32", images, tmp_path), images)
     np.testing.assert_allclose(found, expected, atol=1e-4)
     assert np.ptp(expected[:, 9] - expected[:, 0]) > 10  # both branches were taken
-
-
-def external(path: Path, location: str) -> None:
-    """Move the dense layer's weights into a file beside it, which it calls `location`."""
-    model = onnx.load(path)
-    dense = next(c for c in model.graph.initializer if c.name == "dense")
-    weights = numpy_helper.to_array(dense).tobytes()
-    path.with_name("weights.bin").write_bytes(weights)
-    dense.ClearField("raw_data")
-    dense.data_location = TensorProto.EXTERNAL
-    for key, value in (("location", location), ("offset", "0"), ("length", str(len(weights)))):
-        dense.external_data.add(key=key, value=value)
-    path.write_bytes(model.SerializeToString())
-
-
-def test_onnx_weights_beside_the_file_are_read_and_packed_into_what_is_written(
-    make: Make, layers: Layers, images: Images, score: Score, tmp_path: Path
-) -> None:
-    path = make(*layers)
-    expected = network_of(path).scores(images)
-    external(path, "weights.bin")
-    model = Model.at(path, UNIT)
-    assert model.sizes()[0] == sum(p.stat().st_size for p in tmp_path.iterdir())
-    network = OnnxNetwork(model)
-    np.testing.assert_allclose(network.scores(images), expected, atol=1e-6)
-    alone = tmp_path / "elsewhere"
-    alone.mkdir()
-    np.testing.assert_allclose(score(written(network, "float32", images, alone), images), expected, atol=1e-4)
-    raw = bytearray(path.with_name("weights.bin").read_bytes())
-    raw[0] ^= 1
-    path.with_name("weights.bin").write_bytes(raw)
-    assert Model.at(path, UNIT).sha256 != model.sha256
-    with pytest.raises(ExportError, match="not the model it was"):
-        OnnxNetwork(model)
-
-
-@pytest.mark.parametrize("location", ["../weights.bin", "/etc/passwd", "gone.bin", "link.bin", ""])
-def test_onnx_weights_that_lie_elsewhere_are_refused(
-    location: str, make: Make, layers: Layers, tmp_path: Path
-) -> None:
-    path = make(*layers, name="model.onnx")
-    external(path, location)
-    (tmp_path.parent / "weights.bin").write_bytes(b"1")
-    (tmp_path / "link.bin").symlink_to("/etc/passwd")
-    with pytest.raises(InputError, match="in files of its own folder"):
-        Model.at(path, UNIT)
-
-
-def test_onnx_weights_shorter_than_said_are_refused(make: Make, layers: Layers) -> None:
-    path = make(*layers)
-    external(path, "weights.bin")
-    path.with_name("weights.bin").write_bytes(b"1234")
-    with pytest.raises(ExportError, match="expected a valid ONNX model"):
-        network_of(path)
-
-
-def test_onnx_file_of_more_than_two_gigabytes_is_refused(make: Make, layers: Layers) -> None:
-    path = make(*layers)
-    external(path, "weights.bin")
-    with path.with_name("weights.bin").open("r+b") as file:
-        file.truncate(2**31)
-    with pytest.raises(InputError, match="at most 2 GB"):
-        Model.at(path, UNIT)
