@@ -17,7 +17,7 @@ from edgewright.export.formats import Context, Operation, Remedy, refine
 from edgewright.export.formats.tflite import run as tflite_run
 from edgewright.export.formats.tflite import tree as tflite_tree
 from edgewright.export.formats.tflite.equalization import equalize
-from edgewright.export.formats.tflite.refine import biases, codebooks, logits
+from edgewright.export.formats.tflite.refine import biases, codebooks, gpu, logits
 from edgewright.export.network.network import Network
 from edgewright.export.weights import ranges
 from edgewright.runtime.errors import ExportError
@@ -25,7 +25,13 @@ from edgewright.train.datasets import Images
 
 # What an int8 file goes through, in this order, by its key in the manifest; they know the float32 file as its
 # bytes and its tree.
-REFINEMENTS = {"codebooks": codebooks.refine, "biases": biases.refine, "logits": logits.refine}
+REFINEMENTS = {
+    "codebooks": codebooks.refine,
+    "biases": biases.refine,
+    "logits": logits.refine,
+    "gpu": gpu.refine,
+}
+TRAINED = {"gpu": gpu.refine}  # what a file with the ranges of training goes through
 RAW_PIXELS = "raw pixels, scaled inside the file"
 _LAYERS = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "TRANSPOSE_CONV")
 _SAME_SCALE = ("MAX_POOL_2D", "RESHAPE", "SQUEEZE", "EXPAND_DIMS", "TRANSPOSE", "PAD")
