@@ -177,7 +177,7 @@ def _type(tree: Any, index: int) -> str:
     from ai_edge_litert.schema_py_generated import TensorType
 
     names = {number: name for name, number in vars(TensorType).items() if isinstance(number, int)}
-    return names.get(int(tree.subgraphs[0].tensors[index].type), "")
+    return str(names.get(int(tree.subgraphs[0].tensors[index].type), ""))
 
 
 def _scores(raw: bytes, images: Images) -> Scores:
