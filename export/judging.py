@@ -243,6 +243,7 @@ def judge(job: Job, conversions: Conversions, variant: Variant) -> Judgement:
     if not outcome.is_written and not isinstance(undecided, Undecided):
         return Judgement(outcome=outcome)
     reader = backends.for_path(path)
+    made = {key: value for key, value in conversion.items() if key != "not_for_gpu"}
     training = {"passes": list(job.fine_tuned[variant.chain].record)} if variant.passes else {}
     entry = VariantEntry(
         name=name,
@@ -260,7 +261,8 @@ def judge(job: Job, conversions: Conversions, variant: Variant) -> Judgement:
         parity=parity,
         passes=variant.passes,
         peak_activation_bytes=reader.graph(reader.read(path)).peak_bytes(),
-        conversion={"scheme": settings.summary, **conversion, **training},
+        not_for_gpu=str(conversion.get("not_for_gpu", "")),
+        conversion={"scheme": settings.summary, **made, **training},
     )
     found = Written(
         entry=entry,

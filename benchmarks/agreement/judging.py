@@ -18,13 +18,12 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from importlib import import_module
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edgewright.benchmarks.agreement import Engine, EngineError
+from edgewright.benchmarks.agreement import Engine, EngineError, locating
 from edgewright.benchmarks.record.measurement import Check
 from edgewright.runtime.backends import Scores, Session
 from edgewright.runtime.contract import TensorSpec
@@ -36,7 +35,7 @@ SECONDS = 30.0
 _FLOATS, _ROUNDED, _FAR, _WRONG = 1e-3, 0.06, 0.1, 0.25
 _TURNED = 0.01  # share of the images that may be decided otherwise by so much
 _PROBES = 2  # images that an operator at fault is looked for with
-_MOST_COMPLAINT = 200
+_MOST_COMPLAINT = 160
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,8 +65,8 @@ def judge(
     more: NDArray[Any],
     *,
     seconds: float = SECONDS,
-    locating: bool = True,
-    ran: Callable[[Any], None] = lambda running: None,
+    find: bool = True,
+    ran: Callable[[Any], object] = lambda running: None,
 ) -> Judged:
     """Run a file in an engine and on the CPU, on all `golden` images, and on `more` while there is time.
 
@@ -77,7 +76,7 @@ def judge(
         golden: images as the file takes them, `(n, height, width, channels)`, one at least.
         more: the same, maybe none.
         seconds: that `more` may take, with what the golden images took.
-        locating: find the operator at fault of a file that is wrong.
+        find: look for the operator at fault of a file that is wrong.
         ran: told of the running engine after each image.
 
     Raises:
@@ -95,15 +94,20 @@ def judge(
                 theirs.append(_scores(running.run([image[np.newaxis]])[0], subject.output))
                 mine.append(subject.session.run(image[np.newaxis]))
                 ran(running)
-            complaint = " / ".join(running.said())[:_MOST_COMPLAINT]
+            complaint = next(iter(running.said()), "")[:_MOST_COMPLAINT]
     except EngineError as failure:
         died = str(failure)
     check = compare(theirs, mine, subject.head, rounded=subject.rounded, fails=bool(died or complaint))
     operator = layer = ""
-    if check.verdict == "wrong" and locating:
+    if check.verdict == "wrong" and find:
         operator, layer = _fault(subject.raw, engine, golden)
     check = Check(**{**vars(check), "first_wrong_op": operator, "layer": layer})
     return Judged(check=check, complaint=died or complaint)
+
+
+def limit(*, rounded: bool) -> float:
+    """How far a score of a right file may be off, of probabilities."""
+    return _ROUNDED if rounded else _FLOATS
 
 
 def compare(
@@ -130,7 +134,7 @@ def compare(
     if fails or not finite or worst > _WRONG * range_ or turned > _TURNED:
         verdict = "wrong"
     else:
-        verdict = "right" if worst <= (_ROUNDED if rounded else _FLOATS) * range_ else "differs"
+        verdict = "right" if worst <= limit(rounded=rounded) * range_ else "differs"
     largest = worst if np.isfinite(worst) else float(np.finfo(np.float32).max)
     return Check(images=len(right), max_abs_error=largest, agreement=float(np.mean(same)), verdict=verdict)
 
@@ -159,8 +163,7 @@ def _same(answers: Scores, right: Scores, head: Head) -> NDArray[np.bool_]:
 def _fault(raw: bytes, engine: Engine, images: NDArray[Any]) -> tuple[str, str]:
     """The operator at fault and its Keras layer, empty where none is found."""
     try:
-        locating = import_module("edgewright.benchmarks.agreement.locating")
-    except ImportError:
+        found = locating.locate(raw, engine, [image[np.newaxis] for image in images[:_PROBES]])
+    except EngineError:  # the CPU does not give what is between its operators
         return "", ""
-    found = locating.locate(raw, engine, [image[np.newaxis] for image in images[:_PROBES]])
     return ("", "") if found is None else (found.operator, found.layer)

@@ -32,8 +32,29 @@ def show(record: Record, plans: Sequence[Plan]) -> None:
                 left=2,
                 drop=("postprocess", "preprocess", "threads"),
             )
+    _checks(record)
     for target in dict.fromkeys(key[1] for key in every):
         _counts({key: found for key, found in every.items() if key[1] == target})
+
+
+def _checks(record: Record) -> None:
+    """Whose answers were held against the CPU's: how far off, and where."""
+    for target in dict.fromkeys(m.target for m in record.measurements if m.check):
+        rows = [
+            (
+                *(m.variant, f"{check.images:,}", f"{check.max_abs_error:.2g}", f"{check.agreement:.4g}"),
+                *(check.verdict, check.first_wrong_op or "-", check.layer or "-", check.remedy or "-"),
+            )
+            for m in record.measurements
+            if m.target == target and (check := m.check)
+        ]
+        columns = (
+            *("variant", "images", "largest difference", "agreement"),
+            *("verdict", "operator", "layer", "what to do"),
+        )
+        console.table(
+            f"Scores of target {target} beside the CPU's", columns, rows, left=1, drop=("what to do", "layer")
+        )
 
 
 def _counts(every: Mapping[Key, Mapping[str, Figure]]) -> None:

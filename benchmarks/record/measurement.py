@@ -73,6 +73,18 @@ class Check:
     layer: str = ""
     remedy: str = ""
 
+    @property
+    def told(self) -> str:
+        """What is wrong and what to do, in a line; empty if it is not wrong."""
+        if self.verdict != "wrong":
+            return ""
+        at = f" at {self.first_wrong_op}" if self.first_wrong_op else ""
+        layer = f" ({self.layer})" if self.layer else ""
+        return (
+            f"{self.agreement:.1%} of {self.images} labels as on the CPU, scores up to "
+            f"{self.max_abs_error:.2g} off{at}{layer}; {self.remedy or 'take another variant there'}"
+        )
+
 
 @dataclass(frozen=True, kw_only=True)
 class Measurement:

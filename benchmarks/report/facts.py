@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from edgewright.benchmarks.record import merging
+from edgewright.benchmarks.record.measurement import Check
 from edgewright.benchmarks.record.record import Record
 from edgewright.benchmarks.record.stats import Estimate
 from edgewright.benchmarks.report import advice, judged, measured, sources
@@ -29,7 +30,7 @@ class Row:
     """One file of a bundle, equal to itself alone. `accuracy` is what it reaches where the Keras model
     reaches `keras_accuracy`: that less the drop, with the drop's interval, so that a file judged on fewer
     images stands beside the others. `figures` are those of the report's first place, None if it was not
-    measured there."""
+    measured there; `checks` say, by target, how far another engine's answers are from the CPU's."""
 
     model: str
     entry: VariantEntry
@@ -38,6 +39,7 @@ class Row:
     accuracy: Estimate
     limit: float
     figures: Figures | None
+    checks: Mapping[str, Check] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -253,6 +255,7 @@ def _subject(bundle: Bundle, found: Measured, place: str, explained: Explained |
             accuracy=Estimate(value=keras - p.drop, low=keras - p.drop_high, high=keras - p.drop_low),
             limit=float(limit) if isinstance(limit, float | int) and 0 <= limit < 1 else 0.01,
             figures=figures.get(entry.name),
+            checks={f.target: f.check for f in found.figures if f.variant == entry.name and f.check},
         )
         for entry, p in ((entry, entry.parity) for entry in manifest.variants)
     )
@@ -321,6 +324,13 @@ def _warnings(manifest: Manifest, rows: Sequence[Row], evidence: Mapping[str, Ev
     lines = [f"{entry.get('name')} was left out: {entry.get('reason')}" for entry in manifest.refused]
     unproven = (row for row in rows if not row.entry.parity.is_proven)
     lines += [f"{row.name} is not proven: {row.entry.parity.reason}" for row in unproven]
+    lines += [f"{row.name} is not for GPU: {row.entry.not_for_gpu}" for row in rows if row.entry.not_for_gpu]
+    lines += [
+        f"{row.name} is not for target {target}: {wrong}"
+        for row in rows
+        for target, check in row.checks.items()
+        if (wrong := check.told)
+    ]
     if not words.labelled:
         lines.append(f"nothing here is a share of right answers: the files were judged on {words.images}")
     samples = manifest.reference["samples"]

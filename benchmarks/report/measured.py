@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from edgewright.benchmarks.record import measurement, record
+from edgewright.benchmarks.record.measurement import Check
 from edgewright.benchmarks.record.record import Record
 from edgewright.benchmarks.record.stats import Estimate
 
@@ -16,7 +17,7 @@ TIMES = tuple(record.WORDS.get(metric, metric) for metric in record.TIMES)  # as
 class Figures:
     """One variant at one place: `times` in milliseconds by the names of `TIMES`, `counts` as they were
     counted, each with its interval; `peak_rss_bytes` 0 where it is not known; `machine` is empty if a report
-    is of one machine alone."""
+    is of one machine alone; `check` is there where answers were held against the CPU's."""
 
     variant: str
     target: str
@@ -27,6 +28,7 @@ class Figures:
     counts: Mapping[str, Estimate]
     peak_rss_bytes: int
     machine: str = ""
+    check: Check | None = None
 
     @property
     def place(self) -> str:
@@ -67,6 +69,7 @@ def figures(measured: Record, machine: str = "") -> tuple[Figures, ...]:
             counts=record.counts(group),
             peak_rss_bytes=max(m.peak_rss_bytes for m in group),
             machine=machine,
+            check=next((m.check for m in reversed(group) if m.check), None),
         )
         for (variant, target, threads), group in measured.by_key().items()
     )

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from edgewright.benchmarks import targets
+from edgewright.benchmarks.record.measurement import Check
 from edgewright.benchmarks.record.stats import Estimate
 from edgewright.benchmarks.report import advice, judged
 from edgewright.benchmarks.report.facts import FileRow, Measured, Report, Row, Subject, Task, data_of
@@ -259,6 +260,7 @@ def columns(task: Task) -> tuple[Column, ...]:
         Column(title="size", cell=_size),
         *(Column(title=title, cell=cell) for title, cell in _proof(task.words, task.rows).items()),
         *_costs(task.rows),
+        *_checked(task.rows),
     )
 
 
@@ -276,6 +278,27 @@ def _costs(rows: Sequence[Row] | Sequence[FileRow]) -> list[Column]:
     return found
 
 
+def _checked(rows: Sequence[Row]) -> list[Column]:
+    """A column a target whose answers were held against the CPU's."""
+
+    def of(target: str) -> Callable[[Row], Cell]:
+        def cell(row: Row) -> Cell:
+            check = row.checks.get(target)
+            if check is None:
+                return Cell()
+            return Cell(value=check.verdict, text=check.verdict, note=_alike(check))
+
+        return cell
+
+    found = dict.fromkeys(target for row in rows for target in row.checks)
+    return [Column(title=f"right on {target}", cell=of(target), number=False) for target in found]
+
+
+def _alike(check: Check) -> str:
+    at = f", {check.first_wrong_op}" if check.first_wrong_op else ""
+    return f"{judged.percent(check.agreement)} of {check.images:,} labels{at}"
+
+
 def places(subject: Measured) -> list[tuple[str, str, list[str], list[tuple[Figures, list[Cell]]]]]:
     """Of each place: its name, what its figures mean, the columns, and a row a variant."""
     found = []
@@ -284,14 +307,33 @@ def places(subject: Measured) -> list[tuple[str, str, list[str], list[tuple[Figu
         times = [name for name in TIMES if any(name in f.times for f in figures)]
         counts = list(dict.fromkeys(name for f in figures for name in f.counts))
         memory = any(f.peak_rss_bytes for f in figures)
+        checked = any(f.check for f in figures)
         rows = []
         for f in figures:
             cells = [_time_cell(f.times.get(name), interval=True) for name in times]
             cells += [_count_cell(f.counts.get(name)) for name in counts]
+            cells += _check_cells(f.check) if checked else []
             rows.append((f, cells + [_memory(f)] * memory))
         names = [f"{name}, ms" for name in times] + [name.replace("_", " ") for name in counts]
+        names += _CHECK_NAMES if checked else []
         found.append((place, _summary(figures[0].target), names + ["peak memory"] * memory, rows))
     return found
+
+
+_CHECK_NAMES = ["verdict", "images", "agreement", "largest difference", "operator", "layer", "what to do"]
+
+
+def _check_cells(check: Check | None) -> list[Cell]:
+    """Those of `_CHECK_NAMES`."""
+    if check is None:
+        return [Cell()] * len(_CHECK_NAMES)
+    return [
+        _said(check.verdict),
+        Cell(value=check.images, text=f"{check.images:,}"),
+        Cell(value=check.agreement, text=judged.percent(check.agreement)),
+        Cell(value=check.max_abs_error, text=f"{check.max_abs_error:.2g}"),
+        *(Cell(value=text, text=text or "-") for text in (check.first_wrong_op, check.layer, check.remedy)),
+    ]
 
 
 def _count_cell(e: Estimate | None) -> Cell:

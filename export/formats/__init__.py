@@ -125,10 +125,12 @@ def refine(model: Any, refinements: Mapping[str, Refinement], context: Context) 
 
 @dataclass(frozen=True, kw_only=True)
 class Conversion:
-    """How a file was made: `tool` with its version, and what was `chosen`, with reasons."""
+    """How a file was made: `tool` with its version, and what was `chosen`, with reasons; `not_for_gpu` is why
+    phones' GPUs are known to compute it wrongly, empty if they are not."""
 
     tool: str
     chosen: Mapping[str, Any] = field(default_factory=dict)
+    not_for_gpu: str = ""
 
 
 class Format(Protocol):

@@ -76,6 +76,8 @@ class Given:
             f"fit     {self.fit} ({given.resample})",
             f"output  {scores.dtype} {scores.shape}: {self._meaning()}{quantized}",
         ]
+        if self.variant.not_for_gpu:
+            lines.append(f"not for GPU: {self.variant.not_for_gpu}; leave it on the CPU")
         if labels:
             order = "no, then yes" if self.head.is_binary else "in the order of the scores"
             lines.append(f"labels  {len(labels)}, in labels.txt, {order}")

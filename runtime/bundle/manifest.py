@@ -130,7 +130,8 @@ class VariantEntry:
     `format` and `scheme` are what `name` is made of, behind the `passes`; `arithmetic` is what it mostly
     computes with, `int8` or `float32`; of the variants that can run, the one of the lowest `rank` is
     recommended. `conversion` says which tool made it, what was chosen, and why; `peak_activation_bytes`
-    what it holds between its layers at most, None if that is not known.
+    what it holds between its layers at most, None if that is not known; `not_for_gpu` why phones' GPUs are
+    known to compute it wrongly, empty if they are not.
     """
 
     name: str
@@ -144,6 +145,7 @@ class VariantEntry:
     output: TensorSpec
     passes: tuple[str, ...] = ()
     peak_activation_bytes: int | None = None
+    not_for_gpu: str = ""
     conversion: Mapping[str, Any] = field(default_factory=dict)
     tolerance: Tolerance
     parity: ParityReport
@@ -167,6 +169,7 @@ class VariantEntry:
             "tolerance": obj.object("tolerance").make(Tolerance, {}),
             "parity": ParityReport.from_json(obj.object("parity")),
             "peak_activation_bytes": peak,
+            "not_for_gpu": obj.text("not_for_gpu") if obj.has("not_for_gpu") else "",
         }
         return obj.make(VariantEntry, others)
 

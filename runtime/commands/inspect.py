@@ -69,6 +69,9 @@ def _bundle(path: Path, arguments: argparse.Namespace) -> None:
     console.table("What is in the files", columns, summaries, drop=narrow, also="--json")
     judged = [(v.name, v.parity) for v in manifest.variants]
     console.table(*limits_table("What else was judged", judged), drop=LIMITS_NARROW, also="--json")
+    for variant in manifest.variants:
+        if variant.not_for_gpu:
+            console.say(f"{variant.name} is not for GPU: {variant.not_for_gpu}")
     console.say(f"signature: {described(path)}")
     for what, entry in attested.items():
         console.say(f"{what}: {path / entry.file if entry else 'none'}")

@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from edgewright.runtime import console
+
+if TYPE_CHECKING:
+    from edgewright.runtime.verification import Verification
+
+_VERIFIERS = "edgewright.verifiers"  # entry points: functions of a bundle's folder that give verifications
 
 HELP = "check a bundle or a file of it, hashes and outputs, on this machine without data set or TensorFlow"
 
@@ -22,6 +29,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         metavar="FILE.npz",
         help="of a lone file: the golden.npz of its bundle, instead",
+    )
+    parser.add_argument(
+        "--target",
+        metavar="NAME",
+        help="also hold this target's scores against the CPU's, such as gpu; benchmarks' packages bring them",
     )
     signed = parser.add_mutually_exclusive_group()
     signed.add_argument(
@@ -40,8 +52,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     from edgewright.runtime.bundle.manifest import Bundle
     from edgewright.runtime.bundle.parity_table import judged_beside
+    from edgewright.runtime.errors import InputError
     from edgewright.runtime.signing import SignedBy
     from edgewright.runtime.verification import verify
+
+    verifier = None if arguments.target is None else _verifier(arguments.target)
+    if verifier is not None and not arguments.path.is_dir():
+        raise InputError(f"expected a bundle folder with --target, got {arguments.path}")
 
     policy = None
     if (arguments.key, arguments.identity, arguments.issuer) != (None,) * 3:
@@ -49,14 +66,15 @@ def run(arguments: argparse.Namespace) -> int:
     found = verify(arguments.path, bundle=arguments.bundle, golden=arguments.golden, require_signature=policy)
     if policy is not None:
         console.say(f"signed by {arguments.key or arguments.identity}: every file is as it was signed")
-    rows = [
-        (v.variant, v.kernels, f"{v.max_abs_error:.2g}", f"{v.limit:.2g}", v.status, v.reason)
-        if v.kernels
-        else (v.variant, "-", "-", "-", v.status, v.reason)
-        for v in found
-    ]
     columns = ("variant", "kernels", "max abs error", "limit", "verdict", "reason")
-    console.table(f"Golden outputs of {arguments.path}", columns, rows, left=2)
+    console.table(f"Golden outputs of {arguments.path}", columns, _rows(found), left=2)
+    beside: list[Verification] = []
+    if verifier is not None:
+        beside = verifier(arguments.path)
+        console.table(
+            f"Golden outputs on {arguments.target}, beside the CPU's", columns, _rows(beside), left=2
+        )
+        found = [*found, *beside]
     if arguments.path.is_dir():
         for variant in Bundle.open(arguments.path).manifest.variants:
             if told := judged_beside(variant.parity):
@@ -65,8 +83,39 @@ def run(arguments: argparse.Namespace) -> int:
                 console.complain(f"{variant.name} is {variant.parity.verdict}: {variant.parity.reason}")
     failed = [v for v in found if v.status == "failed"]
     for v in failed:
-        console.complain(f"{v.variant} does not give here what it gave where it was made")
+        alike = any(v is one for one in beside)
+        there = (
+            f"on {arguments.target} what it gives on the CPU"
+            if alike
+            else "here what it gave where it was made"
+        )
+        console.complain(f"{v.variant} does not give {there}")
     if not any(v.status == "ok" for v in found) and not failed:
         console.complain(f"nothing could be run; {found[0].reason}")
         return 1
     return 1 if failed else 0
+
+
+def _rows(found: Sequence[Verification]) -> list[tuple[str, ...]]:
+    return [
+        (v.variant, v.kernels, f"{v.max_abs_error:.2g}", f"{v.limit:.2g}", v.status, v.reason)
+        if v.kernels
+        else (v.variant, "-", "-", "-", v.status, v.reason)
+        for v in found
+    ]
+
+
+def _verifier(target: str) -> Callable[[Path], list[Verification]]:
+    """What another package brings for a target. Raises `UnknownNameError`, `InputError`."""
+    from importlib.metadata import entry_points
+
+    from edgewright.runtime.errors import InputError, UnknownNameError
+
+    known = {entry.name: entry for entry in entry_points(group=_VERIFIERS)}
+    if target not in known:
+        raise UnknownNameError("target", target, known)
+    try:
+        found: Callable[[Path], list[Verification]] = known[target].load()
+    except ImportError as failure:
+        raise InputError(f"target {target} cannot be used here: {failure}") from failure
+    return found

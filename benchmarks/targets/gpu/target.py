@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,10 +14,19 @@ from edgewright.runtime.bundle.manifest import Bundle, VariantEntry
 from edgewright.runtime.errors import InputError
 
 if TYPE_CHECKING:
+    from edgewright.benchmarks.agreement.judging import Judged
     from edgewright.benchmarks.record.measurement import Check
     from edgewright.benchmarks.targets.gpu.engine import OnGpu
+    from edgewright.runtime.backends import Pixels
+    from edgewright.runtime.verification import Verification
 
-_PATTERNS = ("CONV_2D", "ADD")  # what exports of today write otherwise, see the refinement `gpu`
+# Operators that exports of today write otherwise, and in which variant, by the scheme of the one at hand.
+_PATTERNS = ("CONV_2D", "ADD")
+_WRITTEN_FOR_GPUS = {
+    "int8": "it again",
+    "int8-mixed": "it again",
+    "dynamic-int8": "tflite-dynamic-int8-gpu",
+}
 _WARM_UP = 3  # runs that are not timed: shaders are compiled at the first
 
 
@@ -57,15 +67,11 @@ class Gpu(Target):
             images.read(Path(plan.options["images"]), bundle.manifest)
 
     def run(self, bundle: Bundle, variant: str, plan: Plan, say: Say = lambda line: None) -> Measurement:
-        from edgewright.benchmarks.agreement import judging
         from edgewright.benchmarks.measure import environment, images
         from edgewright.benchmarks.targets.gpu import vulkan
-        from edgewright.runtime.foreign import bare, told_of
-        from edgewright.runtime.predictor import load
         from edgewright.runtime.verification import GOLDEN_INPUTS, read_golden
 
         entry = bundle.variant(variant)
-        path, raw = bundle.read(entry.file)
         golden = read_golden(bundle)[GOLDEN_INPUTS]
         if "images" in plan.options:
             more, _ = images.read(Path(plan.options["images"]), bundle.manifest)
@@ -80,17 +86,7 @@ class Gpu(Target):
             if not devices:
                 devices[running.device] = running.on_gpu
 
-        with load(path, **told_of(bundle.manifest)) as predictor:
-            session, given = bare(predictor.session, golden)
-            _, others = bare(predictor.session, more)
-            subject = judging.Subject(
-                raw=raw,
-                output=session.output,
-                head=predictor.head,
-                session=session,
-                rounded=entry.arithmetic == "int8",
-            )
-            judged = judging.judge(subject, ENGINE, given, others, ran=ran)
+        judged = _judged(bundle, entry, golden, more, ran=ran)
         check = judged.check
         device, on_gpu = next(iter(devices.items()), ("no GPU", False))
         notes = [f"{variant} in LiteRT's GPU accelerator: {judged.complaint}"] if judged.complaint else []
@@ -119,6 +115,79 @@ class Gpu(Target):
         )
 
 
+def verify(folder: Path) -> list[Verification]:
+    """What `edgewright verify --target gpu` adds: the golden images of each .tflite of a bundle, in the
+    accelerator and on the CPU.
+
+    Raises:
+        BundleError: no bundle, or a damaged one.
+        TargetError: the target cannot be set up here.
+    """
+    from edgewright.benchmarks.agreement import judging
+    from edgewright.runtime.verification import GOLDEN_INPUTS, Verification, read_golden
+
+    bundle = Bundle.open(folder)
+    golden = read_golden(bundle)[GOLDEN_INPUTS]
+    found = []
+    devices: dict[str, bool] = {}
+    for entry in bundle.manifest.variants:
+        try:
+            TARGET.check(bundle, entry.name, Plan())
+        except InputError:
+            continue
+        judged = _judged(
+            bundle,
+            entry,
+            golden,
+            golden[:0],
+            ran=lambda running: devices.setdefault(running.device, running.on_gpu),
+            find=False,
+        )
+        check = judged.check
+        wrong = check.verdict == "wrong"
+        reason = judged.complaint or (
+            f"same label on {check.agreement:.0%}" if check.verdict != "right" else ""
+        )
+        found.append(
+            Verification(
+                variant=entry.name,
+                status="failed" if wrong else "ok",
+                kernels=next(iter(devices), "no GPU"),
+                max_abs_error=check.max_abs_error,
+                limit=judging.limit(rounded=entry.arithmetic == "int8"),
+                reason=reason,
+            )
+        )
+    return found
+
+
+def _judged(
+    bundle: Bundle,
+    entry: VariantEntry,
+    golden: Pixels,
+    more: Pixels,
+    *,
+    ran: Callable[[OnGpu], object],
+    find: bool = True,
+) -> Judged:
+    from edgewright.benchmarks.agreement import judging
+    from edgewright.runtime.foreign import bare, told_of
+    from edgewright.runtime.predictor import load
+
+    path, raw = bundle.read(entry.file)
+    with load(path, **told_of(bundle.manifest)) as predictor:
+        session, given = bare(predictor.session, golden)
+        others = bare(predictor.session, more)[1] if len(more) else given[:0]
+        subject = judging.Subject(
+            raw=raw,
+            output=session.output,
+            head=predictor.head,
+            session=session,
+            rounded=entry.arithmetic == "int8",
+        )
+        return judging.judge(subject, ENGINE, given, others, find=find, ran=ran)
+
+
 def _with_remedy(check: Check, bundle: Bundle, entry: VariantEntry) -> Check:
     """What to do about a file that is wrong, beside what is known of it."""
     import dataclasses
@@ -132,8 +201,8 @@ def remedy(operator: str, bundle: Bundle, entry: VariantEntry) -> str:
     """What to do about a variant that is wrong, by the operator at fault, empty if none is known."""
     chosen: Any = entry.conversion.get("chosen")
     done = isinstance(chosen, dict) and "gpu" in chosen
-    if operator in _PATTERNS and entry.arithmetic == "int8" and not done:
-        return "export it again: this operator is written otherwise now"
+    if operator in _PATTERNS and entry.scheme in _WRITTEN_FOR_GPUS and not done:
+        return f"export {_WRITTEN_FOR_GPUS[entry.scheme]}, which is written otherwise"
     floats = next(
         (v.name for v in bundle.manifest.variants if v.format == "tflite" and v.scheme == "float32"), ""
     )

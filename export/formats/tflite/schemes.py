@@ -268,7 +268,11 @@ class TFLite:
         tflite_tree.shorten_names(tree)
         path.write_bytes(tflite_tree.write(tree))
         version = versions("tensorflow")["tensorflow"]
-        return Conversion(tool=f"tf.lite.TFLiteConverter {version}", chosen=chosen)
+        tool = f"tf.lite.TFLiteConverter {version}"
+        unfit = gpu.unfit(tree)
+        if unfit and scheme == "dynamic-int8":
+            unfit += "; dynamic-int8-gpu is written otherwise"
+        return Conversion(tool=tool, chosen=chosen, not_for_gpu=unfit)
 
     def weights(self, path: Path) -> Weights:
         return tflite_tree.kernels(tflite_tree.read(path.read_bytes()))

@@ -59,6 +59,33 @@ def rewrite(tree: Any) -> str | None:
     return f"written for GPUs: {', '.join(parts)}" if parts else None
 
 
+def unfit(tree: Any) -> str:
+    """Why GPUs compute a file wrongly, by what is left of the patterns; empty where there is nothing.
+
+    Not each file that they compute wrongly is found so: `edgewright bench --target gpu` runs it.
+    """
+    graph, left = tree.subgraphs[0], []
+    order = list(zip(graph.operators, tflite_tree.operators(tree), strict=True))
+    strided = [operator for op, operator in order if operator.name == "CONV_2D" and _strides(tree, op)]
+    if strided:
+        named = ", ".join(
+            tflite_tree.tensor_name(tree, op.outputs[0]).partition(";")[0] for op in strided[:2]
+        )
+        more = f" and {len(strided) - 2} more" if len(strided) > 2 else ""
+        left.append(f"they ignore the stride of 1x1 convolutions with 8-bit weights ({named}{more})")
+    copy = tflite_tree.read(tflite_tree.write(tree)) if _is_quantized(tree) else None
+    if copy is not None and _without_reshapes(copy):
+        left.append("they compile no shader for ADD of [1,1,1,C] and [C]")
+    return "; ".join(left)
+
+
+def _is_quantized(tree: Any) -> bool:
+    """Whether there is a sum in 8 bits."""
+    return any(
+        op.name in _ELEMENTWISE and _type(tree, op.outputs[0]) == "INT8" for op in tflite_tree.operators(tree)
+    )
+
+
 def _without_strides(tree: Any) -> int:
     """Put a pool that strides in front of each strided 1x1 convolution with 8-bit weights; how many."""
     graph = tree.subgraphs[0]
