@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from edgewright.benchmarks.figures import script
-from edgewright.benchmarks.figures.tables import Row, Rows, markdown, rates, table, versions
+from edgewright.benchmarks.figures.tables import Row, Rows, gpu, markdown, rates, table, versions
 from edgewright.runtime import console
 from edgewright.runtime.disk import jsonio
 from edgewright.runtime.disk.files import write_file
@@ -358,6 +358,7 @@ _RENDERERS: Mapping[str, tuple[str, Callable[[Rows, Row], str]]] = {
     "gate": ("gate", rates.gate),
     "repair": ("repair", rates.repair),
     "int4": ("int4", rates.int4),
+    "gpu": ("gpu", gpu.gpu),
     "reliability": ("reliability", rates.reliability),
     "peers": ("peers", _peers),
     "peers_int8": ("peers", _peers_int8),

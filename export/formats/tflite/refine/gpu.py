@@ -16,6 +16,7 @@ and in floats too; where 8 bits are chosen as the activations come, they are cho
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +24,10 @@ import numpy as np
 
 from edgewright.export.formats import Context
 from edgewright.export.formats.tflite import tree as tflite_tree
+from edgewright.export.formats.tflite.tree import Operator
 from edgewright.runtime import backends
 from edgewright.runtime.backends import Scores
+from edgewright.runtime.graph import keras_layers
 from edgewright.train.datasets import Images
 
 _ELEMENTWISE = ("ADD", "SUB", "MUL")
@@ -68,15 +71,23 @@ def unfit(tree: Any) -> str:
     order = list(zip(graph.operators, tflite_tree.operators(tree), strict=True))
     strided = [operator for op, operator in order if operator.name == "CONV_2D" and _strides(tree, op)]
     if strided:
-        named = ", ".join(
-            tflite_tree.tensor_name(tree, op.outputs[0]).partition(";")[0] for op in strided[:2]
-        )
-        more = f" and {len(strided) - 2} more" if len(strided) > 2 else ""
-        left.append(f"they ignore the stride of 1x1 convolutions with 8-bit weights ({named}{more})")
+        named = ", ".join(dict.fromkeys(_layers(tree, strided)))
+        left.append(f"they ignore the stride of 1x1 convolutions with 8-bit weights ({named})")
     copy = tflite_tree.read(tflite_tree.write(tree)) if _is_quantized(tree) else None
     if copy is not None and _without_reshapes(copy):
         left.append("they compile no shader for ADD of [1,1,1,C] and [C]")
     return "; ".join(left)
+
+
+def _layers(tree: Any, wanted: Sequence[Operator]) -> Iterator[str]:
+    """What operators are called by Keras, or else in the file."""
+    order = tflite_tree.operators(tree)
+    layers = keras_layers(
+        [[tflite_tree.tensor_name(tree, i) for i in (*op.inputs[1:2], *op.outputs)] for op in order]
+    )
+    for op in wanted:
+        named = layers[order.index(op)]
+        yield named[0] if named else tflite_tree.tensor_name(tree, op.outputs[0])
 
 
 def _is_quantized(tree: Any) -> bool:
