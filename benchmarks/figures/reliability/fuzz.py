@@ -11,21 +11,26 @@ extra `fuzz`), which is there for Linux: https://github.com/google/atheris
 from __future__ import annotations
 
 import argparse
+import contextlib
 import re
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edgewright.benchmarks.figures import script
-from edgewright.benchmarks.figures.reliability.rows import Row, put
+from edgewright.benchmarks.figures.reliability import mutation
 from edgewright.runtime import console
 from edgewright.runtime.errors import EdgewrightError, InputError, MissingExtraError
 
+_READERS = tuple(
+    f"edgewright.runtime.{name}" for name in ("backends", "bundle.manifest", "contract", "preprocess")
+)
 _NAMES = ("onnx", "tflite", "manifest", "contract", "picture")
 
 
@@ -40,6 +45,8 @@ def main(words: list[str]) -> int:
     if arguments.seconds < 1:
         raise InputError(f"expected --seconds of at least 1, got {arguments.seconds}")
     if arguments.out:
+        from edgewright.benchmarks.figures.reliability.rows import put
+
         row = fuzzed(arguments.target, arguments.seconds, arguments.found)
         console.say(", ".join(f"{key} {value}" for key, value in row.items()))
         put(arguments.out, [row])
@@ -48,6 +55,8 @@ def main(words: list[str]) -> int:
         import atheris
     except ImportError as failure:
         raise MissingExtraError("Atheris, which fuzzes,", "fuzz") from failure
+    if early := [name for name in _READERS if name in sys.modules]:
+        raise EdgewrightError(f"expected nothing of what is fuzzed to be imported yet, got {early[0]}")
     with atheris.instrument_imports(include=["edgewright.runtime"]):
         from edgewright.benchmarks.figures.reliability.targets import CORPUS, TARGETS
 
@@ -68,10 +77,22 @@ def main(words: list[str]) -> int:
             "print_final_stats": 1,
         }
         flags = [f"-{name}={value}" for name, value in options.items()]
+
+        def mutate(raw: bytes, most: int, seed: int) -> bytes:
+            """A text in JSON mostly becomes another one: of changed bytes hardly any would still be one."""
+            random = np.random.default_rng(seed)
+            if target.is_json and random.integers(4):
+                with contextlib.suppress(ValueError, RecursionError, TypeError):
+                    changed = mutation.json_text(raw, random)
+                    if len(changed) <= most:
+                        return changed
+            return bytes(atheris.Mutate(raw, most))
+
         atheris.Setup(
             [sys.argv[0], *flags, grown, str(CORPUS / target.name)],
-            lambda raw: _count(fates, _try(target.read, raw)),
+            lambda raw: _count(fates, _try(target.read, target.stamped(raw))),
             enable_python_coverage=True,
+            **({"custom_mutator": mutate} if target.is_json else {}),
         )
         atheris.Fuzz()  # ends the process
     return 0
@@ -93,7 +114,7 @@ def _count(fates: NDArray[np.int64], accepted: bool) -> None:
     fates[int(accepted)] += 1
 
 
-def fuzzed(target: str, seconds: int, found: Path) -> Row:
+def fuzzed(target: str, seconds: int, found: Path) -> dict[str, Any]:
     """Fuzz in a process of its own, and count what was tried until nothing was found.
 
     Raises:
