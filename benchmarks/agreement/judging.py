@@ -4,9 +4,10 @@ What an engine that computes rightly may differ by was measured, LiteRT's GPU ac
 floats, against XNNPACK, as the largest difference of a probability:
 
     float32, float16    1e-6 to 3e-6
-    8-bit arithmetic    .020 (mnist-cnn, int8), .010 (dynamic-int8), .055 (MobileNetV2 at 224 pixels, int8)
+    8-bit arithmetic    .010 to .020 (mnist-cnn), .018 to .039 (ResNet-8)
+    the same, deep      .055 on noise, .090 on digits (MobileNetV2 at 224 pixels, int8): all labels the same
     with an operator
-    at fault            .70 to .83, 15 to 33 % of the labels
+    at fault            .70 to .83, 15 to 33 % of the labels turn
 
 So `right` is 1e-3 or .06. Between that and `wrong` roundings add up, or something is at fault that these
 images hardly show: `differs`. An image near a tie says nothing, so a label counts as turned only where a

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from edgewright.runtime.bundle.manifest import Manifest
 from edgewright.runtime.disk import outside
-from edgewright.runtime.errors import DataError
+from edgewright.runtime.errors import DataError, InputError
 
 MOST = 1_000
 _NAMES = (("x", "y"), ("x_test", "y_test"))
@@ -27,8 +27,14 @@ def read(path: Path, manifest: Manifest) -> tuple[NDArray[np.uint8], NDArray[np.
         uint8 `(n, height, width, channels)` and int64 `(n,)`.
 
     Raises:
+        InputError: the model does not put an image into one class.
         DataError: no such file, or other arrays.
     """
+    if manifest.is_multi_label or not manifest.labels:
+        raise InputError(
+            f"expected --images for a model of one class an image, got {manifest.name}, whose head is "
+            f"{manifest.head}"
+        )
     with outside.arrays(path, DataError, "an .npz with arrays x and y") as archive:
         names = next((pair for pair in _NAMES if set(pair) <= set(archive.files)), None)
         if names is None:

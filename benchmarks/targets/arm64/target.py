@@ -49,11 +49,6 @@ class Arm64(Target):
         if "images" in plan.options:
             from edgewright.benchmarks.measure import images
 
-            if bundle.manifest.is_multi_label or not bundle.manifest.labels:
-                raise InputError(
-                    f"expected --images for a model of one class an image, got {bundle.manifest.name}, whose "
-                    f"head is {bundle.manifest.head}"
-                )
             images.read(Path(plan.options["images"]), bundle.manifest)
 
     def run(self, bundle: Bundle, variant: str, plan: Plan, say: Say = lambda line: None) -> Measurement:

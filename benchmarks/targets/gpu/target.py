@@ -202,7 +202,7 @@ def remedy(operator: str, bundle: Bundle, entry: VariantEntry) -> str:
     chosen: Any = entry.conversion.get("chosen")
     done = isinstance(chosen, dict) and "gpu" in chosen
     if operator in _PATTERNS and entry.scheme in _WRITTEN_FOR_GPUS and not done:
-        return f"export {_WRITTEN_FOR_GPUS[entry.scheme]}, which is written otherwise"
+        return f"export {_WRITTEN_FOR_GPUS[entry.scheme]}: this is written otherwise there"
     floats = next(
         (v.name for v in bundle.manifest.variants if v.format == "tflite" and v.scheme == "float32"), ""
     )

@@ -9,12 +9,16 @@ from typing import Any, cast
 import numpy as np
 import pytest
 
+from edgewright.benchmarks.agreement import judging
+from edgewright.benchmarks.record.measurement import Check
+from edgewright.benchmarks.targets.gpu import ENGINE
 from edgewright.export.formats import Context
 from edgewright.export.formats.tflite import FORMAT
 from edgewright.export.formats.tflite import tree as tflite_tree
 from edgewright.export.formats.tflite.refine import gpu
 from edgewright.export.network.network import Network
 from edgewright.runtime import backends
+from edgewright.runtime.contract.heads import Head
 from edgewright.train.datasets import Dataset, Images
 
 NetworkOf = Callable[[Path], Network]
@@ -111,6 +115,33 @@ def test_gpu_patterns_are_taken_back_if_one_score_changes(
     tree, said = refined(plain, colour.x_train[:20])
     assert said is None
     assert tflite_tree.write(tree) == before
+
+
+@pytest.mark.slow
+def test_gpu_gives_the_scores_of_what_is_written_for_it_and_not_of_the_plain_file(
+    residual: Network, plain: bytes, colour: Dataset, tmp_path: Path
+) -> None:
+    if lacking := ENGINE.missing():
+        pytest.skip(f"target gpu needs {lacking}")
+
+    def judged(raw: bytes) -> Check:
+        file = backends.get("litert").parse(Path("a.tflite"), raw)
+        session = backends.get("litert").open(file, 1)
+        head = Head(kind="softmax", count=10)
+        subject = judging.Subject(raw=raw, output=session.output, head=head, session=session, rounded=True)
+        return judging.judge(subject, ENGINE, colour.x_test[:40], colour.x_test[:0]).check
+
+    def written(scheme: str) -> bytes:
+        path = tmp_path / f"{scheme}.tflite"
+        FORMAT.export(residual, scheme, colour.x_train[:40], path)
+        return path.read_bytes()
+
+    wrong, right = judged(plain), judged(written("int8"))
+    assert (wrong.verdict, right.verdict) == ("wrong", "right")
+    assert (wrong.first_wrong_op, wrong.layer) == ("CONV_2D", "within") or wrong.layer == "shortcut"
+    assert right.agreement == 1.0
+    dynamic = {scheme: judged(written(scheme)).verdict for scheme in ("dynamic-int8", "dynamic-int8-gpu")}
+    assert dynamic == {"dynamic-int8": "wrong", "dynamic-int8-gpu": "right"}
 
 
 def test_dynamic_int8_strides_on_gpus_in_a_file_of_its_own(
