@@ -172,8 +172,11 @@ def _int8(network: Network, calibration: Images) -> Converted:
     tree = tflite_tree.read(converter.convert())
     ranges = "training" if network.fake_quantized else "the calibration images"
     chosen = static_choices(pixels=pixels, ranges=f"ranges from {ranges}")
-    float32 = _float32_file(network)
-    context = Context(network=network, float32=(float32, tflite_tree.read(float32)), calibration=calibration)
+    float32 = None
+    if not network.fake_quantized:
+        raw = _float32_file(network)
+        float32 = raw, tflite_tree.read(raw)
+    context = Context(network=network, float32=float32, calibration=calibration)
     chosen |= refine(tree, TRAINED if network.fake_quantized else REFINEMENTS, context)
     if pixels or not network.fake_quantized:  # else floats are scaled before training's own quantization
         check_input(tree, network.input_range if pixels else (0.0, 255.0))

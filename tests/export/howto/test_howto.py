@@ -56,6 +56,13 @@ def test_howto_facts_name_size_fit_and_labels(manifest: Manifest) -> None:
     assert "10, in labels.txt" in facts
 
 
+def test_howto_facts_say_what_is_not_for_gpus(manifest: Manifest) -> None:
+    variant = manifest.variants[3]
+    assert "GPU" not in howto.facts(manifest, variant)
+    unfit = dataclasses.replace(variant, not_for_gpu="they ignore a stride")
+    assert "not for GPU: they ignore a stride; leave it on the CPU" in howto.facts(manifest, unfit)
+
+
 def test_howto_snippet_in_python_labels_a_picture(
     bundle: Path, manifest: Manifest, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -68,6 +68,20 @@ def test_child_process_that_does_not_read_is_killed_in_time_too() -> None:
         assert deaf.late
 
 
+def test_child_process_said_is_its_log_while_it_runs_and_loses_nothing_of_it() -> None:
+    code = """
+import os, sys
+for word in sys.stdin:
+    os.write(2, word.encode())
+    print("{}", flush=True)
+"""
+    with ChildProcess([sys.executable, "-c", code], log=True) as child:
+        for count in (1, 2, 3):
+            assert child.ask({"n": count}, seconds=30) is not None
+            assert child.said() == "".join(f'{{"n": {n}}}\n' for n in range(1, count + 1))
+        assert child.said(3) == '{"n'
+
+
 def test_child_process_last_line_is_what_it_wrote_last_to_standard_error() -> None:
     with echo("import sys; print('one', file=sys.stderr); raise ValueError('two')", log=True) as broken:
         assert broken.hear() is None

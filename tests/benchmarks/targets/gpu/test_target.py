@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from edgewright.benchmarks.record.measurement import Check, Plan
@@ -14,6 +15,8 @@ from edgewright.benchmarks.targets.gpu import ENGINE, TARGET
 from edgewright.benchmarks.targets.gpu.target import remedy
 from edgewright.runtime import Bundle
 from edgewright.runtime.errors import InputError
+from edgewright.runtime.verification import read_golden
+from edgewright.train.datasets import Dataset
 
 Run = Callable[..., tuple[int, str, str]]
 WRONG = Check(
@@ -89,15 +92,19 @@ def test_report_has_a_column_of_what_the_gpu_makes_of_each_file(
 
 
 @pytest.mark.slow
-def test_bench_on_gpu_finds_the_files_of_fashion_mlp_right(run: Run, bundle: Path, tmp_path: Path) -> None:
+def test_bench_on_gpu_finds_the_files_of_fashion_mlp_right(
+    run: Run, bundle: Path, tmp_path: Path, fashion_mini: Dataset
+) -> None:
     if lacking := ENGINE.missing():
         pytest.skip(f"target gpu needs {lacking}")
-    out = tmp_path / "out.json"
-    status, said, complaints = run("bench", bundle, "--target", "gpu", "--out", out)
+    out, images = tmp_path / "out.json", tmp_path / "images.npz"
+    np.savez(images, x=fashion_mini.x_test[:40], y=fashion_mini.y_test[:40])
+    status, said, complaints = run("bench", bundle, "--target", "gpu", "--images", images, "--out", out)
     assert status == 0
     assert "onnx-int8 is not measured: expected a .tflite for target gpu" in complaints
     assert "Scores of target gpu beside the CPU's" in said
     checks = {m["variant"]: m["check"] for m in json.loads(out.read_bytes())["measurements"]}
     assert set(checks) == {f"tflite-{s}" for s in ("float32", "float16", "dynamic-int8", "int8")}
     assert {check["verdict"] for check in checks.values()} == {"right"}
-    assert all(check["images"] > 16 for check in checks.values())
+    golden = len(read_golden(Bundle.open(bundle))["inputs"])
+    assert {check["images"] for check in checks.values()} == {golden + 40}
