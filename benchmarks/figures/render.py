@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from edgewright.benchmarks.figures import script
-from edgewright.benchmarks.figures.tables import Row, Rows, gpu, markdown, rates, table, versions
+from edgewright.benchmarks.figures.tables import Row, Rows, gpu, limits, markdown, rates, table, versions
 from edgewright.runtime import console
 from edgewright.runtime.disk import jsonio
 from edgewright.runtime.disk.files import write_file
@@ -360,6 +360,8 @@ _RENDERERS: Mapping[str, tuple[str, Callable[[Rows, Row], str]]] = {
     "int4": ("int4", rates.int4),
     "gpu": ("gpu", gpu.gpu),
     "reliability": ("reliability", rates.reliability),
+    "limit": ("limit", limits.limit),
+    "float16": ("float16", limits.float16),
     "peers": ("peers", _peers),
     "peers_int8": ("peers", _peers_int8),
     "runtime": ("runtime", _runtime),

@@ -22,7 +22,7 @@ _SECONDS = 0.2
 # ONNX TensorProto.DataType (https://github.com/onnx/onnx/blob/main/onnx/onnx.proto)
 _TYPES = {"float32": 1, "uint8": 2, "int8": 3, "int32": 6}
 # arithmetic: operator, dtype of left, right and product
-_KERNELS = {
+KERNELS = {
     "float32": ("MatMul", "float32", "float32", "float32"),
     "int8": ("MatMulInteger", "uint8", "int8", "int32"),
 }
@@ -45,7 +45,7 @@ def peaks(threads: int) -> dict[str, float]:
     """Multiply-accumulates a second by arithmetic, with so many threads; {} without onnxruntime."""
     if not plugins.installed("onnxruntime"):
         return {}
-    return {arithmetic: _peak(*kernel, threads) for arithmetic, kernel in _KERNELS.items()}
+    return {arithmetic: _peak(*kernel, threads) for arithmetic, kernel in KERNELS.items()}
 
 
 def _peak(operator: str, left: str, right: str, product: str, threads: int) -> float:

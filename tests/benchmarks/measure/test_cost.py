@@ -17,7 +17,7 @@ from edgewright.runtime.backends.ort.session import EXACT_PRODUCTS
 
 @pytest.mark.parametrize("arithmetic", ["float32", "int8"])
 def test_matrix_product_file_is_an_onnx_model_that_multiplies(arithmetic: str) -> None:
-    operator, left, right, product = cost._KERNELS[arithmetic]
+    operator, left, right, product = cost.KERNELS[arithmetic]
     random = np.random.default_rng(0)
     a = random.integers(0, 255, (300, 300)).astype(left)
     b = random.integers(-100, 100, (300, 300)).astype(right)

@@ -1,0 +1,1 @@
+"""Where the time of a label goes, and how far each part of it is from what the processor can do."""
