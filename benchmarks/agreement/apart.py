@@ -29,19 +29,19 @@ _DTYPES = frozenset(("|u1", "|i1", "<u2", "<i2", "<u4", "<i4", "<u8", "<i8", "<f
 
 
 class Apart:
-    """The parent's end; it ends with `close`.
+    """The parent's end; it ends with `close`. `answers` is false once it has died or been ended.
 
     Args:
-        function: the child's, as `package.module:name`; it calls `serve`.
+        function: the child's, as `package.module:name`, called with `words`; it calls `serve`.
         what: to call it in messages.
     """
 
-    def __init__(self, function: str, what: str) -> None:
+    def __init__(self, function: str, what: str, words: Sequence[str] = ()) -> None:
         from edgewright.runtime.trust import process
 
-        self._what = what
+        self._what, self.answers = what, True
         try:
-            self._child: ChildProcess = process.start(function, log=True)
+            self._child: ChildProcess = process.start(function, words, log=True)
         except (OSError, TypeError, ValueError) as failure:
             raise EngineError(f"no process can be started for {what}: {failure}") from failure
 
@@ -56,6 +56,7 @@ class Apart:
         specs, raw = packed(arrays)
         answer = self._child.ask({**told, "arrays": specs}, raw, seconds=seconds, most=MOST_BYTES)
         if answer is None:
+            self.answers = False
             raise EngineError(self._death(seconds))
         said, content = answer
         if "error" in said:
@@ -63,6 +64,7 @@ class Apart:
         try:
             return said, unpacked(said.pop("arrays", None), content)
         except (ValueError, TypeError) as failure:
+            self.answers = False
             raise EngineError(f"{self._what} answers what is no answer: {failure}") from failure
 
     def _death(self, seconds: float) -> str:

@@ -4,6 +4,7 @@ In a process apart: the file may be anyone's, and an operator that the kernels d
 the process. They are LiteRT's own optimized ones without the XNNPACK delegate. XNNPACK shows no tensor within
 what it takes; the reference kernels end the process on forms that no device meets, and take minutes for a
 photo where these take seconds. Against both, an operator alone is within one step of its output in 8 bits.
+For engines that are made after the reference kernels, those may be asked for.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ from edgewright.runtime.trust import sandbox
 
 if TYPE_CHECKING:
     from edgewright.benchmarks.agreement.cutting import Cutter, Part
+    from edgewright.runtime.backends import Scores
+    from edgewright.runtime.contract import TensorSpec
 
 _MEMORY_BYTES = 2**33
 FULL_RANGE = 255.0  # steps of 8 bits
@@ -48,6 +51,12 @@ def steps_apart(got: NDArray[Any], want: NDArray[Any]) -> float:
         apart_by = float(np.abs(got.astype(np.int64) - want.astype(np.int64)).max())
         return apart_by / 256 if want.dtype == np.int16 else apart_by
     return float("inf")
+
+
+def floats(raw: NDArray[Any], output: TensorSpec) -> Scores:
+    """Float32 `(1, n)` of what a file gives for one image."""
+    row: Scores = raw.reshape(1, -1).astype(np.float32)
+    return (row - np.float32(output.zero_point)) * np.float32(output.scale) if output.scale else row
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,12 +97,18 @@ class Plain:
 
     `outputs[picture]` are the whole file's; `alone` the places of operators that can be cut out.
 
+    Args:
+        raw: the file.
+        pictures: as it takes them.
+        reference: by LiteRT's reference kernels.
+
     Raises:
         EngineError: the CPU does not run it.
     """
 
-    def __init__(self, raw: bytes, pictures: Sequence[NDArray[Any]]) -> None:
-        self._child = apart.Apart("edgewright.benchmarks.agreement.cpu:main", "LiteRT's CPU")
+    def __init__(self, raw: bytes, pictures: Sequence[NDArray[Any]], *, reference: bool = False) -> None:
+        kernels = ["BUILTIN_REF" if reference else "BUILTIN_WITHOUT_DEFAULT_DELEGATES"]
+        self._child = apart.Apart("edgewright.benchmarks.agreement.cpu:main", "LiteRT's CPU", kernels)
         try:
             said, flat = self._child.ask({"do": "open"}, [np.frombuffer(raw, np.uint8), *pictures])
         except BaseException:
@@ -139,8 +154,8 @@ def _grouped(arrays: list[NDArray[Any]], groups: int) -> list[list[NDArray[Any]]
     return [arrays[n * size : (n + 1) * size] for n in range(groups)]
 
 
-def main() -> None:
-    """The process."""
+def main(kernels: str) -> None:
+    """The process. `kernels` is a name of LiteRT's `OpResolverType`."""
     importlib.import_module("ai_edge_litert.interpreter")
     importlib.import_module("ai_edge_litert.schema_py_generated")
     importlib.import_module("edgewright.benchmarks.agreement.cutting")
@@ -152,7 +167,7 @@ def main() -> None:
         told: dict[str, Any], arrays: list[NDArray[Any]]
     ) -> tuple[Mapping[str, Any], Sequence[NDArray[Any]]]:
         if told["do"] == "open":
-            opened.append(_Opened(arrays[0].tobytes(), arrays[1:]))
+            opened.append(_Opened(arrays[0].tobytes(), arrays[1:], kernels))
             return {"alone": opened[0].cutter.alone}, opened[0].outputs()
         return opened[0].piece(told["places"], told["steps"], told["error"])
 
@@ -162,14 +177,16 @@ def main() -> None:
 class _Opened:
     """The file in the process: `held[picture]` is the value of each tensor."""
 
-    def __init__(self, raw: bytes, pictures: Sequence[NDArray[Any]]) -> None:
+    def __init__(self, raw: bytes, pictures: Sequence[NDArray[Any]], kernels: str) -> None:
         from edgewright.benchmarks.agreement.cutting import Cutter
         from edgewright.runtime.backends.litert import tree
+
+        self._kernels = kernels
 
         parsed = tree.read(raw)
         self.cutter: Cutter = Cutter(parsed)
         self._outputs = [int(i) for i in parsed.subgraphs[0].outputs]
-        self.held = _values(raw, self.cutter.given, pictures)
+        self.held = _values(raw, self.cutter.given, pictures, kernels)
         self._singles: dict[int, tuple[Part, Any]] = {}
 
     def outputs(self) -> list[NDArray[Any]]:
@@ -182,7 +199,7 @@ class _Opened:
         ways = [[held[i] for held in self.held for i in part.outputs]]
         if self.cutter.is_hybrid(places):
             widened = self.cutter.cut(places, self.held[0], floats=True)
-            run = _Run(widened.raw)
+            run = Run(widened.raw, self._kernels)
             ways.append([value for held in self.held for value in run([held[i] for i in widened.inputs])])
         drift = self._drift(places, part, steps, error) if len(places) > 1 else 0.0
         drift += max(map(steps_apart, *ways)) if len(ways) > 1 else 0.0
@@ -208,7 +225,7 @@ class _Opened:
     def _single(self, place: int) -> tuple[Part, Any]:
         if place not in self._singles:
             part = self.cutter.cut([place], self.held[0])
-            self._singles[place] = part, _Run(part.raw)
+            self._singles[place] = part, Run(part.raw, self._kernels)
         return self._singles[place]
 
 
@@ -226,14 +243,20 @@ def _moved(
     return np.asarray(moved, value.dtype)
 
 
-class _Run:
-    """A cut file in LiteRT's plain kernels."""
+class Run:
+    """A file in an interpreter of LiteRT's in this process: from its inputs to its outputs."""
 
-    def __init__(self, raw: bytes) -> None:
-        self._interpreter = _interpreter(raw)
+    def __init__(self, raw: bytes, kernels: str) -> None:
+        self._interpreter = _interpreter(raw, kernels)
         self._interpreter.allocate_tensors()
         self._in = [given["index"] for given in self._interpreter.get_input_details()]
         self._out = [given["index"] for given in self._interpreter.get_output_details()]
+
+    def undelegated(self) -> list[int]:
+        """The places of the operators that no delegate takes."""
+        from edgewright.runtime.backends.litert.session import places_undelegated
+
+        return places_undelegated(self._interpreter._get_ops_details())
 
     def __call__(self, values: Sequence[NDArray[Any]]) -> list[NDArray[Any]]:
         for index, value in zip(self._in, values, strict=True):
@@ -243,10 +266,10 @@ class _Run:
 
 
 def _values(
-    raw: bytes, given: Sequence[int], pictures: Sequence[NDArray[Any]]
+    raw: bytes, given: Sequence[int], pictures: Sequence[NDArray[Any]], kernels: str
 ) -> list[dict[int, NDArray[Any]]]:
     """The value of each tensor that is computed or given, for each picture."""
-    interpreter = _interpreter(raw, keep=True)
+    interpreter = _interpreter(raw, kernels, keep=True)
     found = []
     for picture in pictures:
         (place,) = given
@@ -265,12 +288,12 @@ def _values(
     return found
 
 
-def _interpreter(raw: bytes, *, keep: bool = False) -> Any:
+def _interpreter(raw: bytes, kernels: str, *, keep: bool = False) -> Any:
     from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
     return Interpreter(
         model_content=raw,
         num_threads=1,
-        experimental_op_resolver_type=OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
+        experimental_op_resolver_type=OpResolverType[kernels],
         experimental_preserve_all_tensors=keep,
     )

@@ -25,6 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgewright.benchmarks.agreement import Engine, EngineError, locating
+from edgewright.benchmarks.agreement.cpu import floats
 from edgewright.benchmarks.record.measurement import Check
 from edgewright.runtime.backends import Scores, Session
 from edgewright.runtime.contract import TensorSpec
@@ -92,7 +93,7 @@ def judge(
             for place, image in enumerate((*golden, *more)):
                 if place >= len(golden) and time.monotonic() > end:
                     break
-                theirs.append(_scores(running.run([image[np.newaxis]])[0], subject.output))
+                theirs.append(floats(running.run([image[np.newaxis]])[0], subject.output))
                 mine.append(subject.session.run(image[np.newaxis]))
                 ran(running)
             complaint = next(iter(running.said()), "")[:_MOST_COMPLAINT]
@@ -138,12 +139,6 @@ def compare(
         verdict = "right" if worst <= limit(rounded=rounded) * range_ else "differs"
     largest = worst if np.isfinite(worst) else float(np.finfo(np.float32).max)
     return Check(images=len(right), max_abs_error=largest, agreement=float(np.mean(same)), verdict=verdict)
-
-
-def _scores(raw: NDArray[Any], output: TensorSpec) -> Scores:
-    """Float32 `(1, scores)` of what an engine gives."""
-    row = raw.reshape(1, -1).astype(np.float32)
-    return (row - np.float32(output.zero_point)) * np.float32(output.scale) if output.scale else row
 
 
 def _same(answers: Scores, right: Scores, head: Head) -> NDArray[np.bool_]:

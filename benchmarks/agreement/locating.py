@@ -44,7 +44,9 @@ class Finding:
     crash: str
 
 
-def locate(raw: bytes, engine: Engine, inputs: Sequence[NDArray[Any]]) -> Finding | None:
+def locate(
+    raw: bytes, engine: Engine, inputs: Sequence[NDArray[Any]], *, reference: bool = False
+) -> Finding | None:
     """The first operator of a .tflite file that an engine computes otherwise than the CPU, or dies of.
 
     If none is by itself, the first two or three that are when they are in one file. An operator that the
@@ -54,6 +56,7 @@ def locate(raw: bytes, engine: Engine, inputs: Sequence[NDArray[Any]]) -> Findin
         raw: the file.
         engine: with how far an operator may be off.
         inputs: pictures, each as the file takes it, `(1, height, width, channels)`; the first four are used.
+        reference: held against LiteRT's reference kernels, for an engine that is made after them.
 
     Returns:
         None if there is none.
@@ -65,7 +68,7 @@ def locate(raw: bytes, engine: Engine, inputs: Sequence[NDArray[Any]]) -> Findin
         TargetError: the engine cannot be set up here.
     """
     graph = _graph(raw, inputs)
-    with Plain(raw, inputs[:MOST_PICTURES]) as plain:
+    with Plain(raw, inputs[:MOST_PICTURES], reference=reference) as plain:
         whole = _tried(engine, _whole(raw, plain, inputs))
         fails = whole.wrong
         for size in range(1, _TOGETHER + 1):
@@ -92,7 +95,7 @@ def refused(raw: bytes, engine: Engine, inputs: Sequence[NDArray[Any]]) -> list[
 
 def layer_of(graph: Graph, places: Sequence[int]) -> str:
     """The Keras layers that operators are of, with `+` between; of one that the file does not tell, `after`
-    the layer in front of it. Empty if neither is known."""
+    the layer in front of it, or `before` the one behind it. Empty if none is known."""
     constant = {key for key, tensor in graph.tensors.items() if tensor.stored_bytes is not None}
     named = []
     for node in graph.nodes:
@@ -102,13 +105,27 @@ def layer_of(graph: Graph, places: Sequence[int]) -> str:
         named.append([graph.tensors[key].name for key in (*weights, *node.outputs)])
     layers = keras_layers(named)
     maker = {key: place for place, node in enumerate(graph.nodes) for key in node.outputs}
+    reader = {key: place for place, node in reversed(list(enumerate(graph.nodes))) for key in node.inputs}
+
+    def walk(place: int, forward: bool) -> str:
+        for _ in graph.nodes:
+            node = graph.nodes[place]
+            found = reader if forward else maker
+            following = [found[key] for key in (node.outputs if forward else node.inputs) if key in found]
+            if not following:
+                return ""
+            place = following[0]
+            if layers[place]:
+                return layers[place][0]
+        return ""
 
     def of(place: int) -> str:
         if layers[place]:
             return layers[place][0]
-        front = [maker[key] for key in graph.nodes[place].inputs if key in maker]
-        before = next((layers[one][0] for one in front if layers[one]), "")
-        return f"after {before}" if before else ""
+        if before := walk(place, forward=False):
+            return f"after {before}"
+        behind = walk(place, forward=True)
+        return f"before {behind}" if behind else ""
 
     return " + ".join(dict.fromkeys(name for name in map(of, places) if name))
 

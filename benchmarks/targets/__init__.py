@@ -32,7 +32,7 @@ IMAGES = Option(
     name="images",
     metavar="FILE.npz",
     help="test images x and classes y (or x_test, y_test), of which 1,000 are run: arm64 tells the accuracy, "
-    "gpu the agreement with the CPU",
+    "gpu and micro the agreement with the CPU",
 )
 
 

@@ -7,7 +7,7 @@ import re
 import sys
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from importlib import metadata
 from pathlib import Path
@@ -20,6 +20,7 @@ from edgewright.runtime.bundle.manifest import Bundle
 from edgewright.runtime.errors import InputError, MissingExtraError, TargetError
 
 _OPERATORS = re.compile(r"^(CPU|NPU) operators = (\d+)", re.MULTILINE)
+_LEFT = re.compile(r"operator: (\w+), ofm: '(.*)'\nReason: (.*)")
 _MEMORIES = {
     "sram": "sram_memory_used",
     "dram": "dram_memory_used",
@@ -56,13 +57,15 @@ NPUS = (
 @dataclass(frozen=True, kw_only=True)
 class Prospect:
     """What vela says of a file on an NPU: `cycles` of the NPU for an image, its clock, the bytes used of each
-    kind of memory, and how many operators, as vela splits them, run where."""
+    kind of memory, and how many operators, as vela splits them, run where. `left` is why the NPU does not
+    take an operator, by the name of the tensor that it gives."""
 
     cycles: int
     clock_hz: float
     memory_bytes: Mapping[str, int]
     npu_operators: int
     cpu_operators: int
+    left: Mapping[str, str] = field(default_factory=dict)
 
 
 class EthosU(Target):
@@ -189,6 +192,7 @@ def parse(summary: str, said: str) -> Prospect:
             memory_bytes={kind: round(float(row[column]) * 1024) for kind, column in _MEMORIES.items()},
             npu_operators=operators["NPU"],
             cpu_operators=operators["CPU"],
+            left={name: " ".join(reason.split()) for _, name, reason in _LEFT.findall(said)},
         )
     except (ValueError, KeyError, TypeError) as failure:
         raise TargetError(

@@ -206,7 +206,7 @@ def test_layers_are_named_after_what_keras_calls_them(network: bytes) -> None:
     graph = backend.graph(backend.parse(Path("a.tflite"), network))
     names = [layer_of(graph, [place]) for place in range(len(graph.nodes))]
     assert names[1:6] == ["conv2d", "conv2d_1", "conv2d_2", "add", "depthwise_conv2d"]
-    assert names[-2:] == ["dense", "after dense"]
+    assert (names[0], names[-2:]) == ("before conv2d", ["dense", "after dense"])
     assert layer_of(graph, (3, 4)) == "conv2d_2 + add"
 
 

@@ -238,7 +238,10 @@ def test_bench_names_a_variant_without_an_interpreter_and_measures_the_others(
         (["--max-slowdown", "much"], "expected --max-slowdown to be a share such as 5%, got 'much'"),
         (["--against", "absent.json"], "absent.json"),
         (["--out", "."], "expected --out to be a file, got the folder ."),
-        (["--images", "test.npz"], "expected --images with a target that takes it (arm64, gpu), got local"),
+        (
+            ["--images", "test.npz"],
+            "expected --images with a target that takes it (arm64, gpu, micro), got local",
+        ),
         (["--target", "arm64", "--variants", "tflite-int8", "--threads", "2"], "expected 1 thread"),
         (["--target", "arm64", "--variants", "tflite-int8", "--images", "none.npz"], "cannot read none.npz"),
         (["--threads", "-3"], "threads, several with commas, or 'all', got -3"),
