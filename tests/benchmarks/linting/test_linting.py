@@ -1,0 +1,225 @@
+"""What `lint` says of a file: a row an engine, by running it; what stands in the way by its Keras layer."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from edgewright.benchmarks import linting
+from edgewright.benchmarks.agreement import EngineError
+from edgewright.benchmarks.linting import Answer, Blamed, Linted, coreml, ethos_u, gpu, lint, micro, xnnpack
+from edgewright.runtime import plugins
+from edgewright.runtime.backends.litert.tree import read, write
+from edgewright.runtime.errors import InputError, TargetError
+from tests.benchmarks.agreement.planted import SIDE, Planted, Writer, net, refusing, without_stride
+
+Run = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def stranger(tmp_path: Path) -> Path:
+    """A .tflite that carries no contract."""
+    path = tmp_path / "net.tflite"
+    path.write_bytes(net())
+    return path
+
+
+def only(monkeypatch: pytest.MonkeyPatch, *engines: Any) -> None:
+    monkeypatch.setattr(linting, "linters", lambda: list(engines))
+
+
+def answers(path: Path) -> dict[str, Answer]:
+    (found,) = lint(path)
+    return {answer.engine: answer for answer in found.answers}
+
+
+def on_gpu(monkeypatch: pytest.MonkeyPatch, engine: Any) -> None:
+    """The GPU's row is answered by another engine, and no driver is set up."""
+    from edgewright.benchmarks.targets.gpu import vulkan
+
+    monkeypatch.setattr(gpu, "ENGINE", engine)
+    monkeypatch.setattr(vulkan, "ready", lambda say: None)
+    only(monkeypatch, gpu.LINTER)
+
+
+def test_all_engines_are_asked_in_an_order_that_does_not_change() -> None:
+    found = [linter.title for linter in linting.linters()]
+    assert found[0] in ("LiteRT CPU, XNNPACK", "onnxruntime CPU")
+    assert found[-1] == "Core ML delegate"
+    assert len(found) == len(set(found)) >= 6
+
+
+@pytest.mark.skipif(not plugins.installed("tflite_micro"), reason="tflite-micro is not installed")
+def test_a_file_of_anyone_is_run_and_answered_in_a_row_an_engine(
+    stranger: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    only(monkeypatch, xnnpack.LINTER, ethos_u.LINTER, micro.LINTER, coreml.LINTER)
+    status, said, complaints = run("lint", stranger, "--json")
+    assert (status, complaints) == (0, "")
+    (file,) = json.loads(said)["files"]
+    assert (file["file"], file["variant"]) == (str(stranger), None)
+    assert file["notes"] == ["there are no pictures of it: it ran on noise, 0 to 255"]
+    rows = {row["engine"]: row for row in file["engines"]}
+    cpu = rows["LiteRT CPU, XNNPACK"]
+    assert (cpu["runs"], cpu["right"]) == (True, "right")
+    assert 0.5 < cpu["share"] < 1
+    assert {"operator": "QUANTIZE", "layer": "before conv2d", "why": ""} in cpu["operators"]
+    npu = rows["Ethos-U55-128 (vela)"]
+    assert (npu["runs"], npu["right"], npu["share"], npu["operators"]) == (True, None, 1.0, [])
+    tflm = rows["TensorFlow Lite Micro"]
+    assert (tflm["runs"], tflm["right"], tflm["share"], tflm["operators"]) == (True, "right", 1.0, [])
+    assert tflm["note"].startswith("arena of ")
+    apple = rows["Core ML delegate"]
+    assert (apple["runs"], apple["share"]) == (None, 0.0)
+    assert "read 2026-" in apple["note"]
+    assert "https://" in apple["note"]
+    assert "float" in apple["remedy"]
+
+
+def test_the_table_says_it_in_words(stranger: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    only(monkeypatch, xnnpack.LINTER, coreml.LINTER)
+    status, said, complaints = run("lint", stranger)
+    assert (status, complaints) == (0, "")
+    assert "engine" in said.splitlines()[2]
+    line = next(one for one in said.splitlines() if one.strip().startswith("LiteRT CPU, XNNPACK"))
+    assert line.split()[3:5] == ["yes", "yes"]
+    assert "ran on noise" in said
+
+
+def test_what_a_gpu_computes_wrongly_is_named_with_what_to_do(
+    stranger: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Wrong(Planted):
+        def open(self, raw: bytes) -> Any:
+            running = super().open(raw)
+            running.whole = True  # as it claims
+            return running
+
+    on_gpu(monkeypatch, Wrong(fault=without_stride, layer="conv2d_2"))
+    found = answers(stranger)["LiteRT GPU"]
+    assert (found.runs, found.verdict, found.share) == (True, "wrong", 1.0)
+    assert found.blamed == (Blamed(operator="CONV_2D", layer="conv2d_2"),)
+    assert "export the model again" in found.remedy
+
+
+def test_an_engine_that_dies_is_a_row_with_the_layer_it_dies_of(
+    stranger: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    on_gpu(monkeypatch, Planted(fault=refusing, layer="conv2d_4"))
+    found = answers(stranger)["LiteRT GPU"]
+    assert (found.runs, found.verdict, found.share) == (False, "", None)
+    assert [(one.operator, one.layer) for one in found.blamed] == [("CONV_2D", "conv2d_4")]
+    assert "no kernel for operator" in found.note
+    assert found.remedy
+
+
+@pytest.mark.skipif(not plugins.installed("tflite_micro"), reason="tflite-micro is not installed")
+def test_each_layer_that_an_engine_lacks_an_operator_for_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    w = Writer()
+    front = w.tensor("pixels", (1, SIDE, SIDE, 3), [1 / 255], -128)
+    pixels = front
+    for name in ("gelu", "gelu_2"):
+        shaped = w.tensor(f"net_1/{name}_1/Gelu", (1, SIDE, SIDE, 3), [1 / 255], -128)
+        front = w.operator("GELU", [front], shaped)
+    w.graph.inputs, w.graph.outputs = np.array([pixels], np.int32), np.array([front], np.int32)
+    path = tmp_path / "gelu.tflite"
+    path.write_bytes(w.bytes())
+    only(monkeypatch, micro.LINTER)
+    found = answers(path)["TensorFlow Lite Micro"]
+    assert (found.runs, found.verdict) == (False, "")
+    assert [(one.operator, one.layer) for one in found.blamed] == [("GELU", "gelu"), ("GELU", "gelu_2")]
+    assert found.remedy == "write the layers in operators that it has"
+
+
+def test_what_is_not_installed_says_how_to_get_it(stranger: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(plugins, "installed", lambda module: False)
+    only(monkeypatch, ethos_u.LINTER, micro.LINTER)
+    found = answers(stranger)
+    assert [answer.runs for answer in found.values()] == [None, None]
+    assert "pip install 'edgewright[ethos-u]'" in found["Ethos-U"].remedy
+    assert "pip install 'edgewright[micro]'" in found["TensorFlow Lite Micro"].remedy
+
+
+@pytest.mark.parametrize("failure", [EngineError("it says nothing"), TargetError("no driver")])
+def test_an_engine_that_cannot_be_asked_is_a_row_too(
+    stranger: Path, monkeypatch: pytest.MonkeyPatch, failure: Exception
+) -> None:
+    class Broken:
+        title, place, suffixes = "Broken", 0, (".tflite",)
+
+        def missing(self) -> str:
+            return ""
+
+        def lint(self, subject: Any, say: Any) -> Sequence[Answer]:
+            raise failure
+
+    only(monkeypatch, Broken(), coreml.LINTER)
+    found = answers(stranger)
+    assert (found["Broken"].runs, found["Broken"].note) == (None, str(failure))
+    assert "Core ML delegate" in found
+
+
+def test_what_cannot_be_linted_is_refused_in_a_line(stranger: Path, run: Run, tmp_path: Path) -> None:
+    tree = read(stranger.read_bytes())
+    tree.subgraphs[0].inputs = np.array([0, 0], np.int32)
+    two = tmp_path / "two.tflite"
+    two.write_bytes(write(tree))
+    (tmp_path / "bad.tflite").write_bytes(b"no model")
+    for path, why in (
+        (two, "expected a model of one input, got 2 inputs"),
+        (tmp_path / "bad.tflite", "expected a TFLite model"),
+        (tmp_path / "none.tflite", "which does not exist"),
+        (tmp_path, "manifest"),
+    ):
+        status, said, complaints = run("lint", path)
+        assert (status, said, complaints.count("\n")) == (1, "", 1)
+        assert why in complaints
+    with pytest.raises(InputError, match="two"):
+        list(lint(two))
+
+
+def test_each_file_of_a_bundle_is_linted_on_its_own_pictures(
+    bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = ("onnxruntime-cpu", "coreml")
+    only(monkeypatch, *(plugins.get(linting.__name__, name, "LINTER") for name in names))
+    found = {one.variant: one for one in lint(bundle)}
+    assert {"tflite-float32", "tflite-int8", "onnx-float32", "onnx-int8"} <= set(found)
+    assert all(one.notes == () for one in found.values())
+    (ort,) = found["onnx-int8"].answers
+    assert (ort.engine, ort.runs) == ("onnxruntime CPU", True)
+    (apple,) = found["tflite-float32"].answers
+    assert apple.share is not None
+    assert 0 < apple.share < 1
+    assert next(str(one) for one in apple.blamed).startswith("CAST (before ")
+
+
+def test_json_holds_what_a_row_holds() -> None:
+    answer = Answer(
+        engine="E",
+        runs=True,
+        verdict="wrong",
+        share=0.5,
+        blamed=(Blamed(operator="A", layer="l"),),
+        remedy="r",
+    )
+    told = Linted(file=Path("a.tflite"), answers=(answer,)).to_json()
+    assert told == json.loads(json.dumps(told))
+    assert told["engines"] == [
+        {
+            "engine": "E",
+            "runs": True,
+            "right": "wrong",
+            "share": 0.5,
+            "operators": [{"operator": "A", "layer": "l", "why": ""}],
+            "remedy": "r",
+            "note": "",
+        }
+    ]
