@@ -31,6 +31,8 @@ _WIRES = {
 _BYTES = {_FIXED64: 8, _FIXED32: 4}
 # Packed numbers that protobuf refuses, or that are written longer than need be.
 _NO_VARINT = re.compile(rb"[\x80-\xff](?:\x00|[\x80-\xff]{8}[\x02-\xff])")
+# Of those in order one that has no 32 bits: below 2^31 the fifth byte is the last, negatives go on in ones.
+_NO_INT32 = re.compile(rb"(?<![\x80-\xff])[\x80-\xff]{4}(?![\x00-\x07]|[\xf8-\xff]\xff{4}\x01)")
 
 
 class Schema:
@@ -91,7 +93,7 @@ class _Scan:
                     raise DamagedError(f"wire type {key & 7} of field {number} of {name} at byte {at}")
                 size, position = self.varint(position, stop)
                 end = self._end(number, position, size, stop)
-                self._check_packed(wire, position, end)
+                self._check_packed(wire, kind, position, end)
                 value: Any = (position, end)
                 position = end
             elif wire == _VARINT:
@@ -140,12 +142,14 @@ class _Scan:
             raise DamagedError(f"{signed} at byte {at}, which needs more than 32 bits")
         return signed
 
-    def _check_packed(self, wire: int, start: int, stop: int) -> None:
+    def _check_packed(self, wire: int, kind: str, start: int, stop: int) -> None:
         if wire != _VARINT:
             if (stop - start) % _BYTES[wire]:
                 raise DamagedError(f"packed numbers end at byte {stop}, inside of one")
         elif start < stop and (self.raw[stop - 1] >= 0x80 or _NO_VARINT.search(self.raw, start, stop)):
             raise DamagedError(f"packed numbers before byte {stop} that are none, or longer than need be")
+        elif kind == "int32" and _NO_INT32.search(self.raw, start, stop):
+            raise DamagedError(f"packed numbers before byte {stop} that need more than 32 bits")
 
     def varint(self, position: int, stop: int) -> tuple[int, int]:
         value, begin = 0, position

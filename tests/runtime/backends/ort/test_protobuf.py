@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import onnx
 import pytest
 from google.protobuf.descriptor import FieldDescriptor as Field
@@ -41,7 +42,7 @@ WIRES = {
 SMALL = Schema(
     {
         "A": "1:int64 2:int32 3:*int64 4:bytes 5:A 6:Colour 7:fixed32 8:double 9:*A 10:*float 11:uint64 12:A "
-        "13:string"
+        "13:string 14:*int32"
     },
     enums={"Colour": range(3)},
     either={"A": {5, 12}},
@@ -119,6 +120,10 @@ OVERLONG, BEYOND = b"\x81\x00", b"\xff" * 9 + b"\x02"
         (b"\x1a\x02" + OVERLONG, "packed numbers"),
         (b"\x1a\x0a" + BEYOND, "packed numbers"),
         (b"\x52\x03abc", "packed numbers end"),
+        (b"\x72\x05\x80\x80\x80\x80\x08", "need more than 32 bits"),
+        (b"\x72\x06\x01\xff\xff\xff\xff\x0f", "need more than 32 bits"),
+        (b"\x72\x0a\x80\x80\x80\x80\xf0" + b"\xff" * 4 + b"\x01", "need more than 32 bits"),
+        (b"\x72\x0a\x80\x80\x80\x80\xf8\xff\xff\xff\x7f\x01", "need more than 32 bits"),
     ],
 )
 def test_protobuf_message_that_lies_about_itself_or_has_two_readings_is_damaged(
@@ -126,6 +131,14 @@ def test_protobuf_message_that_lies_about_itself_or_has_two_readings_is_damaged(
 ) -> None:
     with pytest.raises(DamagedError, match=reason):
         small(raw)
+
+
+def test_protobuf_packed_numbers_of_32_bits_are_read_as_protobuf_reads_them() -> None:
+    ends = [0, 1, -1, 127, 128, -128, 2**28 - 1, 2**28, -(2**28), 2**31 - 1, -(2**31), -(2**31) + 1]
+    random = np.random.default_rng(0).integers(-(2**31), 2**31, 500).tolist()
+    packed = onnx.TensorProto(int32_data=[*ends, *random]).SerializeToString()
+    assert packed[0] == 5 << 3 | 2
+    assert list(small(b"\x72" + packed[1:]).integers(14)) == [*ends, *random]
 
 
 @pytest.mark.parametrize("inner", [b"\x22\x05", b"\x08\x80", b"\xa2\x80"], ids=["field", "number", "key"])
