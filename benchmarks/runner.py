@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from edgewright.benchmarks import targets
 from edgewright.benchmarks.measure import cost, environment, lone, profile
-from edgewright.benchmarks.record.measurement import MODES, MOST_THREADS, Plan
-from edgewright.benchmarks.record.record import Key, Model, Record
+from edgewright.benchmarks.record.measurement import MODES, MOST_THREADS, Measurement, Plan
+from edgewright.benchmarks.record.record import Key, Model, Record, same_machine
 from edgewright.runtime import backends
 from edgewright.runtime.bundle.manifest import Bundle
 from edgewright.runtime.errors import InputError, MissingExtraError, UnknownNameError
@@ -79,7 +79,8 @@ def bench(
     done: Callable[[str], None] = lambda variant: None,
     say: targets.Say = lambda line: None,
 ) -> Record:
-    """Measure what a bundle's variants cost. `write_record` keeps it, its `figures` are derived.
+    """Measure what a bundle's variants cost. `write_record` keeps it, its `figures` are derived. Of a target
+    that several devices answer it is the first one's; `measure` gives all.
 
     Args:
         bundle: a bundle folder, or one .tflite or .onnx file of anyone: it is measured on noise, as the only
@@ -95,7 +96,7 @@ def bench(
         MissingExtraError: no interpreter for any of the variants is installed.
         TargetError: the target cannot be set up here, or failed.
     """
-    return measure(prepare(bundle, options), done=done, say=say)
+    return measure(prepare(bundle, options), done=done, say=say)[0]
 
 
 def prepare(bundle: Path | str, options: Options) -> Job:
@@ -129,15 +130,10 @@ def measure(
     *,
     done: Callable[[str], None] = lambda variant: None,
     say: targets.Say = lambda line: None,
-) -> Record:
-    """Do a job. Arguments and errors are those of `bench`."""
-    measurements = []
-    for turn in range(max(plan.processes for plan in job.plans)):
-        for plan in job.plans:
-            for name in job.variants:  # in turn: a busy moment of the machine falls on all of them
-                if turn < plan.processes:
-                    measurements.append(job.target.run(job.bundle, name, plan, say))
-                    done(name)
+) -> tuple[Record, ...]:
+    """Do a job: a record a machine, this one first. Arguments and errors are those of `bench`."""
+    measurements = job.target.run_all(job.bundle, job.variants, job.plans, done, say)
+    groups = _machines(measurements, job)
     timed = any(m.samples_ns.get("warm_run") and m.target == "local" for m in measurements)
     profiles = {}
     if job.options.profile and timed:
@@ -147,14 +143,38 @@ def measure(
                 _, given = bare(predictor.session, read_golden(job.bundle)[GOLDEN_INPUTS])
             if spent := profile.operators(path, given, job.plans[0].threads):
                 profiles[name] = spent
-    return Record(
-        bundle=job.bundle.manifest.name,
-        environment=job.environment,
-        measurements=measurements,
-        models=job.models,
-        peaks={plan.threads: cost.peaks(plan.threads) for plan in job.plans} if timed else {},
-        profiles=profiles,
+    peaks = {plan.threads: cost.peaks(plan.threads) for plan in job.plans} if timed else {}
+    return tuple(
+        Record(
+            bundle=job.bundle.manifest.name,
+            environment=job.environment if other is None else other,
+            measurements=measured,
+            models={m.variant: job.models[m.variant] for m in measured},
+            peaks=peaks if other is None else {},
+            profiles=profiles if other is None else {},
+        )
+        for other, measured in groups
     )
+
+
+def _machines(
+    measurements: Sequence[Measurement], job: Job
+) -> list[tuple[Mapping[str, Any] | None, list[Measurement]]]:
+    """The measurements by machine, this one first, whose environment is None here."""
+    if not job.target.devices:
+        return [(None, list(measurements))]
+    groups: list[tuple[Mapping[str, Any] | None, list[Measurement]]] = []
+    for m in measurements:
+        here = same_machine(m.environment, job.environment)
+        known = (
+            g for e, g in groups if (e is None if here else e is not None and same_machine(e, m.environment))
+        )
+        group = next(known, None)
+        if group is None:
+            group = []
+            groups.insert(0 if here else len(groups), (None if here else m.environment, group))
+        group.append(m)
+    return groups
 
 
 def _opened(path: Path, options: Options) -> Bundle:

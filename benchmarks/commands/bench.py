@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 from edgewright.runtime import console
 from edgewright.runtime.commands import _foreign
@@ -49,9 +50,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE.json",
         help="where raw samples are put, beside what was measured before (default: BUNDLE-bench.json)",
     )
+    groups: dict[str, Any] = {}
     for option, takers in targets.options().items():
-        group, name = parser.add_argument_group(f"--target {' or '.join(takers)}"), option.name
-        group.add_argument(f"--{name}", dest=f"target_{name}", metavar=option.metavar, help=option.help)
+        title, name = f"--target {' or '.join(takers)}", option.name
+        groups[title] = group = groups.get(title) or parser.add_argument_group(title)
+        takes: dict[str, Any] = {"metavar": option.metavar}
+        if not option.metavar:
+            takes = {"action": "store_const", "const": targets.GIVEN}
+        group.add_argument(f"--{name}", dest=f"target_{name}", help=option.help, **takes)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -86,17 +92,19 @@ def run(arguments: argparse.Namespace) -> int:
     if baseline is not None:
         limits.check_baseline(baseline, job.bundle.manifest.name, job.keys, job.environment)
     with console.progress("measuring", total=job.steps) as bar:
-        found = runner.measure(job, done=lambda name: bar.advance(note=name), say=console.say)
+        records = runner.measure(job, done=lambda name: bar.advance(note=name), say=console.say)
     present = {v.name: (v.file.sha256, v.file.bytes) for v in job.bundle.manifest.variants}
-    added = merging.add(out, found, job.plans, present)
     if not job.target.repeats:
-        console.say(found.measurements[0].environment["cpu"])
-    tables.show(found, job.plans)
-    if arguments.profile and found.peaks:
-        tables.show_profiles({name: found.profiles.get(name) for name in job.variants})
+        console.say(records[0].measurements[0].environment["cpu"])
+    added = merging.add(out, records[0], job.plans, present, records[1:])
+    for found in records:
+        tables.show(found, job.plans)
+        if arguments.profile and found.peaks:
+            tables.show_profiles({name: found.profiles.get(name) for name in job.variants})
     console.say(job.target.summary)
-    for warning in tables.warnings(found):
-        console.say(f"warning: {warning}")
+    for found in records:
+        for warning in tables.warnings(found):
+            console.say(f"warning: {warning}")
     for name, why in added.dropped.items():
         console.say(f"dropped what was measured of {name} before: it {why}")
     if added.kept:
@@ -106,7 +114,12 @@ def run(arguments: argparse.Namespace) -> int:
     if added.path != out:
         console.say(f"warning: {out} could not take it: it has changed, or would be too large to be read")
     console.say(f"wrote {added.path}")
-    broken = limits.over_budget(found, budget) + (limits.slower(found, baseline, most) if baseline else [])
+    broken = [line for found in records for line in limits.over_budget(found, budget)]
+    for found in records:
+        if baseline is None:
+            continue
+        if not job.target.devices or record.same_machine(found.environment, baseline.environment):
+            broken += limits.slower(found, baseline, most)
     for line in broken:
         console.complain(line)
     return 1 if broken else 0

@@ -46,29 +46,35 @@ def check_place(path: Path, bundle: str) -> None:
         _read(path, bundle)
 
 
-def add(path: Path, found: Record, plans: Sequence[Plan], present: Files) -> Added:
+def add(
+    path: Path, found: Record, plans: Sequence[Plan], present: Files, others: Sequence[Record] = ()
+) -> Added:
     """Write what was found into the file at `path`, beside what it holds of the files that are `present`.
+
+    `others` were found at the same time, each on another machine.
 
     The file is read and written while nobody else adds to it. If it has become another one since
     `check_place`, or would be larger than is ever read, what was found goes into a new one beside it.
     """
-    found = records.planned(found, plans)
+    found, *others = (records.planned(one, plans) for one in (found, *others))
     path.parent.mkdir(parents=True, exist_ok=True)
     with _alone(path.parent):
         try:
             before = _read(path, found.bundle) if path.exists() else ()
         except EdgewrightError:
-            return _aside(path, found)
+            return _aside(path, [found, *others])
         held, dropped = current(before, present)
-        here, *others = merge(found, held)
-        raw = records.dump([here, *others])
+        for one in reversed(others):
+            held = merge(one, held)
+        here, *elsewhere = merge(found, held)
+        raw = records.dump([here, *elsewhere])
         if len(raw) > jsonio.MAX_BYTES:
-            return _aside(path, found)
+            return _aside(path, [found, *others])
         files.write_file(path, raw)
     return Added(
         path=path,
         kept=tuple(key for key in here.by_key() if key not in found.by_key()),
-        elsewhere=sum(len(one.by_key()) for one in others),
+        elsewhere=sum(len(one.by_key()) for one in elsewhere) - sum(len(one.by_key()) for one in others),
         dropped=dropped,
     )
 
@@ -151,12 +157,12 @@ def _only(one: Record, measurements: Sequence[Measurement]) -> Record:
     )
 
 
-def _aside(path: Path, found: Record) -> Added:
+def _aside(path: Path, found: Sequence[Record]) -> Added:
     """Write what was found alone, into the first free of FILE-2.json, FILE-3.json, …"""
     number = 2
     while (free := path.with_name(f"{path.stem}-{number}{path.suffix}")).exists():
         number += 1
-    files.write_file(free, records.dump([found]))
+    files.write_file(free, records.dump(found))
     return Added(path=free)
 
 

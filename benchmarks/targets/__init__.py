@@ -17,14 +17,16 @@ from edgewright.runtime.bundle.manifest import Bundle
 from edgewright.runtime.errors import InputError
 
 Say = Callable[[str], None]
+GIVEN = "yes"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Option:
-    """`--name METAVAR` of `edgewright bench`, for the targets that declare it; its value is a text."""
+    """`--name METAVAR` of `edgewright bench`, for the targets that declare it; its value is a text. One
+    without a `metavar` takes none: its value is `GIVEN` where it was given."""
 
     name: str
-    metavar: str
+    metavar: str = ""
     help: str
 
 
@@ -41,12 +43,14 @@ class Target(Protocol):
     do not mean.
 
     `repeats` is whether further processes tell anything: not where the same comes out each time. `options`
-    are its own, given to it in `Plan.options`; targets that declare equal ones share them.
+    are its own, given to it in `Plan.options`; targets that declare equal ones share them. `devices` is
+    whether others than this machine may answer: a measurement is of the machine that its `environment` says.
     """
 
     title: str
     summary: str
     repeats: bool
+    devices: bool = False
     options: Sequence[Option] = ()
 
     def missing(self) -> str:
@@ -70,6 +74,29 @@ class Target(Protocol):
             TargetError: the target cannot be set up here, or failed.
         """
         ...
+
+    def run_all(
+        self,
+        bundle: Bundle,
+        variants: Sequence[str],
+        plans: Sequence[Plan],
+        done: Callable[[str], None] = lambda variant: None,
+        say: Say = lambda line: None,
+    ) -> list[Measurement]:
+        """Measure variants by each plan, in as many processes as it says; `done` is called with the variant
+        after each. Raises as `run` does.
+
+        A target that measures all of them at once has a way of its own, and may give measurements of several
+        machines: those whose `environment` is of another than this one.
+        """
+        found = []
+        for turn in range(max(plan.processes for plan in plans)):
+            for plan in plans:
+                for name in variants:  # in turn: a busy moment of the machine falls on all of them
+                    if turn < plan.processes:
+                        found.append(self.run(bundle, name, plan, say))
+                        done(name)
+        return found
 
 
 def names() -> tuple[str, ...]:

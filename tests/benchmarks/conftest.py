@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from edgewright.benchmarks import targets
 from edgewright.benchmarks.record.measurement import Measurement, Plan
 from edgewright.benchmarks.record.record import Model, Record
 from edgewright.benchmarks.targets import Option, Say
@@ -98,7 +99,7 @@ def record(measurements: Sequence[Measurement], **environment: object) -> Record
     )
 
 
-class Target:
+class Target(targets.Target):
     """A target whose measurements are `middle_ns` long."""
 
     title = summary = "made up"

@@ -17,14 +17,18 @@ from edgewright.runtime.errors import InputError
 Run = Callable[..., tuple[int, str, str]]
 MADE_UP = """
 from edgewright.benchmarks.record.measurement import Measurement
-from edgewright.benchmarks.targets import Option
+from edgewright.benchmarks.targets import Option, Target
 from edgewright.benchmarks.targets.arm64 import TARGET as ARM64
 
 
-class MadeUp:
+class MadeUp(Target):
     title = summary = "a board that nobody has"
     repeats = False
-    options = (*ARM64.options, Option(name="board-name", metavar="NAME", help="which one"))
+    options = (
+        *ARM64.options,
+        Option(name="board-name", metavar="NAME", help="which one"),
+        Option(name="loud", help="with lights"),
+    )
 
     def missing(self):
         return ""
@@ -63,12 +67,12 @@ def _one_more_target(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterato
 
 
 def test_target_options_are_given_to_it(run: Run, bundle: Path) -> None:
-    words = ("--target", "made-up", "--board-name", "nano", "--variants", "tflite-int8")
+    words = ("--target", "made-up", "--board-name", "nano", "--loud", "--variants", "tflite-int8")
     status, said, complaints = run("bench", bundle, *words)
     assert (status, complaints) == (0, "")
     assert said.startswith("setting up a board\nnano\n")
     record = json.loads(bundle.with_name("bundle-bench.json").read_bytes())
-    assert record["plans"][0]["options"] == {"board-name": "nano"}
+    assert record["plans"][0]["options"] == {"board-name": "nano", "loud": "yes"}
 
 
 def test_bench_help_shows_options_under_the_targets_that_take_them(
@@ -81,7 +85,7 @@ def test_bench_help_shows_options_under_the_targets_that_take_them(
     said = " ".join(capsys.readouterr().out.split()).replace("made- up", "made-up")  # a line may end there
     assert "made-up (a board that nobody has)" in said
     assert "--target arm64 or gpu or made-up or micro: --images FILE.npz" in said
-    assert "--target made-up: --board-name NAME which one" in said
+    assert "--target made-up: --board-name NAME which one --loud with lights" in said
 
 
 @pytest.mark.parametrize(
@@ -101,7 +105,7 @@ def test_target_option_of_another_target_is_refused(target: str, option: str, ta
 def test_target_options_are_listed_without_numpy(fresh: Callable[..., Any]) -> None:
     code = """
 from edgewright.benchmarks import targets
-assert len(targets.options()) == 1
+assert {"images", "headless", "lan"} <= {option.name for option in targets.options()}
 assert "numpy" not in sys.modules
 """
     done = fresh(code=code)
