@@ -45,8 +45,8 @@ def _checks(record: Record) -> None:
                 *(m.variant, f"{check.images:,}", f"{check.max_abs_error:.2g}", f"{check.agreement:.4g}"),
                 *(check.verdict, check.first_wrong_op or "-", check.layer or "-", check.remedy or "-"),
             )
-            for m in record.measurements
-            if m.target == target and (check := m.check)
+            for (_, place, _), (m, *_) in record.by_key().items()
+            if place == target and (check := m.check)
         ]
         columns = (
             *("variant", "images", "largest difference", "agreement"),

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from edgewright.benchmarks.record import merging
-from edgewright.benchmarks.record.measurement import Check
+from edgewright.benchmarks.record.measurement import VERDICTS, Check
 from edgewright.benchmarks.record.record import Record
 from edgewright.benchmarks.record.stats import Estimate
 from edgewright.benchmarks.report import advice, judged, measured, sources
@@ -255,7 +255,7 @@ def _subject(bundle: Bundle, found: Measured, place: str, explained: Explained |
             accuracy=Estimate(value=keras - p.drop, low=keras - p.drop_high, high=keras - p.drop_low),
             limit=float(limit) if isinstance(limit, float | int) and 0 <= limit < 1 else 0.01,
             figures=figures.get(entry.name),
-            checks={f.target: f.check for f in found.figures if f.variant == entry.name and f.check},
+            checks=_checks([f for f in found.figures if f.variant == entry.name]),
         )
         for entry, p in ((entry, entry.parity) for entry in manifest.variants)
     )
@@ -278,6 +278,12 @@ def _subject(bundle: Bundle, found: Measured, place: str, explained: Explained |
         classes=classes,
         explained=explained,
     )
+
+
+def _checks(figures: Sequence[Figures]) -> dict[str, Check]:
+    """By target; of several machines and numbers of threads the worst."""
+    told = [(f.target, f.check) for f in figures if f.check]
+    return dict(sorted(told, key=lambda one: VERDICTS.index(one[1].verdict)))
 
 
 def _shown_classes(evidence: Mapping[str, Evidence] | None, count: int) -> tuple[int, ...]:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from edgewright.benchmarks.record import record
+from edgewright.benchmarks.record.measurement import Check
 from edgewright.benchmarks.record.stats import across
-from edgewright.benchmarks.report import measured
+from edgewright.benchmarks.report import facts, measured
 from edgewright.runtime.errors import BundleError, EdgewrightError
 
 WriteBench = Callable[..., Path]
@@ -94,3 +97,15 @@ def test_measured_names_a_broken_record(
 def test_read_record_names_a_missing_file(tmp_path: Path) -> None:
     with pytest.raises(BundleError, match="cannot read"):
         record.read_record(tmp_path / "none.json")
+
+
+def test_of_several_devices_the_worst_answer_is_the_targets(made: SimpleNamespace) -> None:
+    def figures(verdict: str, machine: str) -> measured.Figures:
+        check = Check(images=16, max_abs_error=0.0, agreement=1.0, verdict=verdict)
+        one = [dataclasses.replace(m, target="browser", check=check) for m in made.timed()]
+        (found,) = measured.figures(made.record(one), machine)
+        return found
+
+    for verdicts in (("right", "wrong", "differs"), ("wrong", "right", "right")):
+        found = facts._checks([figures(verdict, f"phone {i}") for i, verdict in enumerate(verdicts)])
+        assert {target: check.verdict for target, check in found.items()} == {"browser": "wrong"}

@@ -225,6 +225,8 @@ def test_chromium_checks_and_times_every_default_variant(bundle: Path, run: Run,
     status, said, complaints = run("bench", bundle, *words)
     assert (status, complaints) == (0, "")
     assert "target browser" in said
+    checked = said.partition("Scores of target browser beside the CPU's")[2]
+    assert checked.count("tflite-int8 ") == 1
     (record,) = read_records(bundle.with_name("bundle-bench.json"))  # it is this machine's
     by_key = record.by_key()
     assert {key[1:] for key in by_key} == {("browser", 1)}
