@@ -90,9 +90,12 @@ def _times(record: Record, timed: Mapping[Key, Mapping[str, Figure]], plan: Plan
         )
     first = next(iter(timed))
     cpu = measured[first][0].environment.get("cpu", "unknown")
+    spent = (
+        f"; {plan.processes} processes each, {plan.seconds * plan.processes:g} s and "
+        f"{plan.runs * plan.processes} runs at least"
+    )
     console.table(
-        f"Latency in ms, batch 1, target {first[1]}: {cpu}; {plan.processes} processes each, "
-        f"{plan.seconds * plan.processes:g} s and {plan.runs * plan.processes} runs at least",
+        f"Latency in ms, batch 1, target {first[1]}: {cpu}{spent if first[1] == 'local' else ''}",
         columns,
         rows,
         left=2,

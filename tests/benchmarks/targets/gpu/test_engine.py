@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+import hashlib
+import subprocess
 import sys
 import zlib
 from pathlib import Path
@@ -11,9 +13,9 @@ import numpy as np
 import pytest
 
 from edgewright.benchmarks.agreement import EngineError
-from edgewright.benchmarks.targets.gpu import ENGINE, engine, vulkan
+from edgewright.benchmarks.targets.gpu import ENGINE, devices, engine, vulkan
 from edgewright.benchmarks.targets.gpu.vulkan import Vulkan
-from edgewright.runtime import backends
+from edgewright.runtime import backends, trust
 from edgewright.runtime.machine.child import ChildProcess
 from edgewright.runtime.trust import process
 
@@ -87,6 +89,33 @@ def test_gpu_process_that_ends_or_lies_is_an_engine_error_in_a_line(
 def _set_up() -> None:
     if lacking := ENGINE.missing():
         pytest.skip(f"target gpu needs {lacking}")
+
+
+@pytest.mark.usefixtures("_set_up")
+def test_gpu_that_is_real_gets_vouched_files_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One in software stands for it, as the system's own."""
+    folder = vulkan.ready(software=True).folder
+    assert folder is not None
+    monkeypatch.setattr(devices, "real", lambda: ("A GPU",))
+    monkeypatch.setenv("LD_LIBRARY_PATH", str(folder))
+    monkeypatch.setenv("VK_ICD_FILENAMES", str(folder / vulkan.DRIVER))
+    with ENGINE.open(SUMS) as running:
+        assert not running.on_gpu
+    trust.introduce(hashlib.sha256(SUMS).hexdigest(), backends.get("litert"), "for this test")
+    with ENGINE.open(SUMS) as running:
+        assert running.run([PIXELS])[0].tolist() == [[5, 10]]
+        assert (running.on_gpu, running.device != "unknown") == (True, True)
+
+
+@pytest.mark.usefixtures("_set_up")
+def test_gpus_are_asked_for_in_a_process_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = vulkan.ready(software=True).folder
+    monkeypatch.setenv("LD_LIBRARY_PATH", str(folder))
+    monkeypatch.setenv("VK_ICD_FILENAMES", f"{folder}/{vulkan.DRIVER}")
+    assert devices.real.__wrapped__() == ()  # one in software is none
+    cpus = "from edgewright.benchmarks.targets.gpu import devices as d; d._REAL = (4,); print(*d._found())"
+    done = subprocess.run([sys.executable, "-P", "-c", cpus], capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("SwiftShader")
 
 
 @pytest.mark.usefixtures("_set_up")
