@@ -69,6 +69,11 @@ _TIMES = (
     ("load, first run", "Opening the file, and the first picture: paid once, at the start of an app."),
     ("peak memory", "The most memory that the whole process has held, the interpreter included."),
 )
+_RIGHT = (
+    "right on …",
+    "Whether another engine, such as a phone's GPU, gives the scores that the CPU gives, tried on these "
+    "files: right, differs by what is rounded, or wrong, and then at which operator.",
+)
 _PARETO = ("Pareto front", "The files that no other file beats in both things that a picture compares.")
 
 
@@ -86,4 +91,6 @@ def glossary(report: Report) -> list[tuple[str, str]]:
     found += [known[name] for name in beside if name in known]
     if any(row.entry.parity.class_images for row in report.rows):
         found += _WORST
+    if any(row.checks for row in report.rows):
+        found.append(_RIGHT)
     return [*found, *_TIMES, _PARETO]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from edgewright.benchmarks.record.measurement import Measurement, Plan
 from edgewright.benchmarks.targets import IMAGES, Say, Target
-from edgewright.benchmarks.targets.gpu.engine import ENGINE
+from edgewright.benchmarks.targets.gpu.engine import ENGINE, Gpu
 from edgewright.runtime.bundle.manifest import Bundle, VariantEntry
 from edgewright.runtime.errors import InputError
 
@@ -31,7 +31,7 @@ _MOST_BYTES = 2**26  # of images that are made up
 _WARM_UP = 3  # runs that are not timed: shaders are compiled at the first
 
 
-class Gpu(Target):
+class GpuTarget(Target):
     """`check` says how far the accelerator's scores are from the CPU's, on the golden images and others.
 
     On a real GPU also `warm_run`: from the inputs' bytes to the outputs', in nanoseconds.
@@ -177,6 +177,7 @@ def _judged(
     find: bool = True,
 ) -> Judged:
     from edgewright.benchmarks.agreement import judging
+    from edgewright.runtime import backends, trust
     from edgewright.runtime.foreign import bare, told_of
     from edgewright.runtime.predictor import load
 
@@ -191,7 +192,8 @@ def _judged(
             session=session,
             rounded=entry.arithmetic == "int8",
         )
-        return judging.judge(subject, ENGINE, given, others, find=find, ran=ran)
+        engine = Gpu(vouched=trust.opens_here(entry.file.sha256, backends.for_path(path)))
+        return judging.judge(subject, engine, given, others, find=find, ran=ran)
 
 
 def _with_remedy(check: Check, bundle: Bundle, entry: VariantEntry) -> Check:
@@ -216,4 +218,4 @@ def remedy(operator: str, bundle: Bundle, entry: VariantEntry) -> str:
     return f"run it on the CPU, or {other}"
 
 
-TARGET = Gpu()
+TARGET = GpuTarget()

@@ -101,6 +101,8 @@ def test_gpu_that_is_real_gets_vouched_files_alone(monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("VK_ICD_FILENAMES", str(folder / vulkan.DRIVER))
     with ENGINE.open(SUMS) as running:
         assert not running.on_gpu
+    with engine.Gpu(vouched=True).open(SUMS) as running:  # such as one operator of a file that is
+        assert running.on_gpu
     trust.introduce(hashlib.sha256(SUMS).hexdigest(), backends.get("litert"), "for this test")
     with ENGINE.open(SUMS) as running:
         assert running.run([PIXELS])[0].tolist() == [[5, 10]]
