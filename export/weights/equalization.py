@@ -3,7 +3,9 @@
 Eight bits for a whole tensor are few where one channel is a hundred times another. Where only scale-free
 operators stand between two layers (ReLU, pooling, zeros padded), a channel may leave the first layer divided
 by a number and be multiplied by it in the next: the network computes the same. Factors are rounded to powers
-of two, so that it is the same to the last bit.
+of two, so that it is the same to the last bit. A multiplication by a constant a channel is a layer too (a
+normalization behind an activation function, a rescaling), and one by another value, such as a gate, is
+scale-free.
 
 Source: Nagel et al.: Data-Free Quantization Through Weight Equalization and Bias Correction,
 arXiv:1906.04721, section 4.1: a channel's factor is the root of its range in the first layer over that in the
@@ -29,7 +31,8 @@ Places: TypeAlias = NDArray[np.intp]  # for each number of a tensor, which chann
 @dataclass(kw_only=True, eq=False)
 class Layer:
     """A convolution or dense layer, the one at place `key` of its format's graph: `kernel` `(groups, outputs,
-    inputs, taps)`, `bias` `(groups * outputs,)` or None."""
+    inputs, taps)`, `bias` `(groups * outputs,)` or None. Also a constant a channel that values are multiplied
+    by, see `scaling`, or that is added to them: a bias alone, see `offset`."""
 
     key: int
     kernel: Floats
@@ -115,6 +118,45 @@ class Equalizer:
             self._join(first.joint, value.joint)
         self._values[writes] = _Value(joint=first.joint, places=places)
 
+    def by_channel(
+        self,
+        layer: Layer,
+        reads: Hashable,
+        writes: Hashable,
+        shape: Sequence[int],
+        axis: int,
+        *,
+        free: bool = True,
+    ) -> None:
+        """As `layer`, with one that is a `scaling` or an `offset`."""
+        given = self._values.get(reads)
+        if given is not None and given.places.shape != tuple(shape):  # it is made larger
+            self.other([reads])
+        if layer.bias is None:
+            self.layer(layer, reads, writes, shape, axis, free=free)
+            return
+        row = None if given is None else _row(given.places, len(layer.bias), axis)
+        same = (
+            given is not None and row is not None and np.array_equal(row, np.arange(self._sizes[given.joint]))
+        )
+        if given is None or not same or not free:
+            self.other([reads])
+            return
+        layer.writes = given.joint
+        self._layers.append(layer)
+        self._values[writes] = given
+
+    def product(self, reads: Sequence[Hashable], writes: Hashable, shape: Sequence[int]) -> None:
+        """A multiplication of two values to one of `shape`, without the batch: scaled with one of them."""
+        blocked = {self._root(joint) for joint in self._blocked}
+        known = [tensor for tensor in dict.fromkeys(reads) if tensor in self._values]
+        known.sort(key=lambda tensor: self._root(self._values[tensor].joint) in blocked)
+        if not known or len({*reads}) < len(reads):  # a square is not scale-free
+            self.other(reads)
+            return
+        self.other(known[1:])
+        self.through(known[:1], writes, lambda places: broadcast(places, shape))
+
     def other(self, reads: Sequence[Hashable]) -> None:
         """Anything else that reads these tensors; the network's end too."""
         for tensor in reads:
@@ -174,7 +216,7 @@ class Equalizer:
         """log2 of the factors that make a joint's ranges equal on both sides; 0 of dead channels."""
         out, into = np.zeros(channels), np.zeros(channels)
         for layer in writers:
-            np.maximum(out, spread[id(layer)].max(axis=2).ravel(), out=out)
+            np.maximum(out, spread[id(layer)].max(axis=2, initial=0).ravel(), out=out)
         for layer in readers:
             np.maximum.at(into, layer.channels, spread[id(layer)].max(axis=1).ravel())
         alive = (out > 0) & (into > 0) & np.isfinite(out) & np.isfinite(into)
@@ -197,6 +239,34 @@ class Equalizer:
 
     def _join(self, one: int, other: int) -> None:
         self._parents[self._root(other)] = self._root(one)
+
+
+def scaling(key: int, factors: Floats) -> Layer:
+    """A multiplication of each channel by one of the `factors`, `(channels,)`."""
+    return Layer(key=key, kernel=factors.astype(np.float64).reshape(-1, 1, 1, 1), bias=None)
+
+
+def offset(key: int, offsets: Floats) -> Layer:
+    """An addition to each channel of one of the `offsets`, `(channels,)`."""
+    return Layer(key=key, kernel=np.empty((len(offsets), 1, 0, 1)), bias=offsets.astype(np.float64))
+
+
+def channel_axis(constant: Floats, shape: Sequence[int]) -> int | None:
+    """Which axis of a value of `shape`, without the batch, a constant beside it has one number a place of;
+    None if not of one alone."""
+    sizes = (1,) * (len(shape) + 1 - constant.ndim) + constant.shape
+    if len(sizes) != len(shape) + 1 or constant.size < 2:
+        return None
+    (axis, *others) = (place - 1 for place, size in enumerate(sizes) if size > 1)
+    return None if others or axis < 0 or shape[axis] != constant.size else axis
+
+
+def broadcast(places: Places, shape: Sequence[int]) -> Places | None:
+    """The places behind a multiplication that gives `shape`, without the batch."""
+    try:
+        return np.broadcast_to(places, tuple(shape))
+    except ValueError:
+        return None
 
 
 def _row(places: Places, count: int, axis: int) -> Places | None:

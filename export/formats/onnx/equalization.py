@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edgewright.export.network.onnx import graphs
-from edgewright.export.weights.equalization import Equalizer, Layer, Places, pooled
+from edgewright.export.weights.equalization import (
+    Equalizer,
+    Layer,
+    Places,
+    broadcast,
+    channel_axis,
+    offset,
+    pooled,
+    scaling,
+)
 
 _KEEP = ("Relu", "LeakyRelu", "Identity", "Dropout", "Add", "Sum")
 _SPATIAL = ("MaxPool", "AveragePool", "GlobalAveragePool", "GlobalMaxPool", "ReduceMean", "Pad")
+_BY_CHANNEL = ("Mul", "Add", "Sub")
 _RESHAPE = ("Reshape", "Flatten", "Squeeze", "Unsqueeze")
 
 Values = NDArray[Any]
@@ -33,6 +43,12 @@ def equalize(model: Any) -> int:
         shape = known.get(node.output[0]) if node.output else None
         if any(attribute.HasField("g") or attribute.graphs for attribute in node.attribute):
             equalizer.other([*_everything(graph)])  # a branch or a loop reads what it likes
+        elif shape is not None and node.op_type == "Mul" and len(given) == 2:
+            equalizer.product(given, node.output[0], shape)
+        elif shape is not None and (found := _of_channels(node, shape, numbers)) is not None:
+            constant, axis = found
+            alone = (scaling if node.op_type == "Mul" else offset)(place, constant)
+            equalizer.by_channel(alone, given[0], node.output[0], shape, axis)
         elif layer is not None and shape is not None:
             equalizer.layer(layer, node.input[0], node.output[0], shape, 0 if node.op_type == "Conv" else -1)
         elif shape is not None and (moved := _moved(node, shape, numbers, given)) is not None:
@@ -43,9 +59,12 @@ def equalize(model: Any) -> int:
     changed = equalizer.equalized()
     for layer in changed:
         node = graph.node[layer.key]
-        stored = {1: _stored(node, layer, numbers[node.input[1]].shape)}
-        if layer.bias is not None:
-            stored[2] = layer.bias.reshape(numbers[node.input[2]].shape)
+        kernel, bias = _positions(node, numbers)
+        stored = {}
+        if kernel is not None:
+            stored[kernel] = _stored(node, layer, numbers[node.input[kernel]].shape)
+        if layer.bias is not None and bias is not None:
+            stored[bias] = layer.bias.reshape(numbers[node.input[bias]].shape)
         for position, array in stored.items():
             own = f"{node.input[position]}_of_{layer.key}"  # another layer may read the same constant
             graph.initializer.append(numpy_helper.from_array(np.ascontiguousarray(array, np.float32), own))
@@ -96,13 +115,33 @@ def _layer(node: Any, place: int, numbers: Mapping[str, Values]) -> Layer | None
     return Layer(key=place, kernel=shaped, bias=bias)
 
 
+def _of_channels(node: Any, shape: Sequence[int], numbers: Mapping[str, Values]) -> tuple[Values, int] | None:
+    """The constant a channel that a node multiplies with or adds, and where its channels are; None of any
+    other node."""
+    held = [name for name in node.input if name in numbers and numbers[name].dtype == np.float32]
+    if node.op_type not in _BY_CHANNEL or len(node.input) != 2 or len(held) != 1:
+        return None
+    if node.op_type == "Sub" and held[0] != node.input[1]:
+        return None
+    axis = channel_axis(numbers[held[0]], shape)
+    return None if axis is None else (numbers[held[0]].ravel(), axis)
+
+
+def _positions(node: Any, numbers: Mapping[str, Values]) -> tuple[int | None, int | None]:
+    """Which inputs of a node are its layer's kernel and bias."""
+    if node.op_type not in _BY_CHANNEL:
+        return 1, 2
+    held = next(place for place, name in enumerate(node.input) if name in numbers)
+    return (held, None) if node.op_type == "Mul" else (None, held)
+
+
 def _turned(node: Any) -> bool:
     return any(attribute.name == "transB" and attribute.i for attribute in node.attribute)
 
 
 def _stored(node: Any, layer: Layer, shape: tuple[int, ...]) -> Values:
     """The kernel as the model lays it out."""
-    if node.op_type == "Conv":
+    if node.op_type in ("Conv", "Mul"):
         return layer.kernel.reshape(shape)
     dense: Values = layer.kernel[0, :, :, 0]
     return dense if _turned(node) else dense.T
@@ -119,6 +158,8 @@ def _moved(
         return None if dense_bias or (len(node.output) > 1 and node.output[1]) else lambda places: places
     if len(given) != 1:
         return None
+    if node.op_type == "Mul":
+        return lambda places: broadcast(places, shape)
     if node.op_type == "Transpose":
         order = list(attributes["perm"].ints) if "perm" in attributes else []
         if not order or order[0] != 0:

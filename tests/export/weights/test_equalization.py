@@ -19,7 +19,7 @@ from edgewright.export.formats.tflite import equalization as of_tflite
 from edgewright.export.formats.tflite import run, tree
 from edgewright.export.formats.tflite.schemes import _float32_file as tflite_file
 from edgewright.export.network.network import Network
-from edgewright.export.weights.equalization import Equalizer, Layer, pooled
+from edgewright.export.weights.equalization import Equalizer, Layer, channel_axis, offset, pooled, scaling
 from edgewright.train.datasets import Dataset, Images
 
 NetworkOf = Callable[[Path], Network]
@@ -103,6 +103,51 @@ def test_equalization_follows_channels_through_pooling_and_flattening_and_not_wh
     assert mixed.equalized() == []
 
 
+def test_equalization_begins_at_factors_of_channels_and_crosses_offsets_and_gates() -> None:
+    factors, offsets = np.array([400.0, 1.0, 1.0, 1.0]), np.array([800.0, 1.0, 2.0, 3.0])
+    loud, moved, behind = scaling(0, factors), offset(1, offsets), _layer(2, 6, 4)
+    behind.kernel[0, :, 0] /= 400
+    equalizer = Equalizer()
+    equalizer.by_channel(loud, "silu", "a", (4, 5, 5), 0)
+    equalizer.by_channel(moved, "a", "b", (4, 5, 5), 0)
+    equalizer.layer(_layer(3, 4, 4), "in", "gate", (4, 1, 1), 0)
+    equalizer.other(["gate"])  # such as the sigmoid of SiLU
+    equalizer.product(["gate", "b"], "c", (4, 5, 5))
+    equalizer.layer(behind, "c", "out", (6, 5, 5), 0)
+    changed = equalizer.equalized()
+    assert [layer.key for layer in changed] == [0, 1, 2]
+    factor = factors / loud.kernel.ravel()
+    assert moved.bias is not None and np.array_equal(moved.bias, offsets / factor)
+    assert factor[0] / np.median(factor) > 100
+
+
+@pytest.mark.parametrize("what", ["square", "two that are scaled", "made larger"])
+def test_equalization_crosses_no_product_that_is_not_scale_free(what: str) -> None:
+    first, other, behind = _layer(0, 4, 3, scale=64), _layer(1, 4, 3, scale=64), _layer(2, 6, 4)
+    kept = first.kernel.copy(), other.kernel.copy()
+    equalizer = Equalizer()
+    equalizer.layer(first, "in", "a", (4, 1, 1), 0)
+    equalizer.layer(other, "in", "b", (4, 1, 1), 0)
+    if what == "made larger":
+        equalizer.by_channel(scaling(3, np.arange(1.0, 5.0)), "a", "c", (4, 4, 1), 1)
+        assert equalizer.equalized() == []
+        return
+    equalizer.product(["a", "a" if what == "square" else "b"], "c", (4, 1, 1))
+    equalizer.layer(behind, "c", "out", (6, 1, 1), 0)
+    equalizer.equalized()
+    assert np.array_equal(other.kernel, kept[1])  # at most one side is
+    assert np.array_equal(first.kernel, kept[0]) == (what == "square")
+
+
+def test_equalization_knows_constants_that_have_a_number_a_channel() -> None:
+    assert channel_axis(np.ones((1, 8, 1, 1)), (8, 5, 5)) == 0
+    assert channel_axis(np.ones(8), (5, 5, 8)) == 2
+    assert channel_axis(np.ones((1, 5, 5, 8)), (5, 5, 8)) is None
+    assert channel_axis(np.ones(()), (8,)) is None
+    assert channel_axis(np.ones((8, 1, 1)), (1, 5, 5)) is None
+    assert channel_axis(np.ones((3, 1, 1, 1)), (8, 5, 5)) is None
+
+
 @pytest.fixture(scope="module")
 def uneven(keras: Any) -> Any:
     """All that is crossed and much that is not, with channels of very different ranges."""
@@ -116,7 +161,11 @@ def uneven(keras: Any) -> Any:
     x = layers.Add()([layers.Conv2D(8, 1, groups=2)(x), short])
     x = layers.ReLU(6.0)(layers.Conv2D(8, 3, strides=2)(layers.ReLU()(x)))
     x = layers.Activation("silu")(layers.Conv2D(8, 1)(x))
-    x = layers.AveragePooling2D(2)(layers.Conv2D(8, 1, activation="relu")(x))
+    x = layers.Conv2D(8, 1, activation="relu")(layers.Rescaling([2.0**i for i in range(8)])(x))
+    gate = layers.Dense(4, activation="relu")(layers.GlobalAveragePooling2D()(x))
+    gate = layers.Reshape((1, 1, 8))(layers.Dense(8, activation="sigmoid")(gate))
+    x = layers.Conv2D(8, 1, activation="relu")(layers.Multiply()([x, gate]))
+    x = layers.AveragePooling2D(2)(layers.BatchNormalization()(x))
     x = layers.Dense(16, activation="relu")(layers.Flatten()(x))
     model = keras.Model(entry, layers.Dense(5, activation="softmax")(x))
     random = np.random.default_rng(0)
