@@ -66,11 +66,12 @@ class Scheme:
 @dataclass(frozen=True, kw_only=True)
 class Remedy:
     """What is done to a static 8-bit model beyond the plain conversion: layers `equalized` first, `ranges` of
-    activations of least squared error instead of all that was seen, operators left `free` in float32, by
-    `Operation.name`."""
+    activations of least squared error instead of all that was seen, weights `rounded` for the least error of
+    what layers give, operators left `free` in float32, by `Operation.name`."""
 
     equalized: bool = False
     ranges: bool = False
+    rounded: bool = False
     free: frozenset[str] = frozenset()
 
 

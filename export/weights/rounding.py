@@ -225,6 +225,26 @@ def rounded(weights: Floats, moments: Moments, bits: int, *, has_bias: bool) -> 
     return Rounded(codes=codes, scales=single, shift=shift if has_bias else np.zeros(len(weights)))
 
 
+def on_scales(weights: Floats, scales: Floats, moments: Moments, *, has_bias: bool) -> Rounded:
+    """The weights in 8 bits with the scales that they have, `(outputs,)`; else as `rounded`."""
+    weights, scales = weights.astype(np.float64), scales.astype(np.float64)
+    most, count = 127, weights.shape[1]
+    codes = np.empty(weights.shape)
+    for start in range(0, count, _TOGETHER):
+        part = _Part(weights, moments, slice(start, min(start + _TOGETHER, count)), has_bias)
+        free = weights[:, part.columns] != 0
+        found = _by_columns(part.weights, free, part, scales, most)
+        for _ in range(_SWEEPS):
+            found = _by_weights(part, slice(None), free, found, scales, most)
+        codes[:, part.columns] = found
+    shift = weights @ moments.exact - (codes * scales[:, np.newaxis]) @ moments.given
+    return Rounded(
+        codes=codes.astype(np.int8),
+        scales=scales.astype(np.float32),
+        shift=shift if has_bias else np.zeros(len(weights)),
+    )
+
+
 def _outputs(parts: Sequence[_Part], rows: slice, kept: Mask, most: int) -> tuple[Floats, Floats]:
     """Codes and scales of some outputs, which have nothing to do with each other; 0 of those `kept`."""
     count = len(kept)

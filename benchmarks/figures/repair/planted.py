@@ -3,7 +3,8 @@
     python -m edgewright.benchmarks.figures.repair.planted CASE DATA.npz FOLDER
 
 `a`: three channels behind a BatchNormalization are 400 times as large, and the convolution behind divides
-them again. `b`: the same where a dense layer reads, behind SiLU and pooling. Leaves `model.keras`, what the
+them again. `b`: the same where a dense layer reads, behind SiLU and pooling. `c`: so are three single inputs
+of a dense layer, places in the picture, which no factor of a channel undoes. Leaves `model.keras`, what the
 plain tools give (`alone.tflite`, `float32.onnx`, `alone.onnx`), and the seconds that they took.
 """
 
@@ -21,7 +22,7 @@ from edgewright.benchmarks.figures import script
 from edgewright.runtime.disk import jsonio
 from edgewright.runtime.errors import InputError
 
-CASES = {"a": "relu", "b": "silu"}
+CASES = {"a": "relu", "b": "silu", "c": "silu"}
 FACTOR, LOUD = 400.0, (1, 5, 9)
 CALIBRATION = 256  # images, the same for every tool
 _TRAINED_ON, _EPOCHS = 40_000, 3
@@ -43,7 +44,10 @@ def trained(case: str, x: Any, y: Any) -> Any:
             values = layers.MaxPooling2D()(values)
         else:
             values = layers.MaxPooling2D()(values)
-    values = layers.Flatten()(values) if case == "a" else layers.GlobalAveragePooling2D()(values)
+    if case == "c":
+        values = layers.Rescaling(np.ones(values.shape[1:]).tolist())(values)
+    pooled = layers.GlobalAveragePooling2D if case == "b" else layers.Flatten
+    values = pooled()(values)
     values = layers.Dense(64, activation="relu")(values)
     model = keras.Model(image, layers.Dense(10, activation="softmax")(values))
     model.compile(keras.optimizers.Adam(2e-3), "sparse_categorical_crossentropy")
@@ -66,19 +70,21 @@ def spoilt(case: str, model: Any) -> Any:
         kernel[:, :, [*LOUD]] /= FACTOR
         behind.set_weights([kernel])
         return model
-    factors = [FACTOR if channel in LOUD else 1.0 for channel in range(64)]
+    dense = next(layer for layer in model.layers if isinstance(layer, keras.layers.Dense))
+    rescaling = next(layer for layer in model.layers if isinstance(layer, keras.layers.Rescaling))
+    factors = np.ones(np.shape(rescaling.scale))  # of channels, or of all that the dense layer reads
+    factors.ravel()[[*LOUD]] = FACTOR
 
     def with_factors(layer: Any) -> Any:
         if isinstance(layer, keras.layers.Rescaling):
-            return keras.layers.Rescaling(factors)
+            return keras.layers.Rescaling(factors.tolist())
         return type(layer).from_config(layer.get_config())
 
     loud = keras.models.clone_model(model, clone_function=with_factors)
     loud.set_weights(model.get_weights())
-    dense = next(layer for layer in loud.layers if isinstance(layer, keras.layers.Dense))
     kernel, bias = dense.get_weights()
     kernel[[*LOUD]] /= FACTOR
-    dense.set_weights([kernel, bias])
+    next(layer for layer in loud.layers if layer.name == dense.name).set_weights([kernel, bias])
     return loud
 
 

@@ -23,7 +23,7 @@ from edgewright.export.formats import (
 )
 from edgewright.export.formats.onnx import graph as onnx_graph
 from edgewright.export.formats.onnx.equalization import equalize, shapes
-from edgewright.export.formats.onnx.refine import biases, codebooks, pixels
+from edgewright.export.formats.onnx.refine import biases, codebooks, pixels, rounding
 from edgewright.export.network.float_network import INPUT, FloatNetwork
 from edgewright.export.weights import ranges
 from edgewright.runtime.errors import ExportError
@@ -32,6 +32,7 @@ from edgewright.train.datasets import Images
 OPSET, IR_VERSION = 17, 8
 # What an int8 model goes through, in this order, by its key in the manifest.
 REFINEMENTS = {"codebooks": codebooks.refine, "biases": biases.refine, "input": pixels.refine}
+ROUNDED = {"rounding": rounding.refine, **REFINEMENTS}
 # What only passes numbers on; activation functions go with what stands before them.
 _MOVES = frozenset(
     (
@@ -124,7 +125,7 @@ class Quantizer:
         onnx_graph.unshare(model)  # the refinements load it
         if refined:
             context = Context(network=network, float32=float32, calibration=images)
-            chosen |= refine(model, REFINEMENTS, context)
+            chosen |= refine(model, ROUNDED if remedy.rounded else REFINEMENTS, context)
         else:
             pixels.refine(model, Context(network=network, float32=float32, calibration=images))
         if kept:

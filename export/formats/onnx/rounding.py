@@ -53,7 +53,7 @@ def _plain(node: Any) -> bool:
 
 def bits(graph: Any, sizes: Mapping[int, int]) -> dict[int, int]:
     """How many bits each layer gets: what has few weights, or is in groups, keeps 8."""
-    grouped = {place for place in sizes if _attributes(graph.node[place]).get("group", 1) != 1}
+    grouped = {place for place in sizes if attributes(graph.node[place]).get("group", 1) != 1}
     chosen = rounding.bits({place: size for place, size in sizes.items() if place not in grouped})
     return chosen | dict.fromkeys(grouped, 8)
 
@@ -80,7 +80,7 @@ def refine(model: Any, bits: Mapping[int, int], network: FloatNetwork, images: I
         given = onnx_run.advance(model, start, place, given)
         node, start = graph.node[place], place
         kernel = numpy_helper.to_array(held[node.input[1]])
-        weights = _rows(node, kernel)
+        weights = rows(node, kernel)
         bias = held.get(node.input[2]) if len(node.input) > 2 else None
         if bias is not None and len(onnx_graph.readers(graph, bias.name)) > 1:
             bias = None
@@ -90,7 +90,7 @@ def refine(model: Any, bits: Mapping[int, int], network: FloatNetwork, images: I
         )
         floats = layer.codes * layer.scales[:, np.newaxis]
         held[node.input[1]].CopyFrom(
-            numpy_helper.from_array(_laid_out(node, floats.astype(np.float32), kernel.shape), node.input[1])
+            numpy_helper.from_array(laid_out(node, floats.astype(np.float32), kernel.shape), node.input[1])
         )
         if bias is not None:
             moved = numpy_helper.to_array(bias) + layer.shift.astype(np.float32)
@@ -98,7 +98,7 @@ def refine(model: Any, bits: Mapping[int, int], network: FloatNetwork, images: I
         stored[node.input[1]] = (
             bits[place],
             _axis(node),
-            _laid_out(node, layer.codes, kernel.shape),
+            laid_out(node, layer.codes, kernel.shape),
             layer.scales,
         )
     _bring_to_opset(model)
@@ -155,17 +155,17 @@ def _rounded(
         few = rounding.places_of(len(given))
         pairs = zip(exact, given, strict=True)
         moments = Moments(
-            [(_seen(node, shape, first, few), _seen(node, shape, second, few)) for first, second in pairs]
+            [(seen(node, shape, first, few), seen(node, shape, second, few)) for first, second in pairs]
         )
         ours = rounding.rounded(weights, moments, bits, has_bias=has_bias)
     return ours
 
 
-def _seen(node: Any, shape: Sequence[int], values: Values, most: int) -> Values:
-    """What the layer multiplies its weights with, in the order of `_rows`."""
+def seen(node: Any, shape: Sequence[int], values: Values, most: int) -> Values:
+    """What the layer multiplies its weights with, in the order of `rows`."""
     if node.op_type != "Conv":
         return values.reshape(-1, values.shape[-1])[:most]
-    chosen = _attributes(node)
+    chosen = attributes(node)
     size = shape[2:]
     strides, dilations = chosen.get("strides", (1, 1)), chosen.get("dilations", (1, 1))
     pads = chosen.get("pads", (0, 0, 0, 0))
@@ -180,20 +180,20 @@ def _seen(node: Any, shape: Sequence[int], values: Values, most: int) -> Values:
     return rounding.patches(values.transpose(0, 2, 3, 1), size, strides, dilations, ends, most)
 
 
-def _attributes(node: Any) -> dict[str, Any]:
+def attributes(node: Any) -> dict[str, Any]:
     from onnx import helper
 
     return {attribute.name: helper.get_attribute_value(attribute) for attribute in node.attribute}
 
 
-def _rows(node: Any, kernel: Values) -> Values:
+def rows(node: Any, kernel: Values) -> Values:
     """A kernel as `(outputs, inputs)`; of a convolution inputs are height, width, channels."""
     if node.op_type == "Conv":
         return kernel.transpose(0, 2, 3, 1).reshape(len(kernel), -1)
     return kernel if _axis(node) == 0 else kernel.T
 
 
-def _laid_out(node: Any, rows: Values, shape: Sequence[int]) -> Values:
+def laid_out(node: Any, rows: Values, shape: Sequence[int]) -> Values:
     """The other way round."""
     if node.op_type == "Conv":
         outputs, channels, height, width = shape
@@ -205,4 +205,4 @@ def _laid_out(node: Any, rows: Values, shape: Sequence[int]) -> Values:
 
 def _axis(node: Any) -> int:
     """Where the outputs of a kernel are."""
-    return 0 if node.op_type == "Conv" or _attributes(node).get("transB", 0) else 1
+    return 0 if node.op_type == "Conv" or attributes(node).get("transB", 0) else 1

@@ -17,7 +17,7 @@ from edgewright.export.formats import Context, Operation, Remedy, refine
 from edgewright.export.formats.tflite import run as tflite_run
 from edgewright.export.formats.tflite import tree as tflite_tree
 from edgewright.export.formats.tflite.equalization import equalize
-from edgewright.export.formats.tflite.refine import biases, codebooks, gpu, logits
+from edgewright.export.formats.tflite.refine import biases, codebooks, gpu, logits, rounding
 from edgewright.export.network.network import Network
 from edgewright.export.weights import ranges
 from edgewright.runtime.errors import ExportError
@@ -31,6 +31,7 @@ REFINEMENTS = {
     "logits": logits.refine,
     "gpu": gpu.refine,
 }
+ROUNDED = {"rounding": rounding.refine, **REFINEMENTS}
 TRAINED = {"gpu": gpu.refine}  # what a file with the ranges of training goes through
 RAW_PIXELS = "raw pixels, scaled inside the file"
 _LAYERS = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "TRANSPOSE_CONV")
@@ -97,7 +98,7 @@ class Quantizer:
             calibration=self._images,
             scaled=self._scaled(self._images),
         )
-        return tree, chosen | refine(tree, REFINEMENTS, context)
+        return tree, chosen | refine(tree, ROUNDED if remedy.rounded else REFINEMENTS, context)
 
     @cached_property
     def operations(self) -> list[Operation]:

@@ -98,7 +98,7 @@ def _rounded(
     if ours is None:
         few = rounding.places_of(len(given))
         pairs = [
-            [_seen(tree, place, op, batch, few) for batch in pair] for pair in zip(exact, given, strict=True)
+            [seen(tree, place, op, batch, few) for batch in pair] for pair in zip(exact, given, strict=True)
         ]
         moments = Moments([(first, second) for first, second in pairs])
         ours = rounding.rounded(weights, moments, bits, has_bias=biases is not None)
@@ -110,7 +110,7 @@ def _rounded(
     )
 
 
-def _seen(tree: Any, place: int, op: Operator, values: Values, most: int) -> Values:
+def seen(tree: Any, place: int, op: Operator, values: Values, most: int) -> Values:
     """What the layer multiplies its weights with."""
     kernel = tree.subgraphs[0].tensors[op.inputs[1]].shape
     if op.name == "FULLY_CONNECTED":

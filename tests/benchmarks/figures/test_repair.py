@@ -24,8 +24,8 @@ def test_float_ops_are_those_that_compute_in_float32(bundle: Path) -> None:
 
 
 def test_planted_case_of_no_such_name_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="expected one of a, b, got c"):
-        planted.main(["c", str(tmp_path / "data.npz"), str(tmp_path)])
+    with pytest.raises(InputError, match="expected one of a, b, c, got d"):
+        planted.main(["d", str(tmp_path / "data.npz"), str(tmp_path)])
 
 
 def test_repair_is_published_of_every_format_and_way() -> None:

@@ -45,8 +45,8 @@ def sound(keras: Any, colour: Dataset) -> Any:
             layers.BatchNormalization(),
             layers.ReLU(),
             layers.Conv2D(8, 3, strides=2, activation="silu"),
-            layers.Rescaling([1.0] * 8),
             layers.MaxPooling2D(),
+            layers.Rescaling(np.ones(_read(colour)).tolist()),
             layers.Flatten(),
             layers.Dense(64, activation="relu"),
             layers.Dense(10, activation="softmax"),
@@ -55,6 +55,12 @@ def sound(keras: Any, colour: Dataset) -> Any:
     model.compile(keras.optimizers.Adam(0.005), "sparse_categorical_crossentropy")
     model.fit(scale(colour.x_train, (0.0, 1.0)), colour.y_train, epochs=5, verbose=0)
     return model
+
+
+def _read(colour: Dataset) -> tuple[int, int, int]:
+    """The shape of what the dense layer of `sound` reads."""
+    height, width = (((size - 2 - 3) // 2 + 1) // 2 for size in colour.x_train.shape[1:3])
+    return height, width, 8
 
 
 def uneven(keras: Any, sound: Any) -> Any:
@@ -70,18 +76,20 @@ def uneven(keras: Any, sound: Any) -> Any:
 
 
 def outlying(keras: Any, sound: Any) -> Any:
-    """As `uneven`, in what the dense layer reads, behind an activation function that is not scale-free."""
-    factors = [400.0 if channel in LOUD else 1.0 for channel in range(8)]
+    """As `uneven`, of single inputs of the dense layer, which no factor of a channel undoes."""
+    places = next(layer for layer in sound.layers if isinstance(layer, keras.layers.Rescaling))
+    factors = np.ones(np.shape(places.scale))
+    factors.ravel()[[*LOUD]] = 400
 
     def with_factors(layer: Any) -> Any:
         if isinstance(layer, keras.layers.Rescaling):
-            return keras.layers.Rescaling(factors)
+            return keras.layers.Rescaling(factors.tolist())
         return type(layer).from_config(layer.get_config())
 
     model = keras.models.clone_model(sound, clone_function=with_factors)
     weights = [weight.copy() for weight in sound.get_weights()]
     dense = next(i for i, w in enumerate(weights) if w.ndim == 2)
-    weights[dense] /= np.tile(factors, len(weights[dense]) // 8)[:, np.newaxis]
+    weights[dense] /= factors.reshape(-1, 1)
     model.set_weights(weights)
     return model
 
@@ -148,9 +156,9 @@ def test_repair_frees_few_operators_where_equalization_does_not_reach(
     ladder.integer(path)
     assert ladder.needs_floats
     chosen = ladder.mixed(path).chosen
-    last = chosen["repair"]["rungs"][-1]
-    assert last["rung"] in (ladders.FREED, ladders.LAST_DENSE) and last["kept"]
-    assert 1 <= last["freed"] <= 3
+    last = [rung for rung in chosen["repair"]["rungs"] if rung["kept"]][-1]
+    assert last["rung"] in (ladders.FREED, ladders.LAST_DENSE, ladders.ROUNDED, ladders.TAKEN_BACK)
+    assert 1 <= last["freed"] <= 2
     assert 0.5 < chosen["multiplications_in_8_bits"] < 1
     assert evidence(network, colour).look(path).drop <= 0.005
 
@@ -164,7 +172,8 @@ def test_repair_says_so_where_nothing_helps(
     monkeypatch.setattr(Evidence, "holds", lambda *_: False)
     path = tmp_path / "int8.onnx"
     rungs = ladder.integer(path).chosen["repair"]["rungs"]
-    assert [rung["rung"] for rung in rungs] == [ladders.PLAIN, ladders.EQUALIZED, ladders.RANGES]
+    tried = [ladders.PLAIN, ladders.EQUALIZED, ladders.RANGES, ladders.ROUNDED]
+    assert [rung["rung"] for rung in rungs] == tried
     with pytest.raises(ExportError, match=r"half of its layers in float32 .* take float16 or float32"):
         ladder.mixed(path)
 

@@ -51,6 +51,20 @@ def test_rounding_makes_good_what_layers_in_front_have_lost(inputs: Floats, weig
     assert error(ours, weights, inputs, given) < 0.3 * error(blind, weights, inputs, given)
 
 
+def test_rounding_on_given_scales_makes_good_more_than_the_nearest_codes(
+    inputs: Floats, weights: Floats
+) -> None:
+    seen, others = inputs[:2000], inputs[2000:]
+    scales = rounding.nearest(weights, 8).scales
+    ours = rounding.on_scales(weights, scales, Moments([(seen, seen)]), has_bias=True)
+    assert np.array_equal(ours.scales, scales) and np.abs(ours.codes.astype(int)).max() <= 127
+    plain = error(rounding.nearest(weights, 8), weights, others, others)
+    assert error(ours, weights, others, others) < 0.6 * plain
+    sparse = np.where(weights > 0, weights, 0)
+    kept = rounding.on_scales(sparse, scales, Moments([(seen, seen)]), has_bias=False)
+    assert not kept.codes[sparse == 0].any() and not kept.shift.any()
+
+
 def test_rounding_of_many_inputs_looks_at_parts_and_few_outputs_at_once(
     inputs: Floats, weights: Floats, monkeypatch: pytest.MonkeyPatch
 ) -> None:
