@@ -40,6 +40,7 @@ _SWEEPS = 4
 _BLOCK = 128  # columns
 _TOGETHER = 1152  # inputs: those of a 3x3 convolution of 128 channels
 _AT_ONCE = 2**24  # numbers
+_PLACES_AN_INPUT = 4
 _EXACT = 1e-4  # of a step: what floats lose on the way into a file
 
 Floats = NDArray[np.floating[Any]]
@@ -142,6 +143,12 @@ class Moments:
         exact, given = (np.concatenate(part) for part in zip(*pairs, strict=True))
         self.exact, self.given = (part.mean(axis=0, dtype=np.float64) for part in (exact, given))
         self._exact, self._given = exact, given
+
+    @property
+    def enough(self) -> bool:
+        """Whether there are so many places that what suits them suits others too."""
+        inputs = min(self._given.shape[1], _TOGETHER)
+        return bool(len(self._given) >= _PLACES_AN_INPUT * inputs)
 
     def among(self, part: slice, centred: bool) -> tuple[Floats, Floats]:
         """Of that part of the inputs the second moments of what is given, `(inputs, inputs)`, and those of

@@ -55,6 +55,7 @@ def test_rounding_on_given_scales_makes_good_more_than_the_nearest_codes(
     inputs: Floats, weights: Floats
 ) -> None:
     seen, others = inputs[:2000], inputs[2000:]
+    assert Moments([(seen, seen)]).enough and not Moments([(seen[:280], seen[:280])]).enough
     scales = rounding.nearest(weights, 8).scales
     ours = rounding.on_scales(weights, scales, Moments([(seen, seen)]), has_bias=True)
     assert np.array_equal(ours.scales, scales) and np.abs(ours.codes.astype(int)).max() <= 127

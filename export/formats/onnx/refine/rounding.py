@@ -30,7 +30,7 @@ Values = NDArray[Any]
 
 
 def refine(quantized: Any, context: Context) -> str | None:
-    """Choose the codes of the layers' weights anew; None where there are none in 8 bits."""
+    """Choose the codes of the layers' weights anew, but where the images are too few; None if of no layer."""
     from onnx import numpy_helper
 
     network, float32 = context.network, context.float32
@@ -42,20 +42,18 @@ def refine(quantized: Any, context: Context) -> str | None:
     constants = {constant.name: constant for constant in quantized.graph.initializer}
     numbers = {name: numpy_helper.to_array(constant) for name, constant in constants.items()}
     exact_ones = {c.name: numpy_helper.to_array(c) for c in float32.graph.initializer}
+    done = 0
     for layer in layers:
         kernel = exact_ones[layer.twin.input[1]]
         few = rounding.places_of(len(batches))
-        pairs = zip(
-            _values(float32, layer.twin.input[0], batches),
-            _values(quantized, layer.node.input[0], batches),
-            strict=True,
+        exact, given = (
+            [onnx_rounding.seen(layer.twin, kernel.shape, batch, few) for batch in _values(*read, batches)]
+            for read in ((float32, layer.twin.input[0]), (quantized, layer.node.input[0]))
         )
-        moments = Moments(
-            [
-                tuple(onnx_rounding.seen(layer.twin, kernel.shape, given, few) for given in pair)  # type: ignore[misc]
-                for pair in pairs
-            ]
-        )
+        moments = Moments(zip(exact, given, strict=True))
+        if not moments.enough:
+            continue
+        done += 1
         weights = onnx_rounding.rows(layer.twin, kernel)
         scales = np.broadcast_to(numbers[layer.scale].ravel(), len(weights))
         ours = rounding.on_scales(weights, scales, moments, has_bias=bool(layer.bias))
@@ -66,7 +64,7 @@ def refine(quantized: Any, context: Context) -> str | None:
             moved = np.clip(np.rint(moved / numbers[layer.bias_scale]), -(2**31), 2**31 - 1)
             moved = moved.astype(np.int32).reshape(numbers[layer.bias].shape)
             constants[layer.bias].CopyFrom(numpy_helper.from_array(moved, layer.bias))
-    return f"of {len(layers)} layers {rounding.HOW}"
+    return f"of {done} layers {rounding.HOW}" if done else None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,6 +115,7 @@ def _layers(graph: Any, float32: Any) -> list[_Layer]:
 
 
 def _values(model: Any, value: str, batches: Sequence[Values]) -> list[Values]:
+    """What a model computes on the way, of each batch."""
     from onnx import helper
 
     if value == INPUT:

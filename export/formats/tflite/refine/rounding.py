@@ -12,13 +12,13 @@ from edgewright.export.formats.tflite import rounding as tflite_rounding
 from edgewright.export.formats.tflite import run as tflite_run
 from edgewright.export.formats.tflite import tree as tflite_tree
 from edgewright.export.weights import rounding
-from edgewright.export.weights.rounding import Moments
+from edgewright.export.weights.rounding import Floats, Moments
 
 _KINDS = ("CONV_2D", "FULLY_CONNECTED")
 
 
 def refine(tree: Any, context: Context) -> str | None:
-    """Choose the codes of the layers' weights anew; None where there are none in 8 bits."""
+    """Choose the codes of the layers' weights anew, but where the images are too few; None if of no layer."""
     float32, twin = context.float32
     order, likes = tflite_tree.operators(tree), tflite_tree.operators(twin)
     layers = [place for place, op in enumerate(order) if op.name in _KINDS]
@@ -34,32 +34,36 @@ def refine(tree: Any, context: Context) -> str | None:
         op, exact_op = order[place], likes[like]
         if not _own(tree, order, op) or _shape(tree, op.inputs[0])[-1] != _inputs(tree, op):
             continue
-        given, wanted = op.inputs[0], exact_op.inputs[0]
-        scale, zero_point = tflite_tree.quantization(tree, given)
-        exact = [batch for (batch,) in tflite_run.tensors(float32, [wanted], shown)]
-        ours_ = tflite_run.tensors(tflite_tree.write(tree), [given], images)
-        found = [(batch.astype(np.float32) - zero_point) * np.float32(scale) for (batch,) in ours_]
+        scale, zero_point = tflite_tree.quantization(tree, op.inputs[0])
+        exact = [batch for (batch,) in tflite_run.tensors(float32, [exact_op.inputs[0]], shown)]
+        codes = [batch for (batch,) in tflite_run.tensors(tflite_tree.write(tree), [op.inputs[0]], images)]
+        given = [(batch.astype(np.float32) - zero_point) * np.float32(scale) for batch in codes]
         few = rounding.places_of(len(exact))
         moments = Moments(
-            [
-                tuple(tflite_rounding.seen(twin, like, exact_op, batch, few) for batch in pair)  # type: ignore[misc]
-                for pair in zip(exact, found, strict=True)
-            ]
+            (
+                tflite_rounding.seen(twin, like, exact_op, a, few),
+                tflite_rounding.seen(twin, like, exact_op, b, few),
+            )
+            for a, b in zip(exact, given, strict=True)
         )
+        if not moments.enough:
+            continue
         kernel = tflite_tree.constant(twin, exact_op.inputs[1])
         weights = kernel.reshape(len(kernel), -1)
-        scales = np.broadcast_to(
-            np.asarray(tree.subgraphs[0].tensors[op.inputs[1]].quantization.scale, np.float64), len(weights)
-        )
+        scales = np.broadcast_to(_scales(tree, op.inputs[1]), len(weights))
         bias = op.inputs[2] if len(op.inputs) > 2 else -1
         ours = rounding.on_scales(weights, scales, moments, has_bias=bias >= 0)
         tflite_tree.set_constant(tree, op.inputs[1], ours.codes.reshape(kernel.shape))
         if bias >= 0:
-            steps = np.asarray(tree.subgraphs[0].tensors[bias].quantization.scale, np.float64)
-            moved = (tflite_tree.constant(twin, exact_op.inputs[2]) + ours.shift) / steps
+            moved = (tflite_tree.constant(twin, exact_op.inputs[2]) + ours.shift) / _scales(tree, bias)
             tflite_tree.set_constant(tree, bias, np.clip(np.rint(moved), -(2**31), 2**31 - 1))
         done += 1
     return f"of {done} layers {rounding.HOW}" if done else None
+
+
+def _scales(tree: Any, index: int) -> Floats:
+    scales: Floats = np.asarray(tree.subgraphs[0].tensors[index].quantization.scale, np.float64)
+    return scales
 
 
 def _shape(tree: Any, index: int) -> list[int]:
