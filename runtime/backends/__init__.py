@@ -7,13 +7,14 @@ when a file is opened, never before.
 from __future__ import annotations
 
 import dataclasses
+import importlib
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -193,6 +194,10 @@ class Backend(Protocol):
     def available(self) -> bool:
         """True if the interpreter is installed; does not import it."""
         return plugins.installed(self.module.partition(".")[0])
+
+    def load(self) -> Any:
+        """The interpreter's package, imported. Raises `ImportError`."""
+        return importlib.import_module(self.module)
 
     def offers(self) -> Sequence[str]:
         """What the installed interpreter could run graphs on, by its own names; imports it."""

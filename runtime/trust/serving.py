@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import importlib
 import json
 import mmap
 import struct
@@ -67,7 +66,7 @@ class _Model:
         path = Path(told["path"])
         self._backend = backends.for_path(path, told["backend"])
         with contextlib.suppress(ImportError):  # `open` says it better
-            importlib.import_module(self._backend.module)
+            self._backend.load()
         self._area: Any = None
         if told["area"] is not None:
             self._area = mmap.mmap(told["area"], told["area_bytes"])

@@ -7,9 +7,11 @@ two backends read them.
 from __future__ import annotations
 
 import copy
+import importlib
+import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from edgewright.runtime import backends
 from edgewright.runtime.backends import Backend, ModelFile, Session, check_single, for_any_batch
@@ -18,6 +20,8 @@ from edgewright.runtime.errors import MissingExtraError
 
 if TYPE_CHECKING:
     from edgewright.runtime.graph import Graph
+
+_TELEMETRY = "openvino_telemetry"  # a package that OpenVINO depends on, and does without
 
 
 class OpenVINO(Backend):
@@ -28,15 +32,27 @@ class OpenVINO(Backend):
     sample = ONNX.sample
     by_name = True
 
-    def offers(self) -> Sequence[str]:
-        import openvino
+    def load(self) -> Any:
+        """Without its telemetry, which would be told of each import: that reads and writes in the home folder
+        and asks a server, and ends the process where it may not."""
+        if self.module in sys.modules:
+            return sys.modules[self.module]
+        kept = sys.modules.get(_TELEMETRY)
+        sys.modules[_TELEMETRY] = None  # type: ignore[assignment]  # as if it were not installed
+        try:
+            return importlib.import_module(self.module)
+        finally:
+            del sys.modules[_TELEMETRY]
+            if kept is not None:
+                sys.modules[_TELEMETRY] = kept
 
-        return tuple(openvino.Core().available_devices)
+    def offers(self) -> Sequence[str]:
+        return tuple(self.load().Core().available_devices)
 
     def engines(self) -> Sequence[str]:
         from edgewright.runtime.backends.openvino import session
 
-        return session.engines()
+        return session.engines(self.load())
 
     def on(self, device: str, arithmetic: str) -> Backend:
         found = copy.copy(self)
@@ -56,7 +72,11 @@ class OpenVINO(Backend):
         from edgewright.runtime.backends.openvino.session import OpenVINOSession
 
         check_single(file.path, file.inputs, file.outputs)
-        return for_any_batch(OpenVINOSession(file, threads, self.device or "CPU", self.arithmetic))
+        try:
+            openvino = self.load()
+        except ImportError as failure:
+            raise MissingExtraError(f"OpenVINO cannot be imported ({failure}); it", self.extra) from failure
+        return for_any_batch(OpenVINOSession(openvino, file, threads, self.device or "CPU", self.arithmetic))
 
 
 BACKEND = OpenVINO()

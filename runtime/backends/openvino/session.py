@@ -23,15 +23,15 @@ from edgewright.runtime.backends import (
     scores_spec,
     wrong_pixels,
 )
-from edgewright.runtime.errors import InputError, MissingExtraError, ModelFileError
+from edgewright.runtime.errors import InputError, ModelFileError
 
 _PRECISIONS = {EXACT: "f32", "bf16": "bf16", "f16": "f16"}
 _CAPABILITIES = {"bf16": "BF16", "f16": "FP16"}  # what a device says it does well
 
 
-def engines() -> Sequence[str]:
+def engines(openvino: Any) -> Sequence[str]:
     """What this machine's devices offer, each in its arithmetics; `""` is the CPU, exactly."""
-    core = _openvino().Core()
+    core = openvino.Core()
     found = [""]
     for device in core.available_devices:
         can = core.get_property(device, "OPTIMIZATION_CAPABILITIES")
@@ -42,10 +42,9 @@ def engines() -> Sequence[str]:
 
 
 class OpenVINOSession:
-    """`kernels` names the device and what floats are computed in."""
+    """`kernels` names the device and what floats are computed in; `openvino` is the package."""
 
-    def __init__(self, file: ModelFile, threads: int, device: str, arithmetic: str) -> None:
-        openvino = _openvino()
+    def __init__(self, openvino: Any, file: ModelFile, threads: int, device: str, arithmetic: str) -> None:
         core, precision = openvino.Core(), _PRECISIONS[arithmetic]
         if device not in (known := core.available_devices):
             raise InputError(f"expected a device of OpenVINO's here, {', '.join(known)}, got '{device}'")
@@ -113,11 +112,3 @@ class OpenVINOSession:
 
     def close(self) -> None:
         self._request = self._bound = None
-
-
-def _openvino() -> Any:
-    try:
-        import openvino
-    except ImportError as failure:
-        raise MissingExtraError(f"OpenVINO cannot be imported ({failure}); it", "openvino") from failure
-    return openvino

@@ -124,6 +124,25 @@ def test_openvino_refuses_a_graph_it_cannot_make_sense_of_in_one_line(
 
 
 @if_there
+def test_openvino_is_imported_without_its_telemetry(
+    exported: tuple[Path, Result], tmp_path: Path, fresh: Callable[..., Any]
+) -> None:
+    spy = tmp_path / "openvino_telemetry"
+    spy.mkdir()
+    (spy / "__init__.py").write_text("import os\nos._exit(7)\n")
+    code = """
+sys.path.insert(0, sys.argv[2])
+from edgewright.runtime import load
+load(sys.argv[1], engine="openvino")
+import openvino
+print("openvino_telemetry" in sys.modules)
+"""
+    trust.remember(exported[0] / FILES[0])
+    done = fresh(exported[0] / FILES[0], tmp_path, code=code)
+    assert (done.returncode, done.stdout) == (0, "False\n"), done.stderr
+
+
+@if_there
 def test_openvino_says_which_devices_there_are_and_what_they_compute_in(
     exported: tuple[Path, Result],
 ) -> None:
