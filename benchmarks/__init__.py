@@ -22,9 +22,10 @@ if TYPE_CHECKING:
     from edgewright.benchmarks.report.facts import Report
     from edgewright.benchmarks.report.writers import write_report
     from edgewright.benchmarks.runner import Options, bench
+    from edgewright.benchmarks.tuning.tuner import TuneOptions, Tuning, tune
 
-__all__ = ["Comparison", "Options", "Record", "Report"]
-__all__ += ["bench", "compare_models", "read_record", "write_record", "write_report"]
+__all__ = ["Comparison", "Options", "Record", "Report", "TuneOptions", "Tuning"]
+__all__ += ["bench", "compare_models", "read_record", "tune", "write_record", "write_report"]
 
 _HOME = {
     "edgewright.benchmarks.compare.comparison": ("Comparison", "compare_models"),
@@ -32,6 +33,7 @@ _HOME = {
     "edgewright.benchmarks.report.facts": ("Report",),
     "edgewright.benchmarks.report.writers": ("write_report",),
     "edgewright.benchmarks.runner": ("Options", "bench"),
+    "edgewright.benchmarks.tuning.tuner": ("TuneOptions", "Tuning", "tune"),
 }
 
 __getattr__ = plugins.lazy(__name__, _HOME)

@@ -147,7 +147,7 @@ def _commands(words: Sequence[str]) -> Mapping[str, Callable[[], Any]]:
     found |= own
     order = (  # as they are used; others after
         *("data", "train", "export", "label", "how-to", "sign", "predict", "evaluate"),
-        *("verify", "inspect", "trust", "doctor", "lint", "bench", "compare", "report"),
+        *("verify", "inspect", "trust", "doctor", "lint", "bench", "compare", "tune", "report"),
     )
     return dict(sorted(found.items(), key=lambda item: (*order, item[0]).index(item[0])))
 

@@ -217,6 +217,13 @@ def judge(entry: VariantEntry, kernels: str, scores: Scores, expected: Scores, h
     return _held(entry.name, kernels, scores, expected, limit, None if same else head)
 
 
+def decided_otherwise(head: Head, scores: Scores, expected: Scores) -> NDArray[np.bool_]:
+    """Of each image, `(n,)`, whether two lots of scores `(n, scores)` decide on another class, or on other
+    labels. Not of an embedding, which decides nothing."""
+    differ: NDArray[np.bool_] = np.atleast_2d((head.decisions(scores) != head.decisions(expected)).T)
+    return np.asarray(differ.any(0))
+
+
 def _held(
     variant: str, kernels: str, scores: Scores, expected: Scores, limit: float, head: Head | None
 ) -> Verification:
@@ -225,11 +232,13 @@ def _held(
     reason = ""
     if not error <= limit:
         reason = f"scores differ by {error:.2g}, more than {limit:.2g}"
-    elif head is not None and not head.is_embedding:
-        differ = np.atleast_2d((head.decisions(scores) != head.decisions(expected)).T).any(0)
-        if changed := int(differ.sum()):
-            what = "other labels" if head.is_multi_label else "another top class"
-            reason = f"{what} on {changed} of {len(scores)} images"
+    elif (
+        head is not None
+        and not head.is_embedding
+        and (changed := int(decided_otherwise(head, scores, expected).sum()))
+    ):
+        what = "other labels" if head.is_multi_label else "another top class"
+        reason = f"{what} on {changed} of {len(scores)} images"
     return Verification(
         variant=variant,
         status="failed" if reason else "ok",

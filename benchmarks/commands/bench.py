@@ -102,6 +102,8 @@ def run(arguments: argparse.Namespace) -> int:
         if arguments.profile and found.peaks:
             tables.show_profiles({name: found.profiles.get(name) for name in job.variants})
     console.say(job.target.summary)
+    if line := _tuned(arguments.bundle):
+        console.say(line)
     for found in records:
         for warning in tables.warnings(found):
             console.say(f"warning: {warning}")
@@ -123,6 +125,16 @@ def run(arguments: argparse.Namespace) -> int:
     for line in broken:
         console.complain(line)
     return 1 if broken else 0
+
+
+def _tuned(path: Path) -> str:
+    """What `edgewright tune` found fastest for the bundle here; empty of a file, or if it was not tuned."""
+    from edgewright.runtime.bundle.manifest import Bundle
+    from edgewright.runtime.machine import tuned
+
+    if not path.is_dir() or (found := tuned.recall(Bundle.open(path).sha256)) is None:
+        return ""
+    return f"edgewright tune: {tuned.described(found)}"
 
 
 def _threads(text: str) -> tuple[int, ...]:

@@ -13,32 +13,23 @@ comparisons, however the noise is distributed.
 from __future__ import annotations
 
 import contextlib
-import dataclasses
-import json
 import os
 import random
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from edgewright.benchmarks.compare.measuring import Side, Worker
 from edgewright.benchmarks.record.measurement import MOST_THREADS
 from edgewright.benchmarks.record.notes import gather
 from edgewright.benchmarks.record.stats import Estimate, paired_ratio
-from edgewright.runtime import backends, trust
 from edgewright.runtime.bundle.manifest import Bundle
-from edgewright.runtime.disk import jsonio
-from edgewright.runtime.disk.files import sha256_of
-from edgewright.runtime.errors import EdgewrightError, InputError
-from edgewright.runtime.machine.child import ChildProcess
-from edgewright.runtime.trust import process
+from edgewright.runtime.errors import InputError
 
 CONFIDENCE = 0.99
-_SECONDS = 300.0  # for an answer: to open a large file and warm up, or a block of a slow one
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,22 +46,6 @@ class Design:
     def __post_init__(self) -> None:
         if not 1 <= self.threads <= MOST_THREADS:
             raise InputError(f"expected 1 to {MOST_THREADS} threads, got {self.threads}")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Side:
-    """One of the two: a file of a bundle, or a lone one (`bundle` None), whose `size` is the height and width
-    of pictures if it takes them of any.
-
-    To try the method, `slow_down` is a share of each run that is waited after it; with 0 as well as with
-    more the clock is asked once more a run, so that the two differ in nothing else.
-    """
-
-    name: str
-    path: Path
-    bundle: Path | None = None
-    slow_down: float | None = None
-    size: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -184,46 +159,16 @@ def compare(
     for pair in range(design.pairs):
         core = cores[pair % len(cores)] if cores and design.threads == 1 else None
         with contextlib.ExitStack() as stack:
-            workers = {place: stack.enter_context(_worker((a, b)[place], design, core)) for place in lot()}
+            workers = {
+                place: stack.enter_context(Worker((a, b)[place], design.threads, core)) for place in lot()
+            }
             for place in lot():
-                _ask(workers[place], "warm")
+                workers[place].warm(design.warmup_seconds)
             turns: list[tuple[float, float]] = []
             for _ in range(design.turns):
-                taken = {place: _ask(workers[place], "block") for place in lot()}
+                taken = {place: workers[place].block(design.block_seconds) for place in lot()}
                 turns.append((taken[0], taken[1]))
             found.append(turns)
-            notes += [note for worker in workers.values() for note in _ask(worker, "notes")]
+            notes += [note for worker in workers.values() for note in worker.notes()]
         done()
     return summarise(found, notes)
-
-
-def _worker(side: Side, design: Design, core: int | None) -> ChildProcess:
-    """A process that runs a file; one apart for a file that nobody vouched for."""
-    backend = backends.for_path(side.path)
-    apart = backend.available() and not trust.opens_here(sha256_of(side.path), backend)
-    job = dataclasses.asdict(side) | dataclasses.asdict(design) | {"core": core, "apart": apart}
-    job |= {key: str(job[key].resolve()) for key in ("path", "bundle") if job[key] is not None}
-    told = json.dumps(job)
-    if apart:
-        reads = [job[key] for key in ("path", "bundle") if job[key] is not None]
-        return process.start("edgewright.benchmarks.compare.worker:start", [told], reads=reads, log=True)
-    command = [sys.executable, "-P", "-m", "edgewright.benchmarks.compare.worker", told]
-    return ChildProcess(command, log=True)
-
-
-def _ask(worker: ChildProcess, question: str) -> Any:
-    """The worker's answer; `EdgewrightError` with its last words if it has ended; or is not believed."""
-    answer = worker.ask({"do": question}, seconds=_SECONDS, most=0)
-    if answer is None:
-        if worker.late:
-            raise EdgewrightError(f"a file keeps its interpreter busy for more than {_SECONDS:.0f} s")
-        status = worker.status()
-        raise EdgewrightError(worker.last_line() or f"measuring ended with status {status}")
-    told = jsonio.JsonObject(answer[0], "the answer of a measuring process", EdgewrightError)
-    if question == "warm":
-        return told.flag("answer")
-    if question == "notes":
-        return list(told.texts("answer"))
-    if (median := told.number("answer")) <= 0:
-        raise told.fail("answer", "a time above 0")
-    return median

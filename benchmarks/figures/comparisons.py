@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgewright.benchmarks.compare import comparison as compare
+from edgewright.benchmarks.compare.measuring import Side
 from edgewright.benchmarks.figures import publish, script
 from edgewright.benchmarks.measure import environment
 from edgewright.benchmarks.record.stats import paired_ratio
@@ -76,7 +77,7 @@ def simulated(machine: str, slow_down: float, count: int) -> float:
 
 
 def measured(
-    model: compare.Side, count: int, minutes: float
+    model: Side, count: int, minutes: float
 ) -> tuple[list[compare.Comparison], list[compare.Comparison]]:
     """So many comparisons of A with itself, and with itself slowed down, by turns; fewer if time is up."""
     same, slower = (dataclasses.replace(model, slow_down=share) for share in (0.0, SLOW_DOWN))
@@ -97,7 +98,7 @@ def _found(comparisons: Iterable[compare.Comparison], slow_down: float) -> int:
     return sum(c.ratio.low > 1 if slow_down else c.differs for c in comparisons)
 
 
-def rows(model: compare.Side, count: int, minutes: float, simulations: int) -> list[Mapping[str, Any]]:
+def rows(model: Side, count: int, minutes: float, simulations: int) -> list[Mapping[str, Any]]:
     """A row for each machine, simulated or this one, without and with the slow-down; of this one the ratio
     over all comparisons, from the smallest to the largest (`stats.paired_ratio`)."""
     shares = (0.0, SLOW_DOWN)

@@ -59,7 +59,7 @@ def main(job: dict[str, Any], seal: Callable[[int], None] = lambda size: None) -
     if not backend.available():
         raise MissingExtraError(f"an interpreter for {path.name}", backend.extra)
     samples = {"import": sampling.time_each(import_module, iter([backend.module]))}
-    base_rss = _peak_rss_bytes()
+    base_rss = peak_rss_bytes()
     seal(path.stat().st_size)
     start = time.perf_counter_ns()
     predictor = load(path, threads=plan.threads, **given)
@@ -69,7 +69,7 @@ def main(job: dict[str, Any], seal: Callable[[int], None] = lambda size: None) -
     samples["first_run"] = sampling.time_each(run, iter(pixels[:1]))
     for pictures in encoded.values():
         label(pictures[0])
-    peak_rss = _peak_rss_bytes()  # before the samples take memory
+    peak_rss = peak_rss_bytes()  # before the samples take memory
 
     step = sampling.clock_step_ns()
     warm = sampling.warm_up(run, pixels, plan.warmup_seconds)
@@ -204,7 +204,7 @@ def encode(image: Any, kind: str, longer_side: int) -> bytes:
     return memory.getvalue()
 
 
-def _peak_rss_bytes() -> int:
+def peak_rss_bytes() -> int:
     """High-water mark of this process's resident memory.
 
     Linux's ru_maxrss is inherited from the process that started this one; VmHWM is not.

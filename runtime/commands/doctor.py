@@ -149,6 +149,7 @@ def _notes() -> list[str]:
     from importlib.metadata import entry_points
 
     from edgewright.runtime import trust
+    from edgewright.runtime.machine import tuned
 
     found = []
     if sys.platform == "linux" and not Path("/sys/devices/system/cpu").is_dir():
@@ -161,6 +162,7 @@ def _notes() -> list[str]:
             "no file can be listed as trusted, so each runs in the process apart: "
             + (trust.distrust() or "the cache folder cannot be written; set EDGEWRIGHT_CACHE")
         )
+    found += [f"{tuned.described(one)}; {one.folder}" for one in tuned.every()]
     for entry in entry_points(group=_CHECKS):
         try:
             found += entry.load()()

@@ -129,6 +129,20 @@ def fastest(folder: Path, manifest_sha256: str, may: str | None = None) -> Choic
     return found.choices.get(may or EXACT, found.choices[EXACT])
 
 
+def described(found: Tuned) -> str:
+    """A record in one line."""
+    unit, of = (2**20, "MiB") if found.purpose == "memory" else (1e6, "ms")
+    told = ", ".join(
+        f"{choice.variant} on {choice.engine}, threads: {choice.threads}, {choice.value / unit:.3g} {of}"
+        + (f" (may be {arithmetic})" if arithmetic != EXACT else "")
+        for arithmetic, choice in found.choices.items()
+    )
+    stale = found.stale()
+    return f"{found.name} tuned for {found.purpose}: {told}" + (
+        f"; to be tuned again: {stale}" if stale else ""
+    )
+
+
 def _read(entry: Path) -> Tuned | None:
     raw = owned.read(entry)
     if raw is None:

@@ -2,6 +2,7 @@
 
 from edgewright.runtime.trust.known import (
     can_list,
+    check_apart,
     distrust,
     exported,
     forget,
@@ -16,6 +17,7 @@ from edgewright.runtime.trust.known import (
 
 __all__ = [
     "can_list",
+    "check_apart",
     "distrust",
     "exported",
     "forget",

@@ -146,15 +146,21 @@ def isolated(backend: Backend, file: ModelFile, threads: int = 1, name: str | No
     from edgewright.runtime import backends
     from edgewright.runtime.trust import isolation
 
-    if backend.device:
-        raise ModelFileError(
-            f"expected a trusted file for {name or backend.device}, whose driver does not run in the process "
-            f"apart, got {file.path}, for which nobody vouched; if you trust it: edgewright trust {file.path}"
-        )
+    check_apart(backend, file.path, name)
     file.contract()
     backend.graph(file)
     backends.check_single(file.path, file.inputs, file.outputs)
     return isolation.IsolatedSession(file, threads, name)
+
+
+def check_apart(backend: Backend, path: Path, name: str | None) -> None:
+    """See that a backend, or its engine of that name, can run a file in a process of its own. Raises
+    `ModelFileError`: the driver of a device does much that no unknown file is to reach."""
+    if backend.device:
+        raise ModelFileError(
+            f"expected a trusted file for {name or backend.device}, whose driver does not run in the process "
+            f"apart, got {path}, for which nobody vouched; if you trust it: edgewright trust {path}"
+        )
 
 
 def _vouch(path: str | os.PathLike[str], how: str) -> None:

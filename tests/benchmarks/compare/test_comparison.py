@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from edgewright.benchmarks.compare import comparison as compare
+from edgewright.benchmarks.compare import measuring
 from edgewright.benchmarks.figures import comparisons
 from edgewright.export.exporter import Result
 from edgewright.runtime.errors import BundleError, EdgewrightError, InputError, UnknownNameError
@@ -163,13 +164,20 @@ def test_compare_runs_a_file_that_nobody_vouched_for_apart(
 ) -> None:
     monkeypatch.setenv("EDGEWRIGHT_CACHE", str(tmp_path))
     side = compare.side(f"{exported[0]}:tflite-int8")
-    with compare._worker(side, TINY, None) as worker:
-        assert compare._ask(worker, "warm") is True
-        assert b"sandbox.enter" in Path(f"/proc/{worker.pid}/cmdline").read_bytes()
-        assert 0 < compare._ask(worker, "block") < 1e9
-        assert isinstance(compare._ask(worker, "notes"), list)
-        status = Path(f"/proc/{worker.pid}/status").read_text()
+    with measuring.Worker(side, TINY.threads) as worker:
+        worker.warm(TINY.warmup_seconds)
+        process = worker._child.pid
+        assert b"sandbox.enter" in Path(f"/proc/{process}/cmdline").read_bytes()
+        assert 0 < worker.block(TINY.block_seconds) < 1e9
+        assert isinstance(worker.notes(), list)
+        status = Path(f"/proc/{process}/status").read_text()
     assert "Seccomp:\t2" in status
+
+
+def odd_worker(child: ChildProcess) -> measuring.Worker:
+    found = object.__new__(measuring.Worker)
+    found._child = child
+    return found
 
 
 @pytest.mark.parametrize(
@@ -178,4 +186,4 @@ def test_compare_runs_a_file_that_nobody_vouched_for_apart(
 def test_compare_does_not_believe_what_a_process_says(said: str) -> None:
     command = [sys.executable, "-c", f"input(); print({said!r})"]
     with ChildProcess(command, log=True) as odd, pytest.raises(EdgewrightError):
-        compare._ask(odd, "block")
+        odd_worker(odd).block(0.01)

@@ -11,6 +11,7 @@ import pytest
 
 from edgewright.benchmarks.compare import comparison as compare
 from edgewright.benchmarks.compare import worker as compare_worker
+from edgewright.benchmarks.compare.measuring import Side
 from edgewright.benchmarks.figures import comparisons
 from edgewright.benchmarks.figures import render as readme
 from edgewright.export.exporter import Result
@@ -48,7 +49,7 @@ def test_slow_down_wait_makes_a_run_longer_by_its_share(
 def test_comparisons_rows_are_published_and_rendered(
     exported: tuple[Path, Result], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def made(a: compare.Side, b: compare.Side, plan: compare.Design, seed: int) -> compare.Comparison:
+    def made(a: Side, b: Side, plan: compare.Design, seed: int) -> compare.Comparison:
         assert a.slow_down == 0.0
         random = np.random.default_rng(seed)
         noise = comparisons.MACHINES["quiet"]
