@@ -14,7 +14,17 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from edgewright.benchmarks.figures import script
-from edgewright.benchmarks.figures.tables import Row, Rows, gpu, limits, markdown, rates, table, versions
+from edgewright.benchmarks.figures.tables import (
+    Row,
+    Rows,
+    engines,
+    gpu,
+    limits,
+    markdown,
+    rates,
+    table,
+    versions,
+)
 from edgewright.runtime import console
 from edgewright.runtime.disk import jsonio
 from edgewright.runtime.disk.files import write_file
@@ -365,6 +375,7 @@ _RENDERERS: Mapping[str, tuple[str, Callable[[Rows, Row], str]]] = {
     "peers": ("peers", _peers),
     "peers_int8": ("peers", _peers_int8),
     "runtime": ("runtime", _runtime),
+    "engines": ("engines", engines.engines),
 }
 
 

@@ -58,12 +58,14 @@ class Running:
     gives no more of them.
     """
 
+    RUNNER = "_runner.py"
+
     def __init__(self, peer: str, variant: str, python: str, job: Mapping[str, Any]) -> None:
         self.peer, self.variant = peer, variant
         self.against = VARIANTS[0] if variant == KERAS_FLOAT32 else variant
         self.failed = ""
         self.rounds_ns: list[float] = []
-        runner, peer_file = _HERE / "_runner.py", _HERE / f"{peer.replace('-', '_')}.py"
+        runner, peer_file = _HERE / self.RUNNER, _HERE / f"{peer.replace('-', '_')}.py"
         command = [python, "-P", str(runner), str(peer_file), json.dumps(job)]
         self._child = ChildProcess(command, environment=_ONE_THREAD)
         ready = self._answered(self._child.hear(seconds=LIMIT_SECONDS))

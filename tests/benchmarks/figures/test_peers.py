@@ -39,7 +39,8 @@ def test_peers_of_this_python_are_compared_and_missing_ones_are_named(
     rows = written["rows"]
     found = [(row["peer"], row["variant"]) for row in rows]
     assert found[:4] == [("edgewright-runtime", name) for name in peers.VARIANTS]
-    assert sorted(found[4:]) == [
+    beside = [row for row in found[4:] if row[0] != "openvino-f32"]  # which may not be installed
+    assert sorted(beside) == [
         ("bare-litert", "tflite-float32"),
         ("bare-litert", "tflite-int8"),
         ("bare-onnxruntime", "onnx-float32"),
