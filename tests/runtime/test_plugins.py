@@ -45,7 +45,7 @@ print(plugins.names("edgewright.runtime.backends"))
 print([m for m in sys.modules if m.startswith("edgewright.runtime.backends.")])
 """
     done = fresh(code=code)
-    assert done.stdout.splitlines() == ["('litert', 'ort')", "[]"], done.stderr
+    assert done.stdout.splitlines() == ["('litert', 'openvino', 'ort')", "[]"], done.stderr
 
 
 @pytest.mark.parametrize(
