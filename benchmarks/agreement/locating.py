@@ -9,6 +9,8 @@ those that hand values to each other, or stand beside each other, are tried toge
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations
@@ -45,7 +47,12 @@ class Finding:
 
 
 def locate(
-    raw: bytes, engine: Engine, inputs: Sequence[NDArray[Any]], *, reference: bool = False
+    raw: bytes,
+    engine: Engine,
+    inputs: Sequence[NDArray[Any]],
+    *,
+    reference: bool = False,
+    seconds: float = math.inf,
 ) -> Finding | None:
     """The first operator of a .tflite file that an engine computes otherwise than the CPU, or dies of.
 
@@ -57,9 +64,10 @@ def locate(
         engine: with how far an operator may be off.
         inputs: pictures, each as the file takes it, `(1, height, width, channels)`; the first four are used.
         reference: held against LiteRT's reference kernels, for an engine that is made after them.
+        seconds: that it may take; of a file of many operators, hundreds are tried.
 
     Returns:
-        None if there is none.
+        None if there is none, or none was found in that time.
 
     Raises:
         ModelFileError: no .tflite file, or a damaged one.
@@ -67,13 +75,15 @@ def locate(
         EngineError: the CPU does not run it.
         TargetError: the engine cannot be set up here.
     """
-    graph = _graph(raw, inputs)
+    graph, end = _graph(raw, inputs), time.monotonic() + seconds
     with Plain(raw, inputs[:MOST_PICTURES], reference=reference) as plain:
         whole = _tried(engine, _whole(raw, plain, inputs))
         fails = whole.wrong
         for size in range(1, _TOGETHER + 1):
-            refused = None
+            refused: Finding | None = None
             for places in _together(graph, plain.alone, size):
+                if time.monotonic() > end:
+                    return refused if fails else None
                 found = _judged(engine, plain, graph, places)
                 if found is not None and not found.crash:
                     return found

@@ -33,7 +33,7 @@ def run(arguments: argparse.Namespace) -> int:
     say = (lambda line: None) if arguments.json else console.say
     found = []
     with console.progress("linting", total=0) as bar:
-        for linted in lint(arguments.path, say=say, done=lambda engine: bar.advance(note=engine)):
+        for linted in lint(arguments.path, say=say, asking=lambda engine: bar.advance(0, note=engine)):
             found.append(linted)
             if not arguments.json:
                 _show(linted)

@@ -109,14 +109,14 @@ def linters() -> list[Linter]:
 
 
 def lint(
-    path: Path | str, *, say: Say = lambda line: None, done: Callable[[str], None] = lambda name: None
+    path: Path | str, *, say: Say = lambda line: None, asking: Callable[[str], None] = lambda name: None
 ) -> Iterator[Linted]:
     """What comes of running a file, or each file of a bundle, in every engine.
 
     Args:
         path: a .tflite or .onnx file of anyone, or a bundle folder.
         say: told what takes long, such as an engine that is set up first.
-        done: told of each engine that has answered.
+        asking: told of each engine that is asked next.
 
     Raises:
         ModelFileError, BundleError: what is there cannot be read.
@@ -131,6 +131,7 @@ def lint(
         for linter in linters():
             if subject.suffix not in linter.suffixes:
                 continue
+            asking(linter.title)
             try:
                 if lacking := linter.missing():
                     answers.append(Answer(engine=linter.title, runs=None, remedy=_cure(lacking)))
@@ -138,7 +139,6 @@ def lint(
                     answers += linter.lint(subject, say)
             except (EngineError, EdgewrightError) as failure:
                 answers.append(Answer(engine=linter.title, runs=None, note=str(failure)))
-            done(linter.title)
         yield Linted(file=subject.path, variant=subject.variant, answers=tuple(answers), notes=subject.notes)
 
 

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from edgewright.runtime.graph import Graph
 
 _PICTURES = 4
+_SECONDS = 120.0  # to look for an operator at fault
 _GRAIN = 8  # pixels: noise as coarse as what networks see
 _MOST_BLAMED = 5
 
@@ -142,7 +143,7 @@ def tried(subject: Subject, engine: Engine, look: Callable[[Any], None] = lambda
     fault = None
     if died or check.verdict != "right":  # few pictures may hardly show a fault
         try:
-            fault = locate(subject.file.raw, engine, subject.pictures[:2])
+            fault = locate(subject.file.raw, engine, subject.pictures[:2], seconds=_SECONDS)
         except EngineError as failure:
             said = said or str(failure)
     verdict = "" if died else "wrong" if fault else check.verdict

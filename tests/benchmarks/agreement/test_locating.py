@@ -131,6 +131,12 @@ def test_an_engine_that_dies_of_an_operator_is_a_finding_with_what_became_of_it(
     assert found.crash == "no kernel for operator 0"
 
 
+def test_nothing_is_looked_for_beyond_the_time_that_is_given(network: bytes, photos: Photos) -> None:
+    engine = Planted(fault=with_layout_swapped, layer="conv2d_4")
+    assert locate(network, engine, photos, seconds=0.0) is None
+    assert engine.opened == [network]
+
+
 def test_an_operator_that_is_refused_alone_is_nothing_where_the_whole_file_is_right(
     network: bytes, photos: Photos
 ) -> None:
