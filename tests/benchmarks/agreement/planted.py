@@ -199,6 +199,17 @@ def without_zero_point(tree: Any, place: int) -> None:
     _change(tree, place, 2, np.int32, lambda bias: bias + int(given.quantization.zeroPoint[0]) * sums)
 
 
+def a_step_too_high(tree: Any, place: int) -> None:
+    """A layer's output is one step too high."""
+    graph = tree.subgraphs[0]
+    op = graph.operators[place]
+    given, kernel, out = (graph.tensors[int(i)] for i in (op.inputs[0], op.inputs[1], op.outputs[0]))
+    scale = float(given.quantization.scale[0]) * float(kernel.quantization.scale[0])
+    buffer = tree.buffers[graph.tensors[int(op.inputs[2])].buffer]
+    bias = np.frombuffer(bytes(buffer.data), np.int32) + round(float(out.quantization.scale[0]) / scale)
+    buffer.data = np.frombuffer(bias.astype(np.int32).tobytes(), np.uint8)
+
+
 def _change(tree: Any, place: int, position: int, dtype: Any, change: Callable[[Any], Any]) -> None:
     tensor = tree.subgraphs[0].tensors[int(tree.subgraphs[0].operators[place].inputs[position])]
     held = np.frombuffer(bytes(tree.buffers[tensor.buffer].data), dtype).reshape(tensor.shape)

@@ -19,6 +19,7 @@ from tests.benchmarks.agreement.planted import (
     SIDE,
     Fault,
     Planted,
+    a_step_too_high,
     net,
     place_of,
     refusing,
@@ -120,6 +121,20 @@ def test_none_is_named_on_a_right_file_though_its_kernels_round_otherwise(
     assert whole == network
     assert len(parts) > 2 * 12  # each alone, and by twos and threes
     assert all(len(part) < len(network) for part in parts)
+
+
+def test_roundings_that_add_up_over_operators_are_no_fault_of_any(network: bytes, photos: Photos) -> None:
+    class Rough(Planted):
+        """Each layer is off by as much as it may be; two in a row by more."""
+
+        def open(self, raw: bytes) -> Any:
+            tree = read(raw)
+            for layer in ("conv2d", "conv2d_1", "depthwise_conv2d", "conv2d_3", "conv2d_4", "conv2d_5"):
+                if (place := place_of(tree, layer)) is not None:
+                    a_step_too_high(tree, place)
+            return super().open(write(tree))
+
+    assert locate(network, Rough(), photos) is None
 
 
 def test_an_engine_that_dies_of_an_operator_is_a_finding_with_what_became_of_it(

@@ -21,7 +21,14 @@ from edgewright.runtime.backends.litert import schema
 from edgewright.runtime.backends.litert.tree import read, write
 from edgewright.runtime.contract.heads import Head
 from edgewright.runtime.errors import InputError, MissingExtraError, TargetError
-from tests.benchmarks.agreement.planted import SIDE, Writer, net, place_of, without_zero_point
+from tests.benchmarks.agreement.planted import (
+    SIDE,
+    Writer,
+    a_step_too_high,
+    net,
+    place_of,
+    without_zero_point,
+)
 
 Run = Callable[..., tuple[int, str, str]]
 runs = pytest.mark.skipif(not plugins.installed("tflite_micro"), reason="tflite-micro is not installed")
@@ -121,24 +128,13 @@ def test_roundings_that_add_up_differ_and_the_first_is_named(monkeypatch: pytest
             tree = read(raw)
             for layer in ("conv2d_3", "conv2d_4", "conv2d_5", "dense"):
                 if (place := place_of(tree, layer)) is not None:
-                    _shift(tree, place)
+                    a_step_too_high(tree, place)
             return super().open(write(tree))
 
     monkeypatch.setattr(micro, "STEPS", 0)
     check, (note,), _ = judged(net(), Rough(kernels=MICRO))
     assert (check.verdict, check.layer) == ("differs", "conv2d_3")
     assert note.startswith("CONV_2D (conv2d_3) is the first to be off, by ")
-
-
-def _shift(tree: Any, place: int) -> None:
-    """A layer's output is one step too high."""
-    graph = tree.subgraphs[0]
-    op = graph.operators[place]
-    given, kernel, out = (graph.tensors[int(i)] for i in (op.inputs[0], op.inputs[1], op.outputs[0]))
-    scale = float(given.quantization.scale[0]) * float(kernel.quantization.scale[0])
-    buffer = tree.buffers[graph.tensors[int(op.inputs[2])].buffer]
-    bias = np.frombuffer(bytes(buffer.data), np.int32) + round(float(out.quantization.scale[0]) / scale)
-    buffer.data = np.frombuffer(bias.astype(np.int32).tobytes(), np.uint8)
 
 
 @runs
