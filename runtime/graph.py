@@ -211,12 +211,21 @@ def keras_layers(named: Sequence[Sequence[str]]) -> list[tuple[str, ...]]:
             (path for name in names if (path := _scopes(name))), key=lambda p: p[1] not in _KERNELS
         )
         found.append(list(dict.fromkeys(path[0] for path in paths)))
-    numbers = [match[0] if (match := _TRACED.search(name)) else "" for names in found for name in names]
+    every = [name for names in found for name in names]
+    # Scopes within a layer, such as `flatten_1/strided_slice`, have no number of their own.
+    layers = [name for name in every if _TRACED.search(name) or not re.search(r"_\d+/", name)]
+    numbers = [match[0] if (match := _TRACED.search(name)) else "" for name in layers]
     traced = max(numbers, key=numbers.count, default="")
-    if traced and all(numbers):
-        again = [name for names in found for name in names if not name.endswith(traced)]
-        if all(_TRACED.sub("", name).endswith(traced) for name in again):
-            found = [[_TRACED.sub("", name) for name in names] for names in found]
+    again = [name for name in layers if not name.endswith(traced)]
+    if traced and all(numbers) and all(_TRACED.sub("", name).endswith(traced) for name in again):
+
+        def plain(name: str) -> str:
+            parts = name.split("/")
+            while not _TRACED.search(parts[-1]):
+                parts.pop()
+            return _TRACED.sub("", "/".join(parts))
+
+        found = [[plain(name) for name in names] for names in found]
     return [tuple(names) for names in found]
 
 

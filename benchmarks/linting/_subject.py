@@ -32,6 +32,8 @@ _PICTURES = 4
 _SECONDS = 120.0  # to look for an operator at fault
 _GRAIN = 8  # pixels: noise as coarse as what networks see
 _MOST_BLAMED = 5
+FIX = "fix its input: build the model with Input(batch_shape=(1, ...)), or export it, and convert it again"
+SHAPES = frozenset(("SHAPE", "STRIDED_SLICE", "PACK", "RESHAPE", "FILL", "BROADCAST_ARGS", "BROADCAST_TO"))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,6 +51,11 @@ class Subject:
     @property
     def suffix(self) -> str:
         return self.path.suffix.lower()
+
+    @property
+    def is_free(self) -> bool:
+        """True if it takes any number of pictures, or pictures of any size: fast kernels want them fixed."""
+        return min(self.file.inputs[0].shape, default=1) < 1
 
     @cached_property
     def rounded(self) -> bool:

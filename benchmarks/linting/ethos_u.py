@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from edgewright.benchmarks.linting import Answer, Blamed, Linter, Say
+from edgewright.runtime.graph import keras_layers
 
 if TYPE_CHECKING:
     from edgewright.benchmarks.linting._subject import Subject
     from edgewright.benchmarks.targets.ethos_u import Prospect
+
+_OPERATOR = re.compile(r"Error: ([A-Z0-9_]+) '([^']+)'")
 
 
 class EthosU(Linter):
@@ -32,7 +36,10 @@ class EthosU(Linter):
             try:
                 prospect = estimate(subject.path, subject.file.sha256, npu)
             except InputError as failure:
-                answers.append(Answer(engine=engine, runs=False, note=str(failure), remedy=_REMEDY))
+                said = str(failure)
+                answers.append(
+                    Answer(engine=engine, runs=False, blamed=_named(said), note=said, remedy=_REMEDY)
+                )
                 continue
             operators = prospect.npu_operators + prospect.cpu_operators
             blamed = _blamed(subject, prospect) if prospect.cpu_operators else ()
@@ -49,6 +56,15 @@ class EthosU(Linter):
 
 
 _REMEDY = "export it in 8-bit integers with integer inputs (tflite-int8); it takes nothing else"
+
+
+def _named(said: str) -> tuple[Blamed, ...]:
+    """The operator that vela stumbles over, as its message has it: with the name of a tensor."""
+    found = _OPERATOR.search(said)
+    if found is None:
+        return ()
+    (layers,) = keras_layers([[found[2]]])
+    return (Blamed(operator=found[1], layer=next(iter(layers), "")),)
 
 
 def _blamed(subject: Subject, prospect: Prospect) -> tuple[Blamed, ...]:

@@ -25,7 +25,7 @@ class Xnnpack(Linter):
 
     def lint(self, subject: Subject, say: Say) -> Sequence[Answer]:
         from edgewright.benchmarks.agreement.interpreting import XNNPACK, Interpreter, kept_going
-        from edgewright.benchmarks.linting._subject import tried
+        from edgewright.benchmarks.linting._subject import FIX, SHAPES, tried
 
         left: list[int] = []
 
@@ -41,7 +41,10 @@ class Xnnpack(Linter):
             remedy = "write the layer in other operators"
         elif slow:
             remedy = "these run in plain, slower kernels: write the layers in other operators"
-            if {subject.graph.nodes[place].operator for place in slow} <= _EDGES:
+            names = {subject.graph.nodes[place].operator for place in slow}
+            if subject.is_free and names <= SHAPES | _EDGES:
+                remedy = FIX
+            elif names <= _EDGES:
                 remedy = "nothing: these stand at the edges and cost little; export --io float32 has none"
         return [
             Answer(

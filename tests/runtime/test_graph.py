@@ -90,6 +90,10 @@ def test_broadcast_shapes() -> None:
         (["net_1/re_lu_1/Relu", "net_1/conv2d_1_2/convolution:7", "net_1/dense_1/MatMul"], None),
         (["net/conv2d_1/convolution", "net/dense_2/MatMul"], ["conv2d_1", "dense_2"]),
         (["net/conv2d/convolution", "net/conv2d_1/convolution"], ["conv2d", "conv2d_1"]),
+        (
+            ["net_1/inner_1/conv_1/convolution", "net_1/flatten_1/strided_slice/stack"],
+            ["inner_1/conv", "flatten"],
+        ),
         (["StatefulPartitionedCall:0", "m/block/bn/batchnorm/add_1;m/b/c"], ["", "block/bn"]),
     ],
 )

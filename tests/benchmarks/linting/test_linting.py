@@ -138,6 +138,30 @@ def test_each_layer_that_an_engine_lacks_an_operator_for_is_named(
     assert found.remedy == "write the layers in operators that it has"
 
 
+def test_a_file_of_any_batch_that_a_gpu_refuses_is_to_be_fixed(
+    stranger: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Static(Planted):
+        def open(self, raw: bytes) -> Any:
+            if raw == stranger.read_bytes():
+                raise EngineError("only static shapes")
+            return super().open(raw)
+
+    tree = read(stranger.read_bytes())
+    tree.subgraphs[0].tensors[0].shapeSignature = np.array([-1, SIDE, SIDE, 3], np.int32)
+    stranger.write_bytes(write(tree))
+    on_gpu(monkeypatch, Static())
+    found = answers(stranger)["LiteRT GPU"]
+    assert (found.runs, found.blamed) == (False, ())
+    assert "batch_shape=(1, ...)" in found.remedy
+
+
+def test_what_vela_stumbles_over_is_named_by_layer() -> None:
+    said = "Compilation failed: Error: HARD_SWISH 'Net_1/act_1/mul;Net_1/act_1/add' Does not have semantics"
+    assert ethos_u._named(said) == (Blamed(operator="HARD_SWISH", layer="act"),)
+    assert ethos_u._named("it crashed") == ()
+
+
 def test_what_is_not_installed_says_how_to_get_it(stranger: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(plugins, "installed", lambda module: False)
     only(monkeypatch, ethos_u.LINTER, micro.LINTER)
