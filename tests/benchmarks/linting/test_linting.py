@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,18 @@ import pytest
 
 from edgewright.benchmarks import linting
 from edgewright.benchmarks.agreement import EngineError
-from edgewright.benchmarks.linting import Answer, Blamed, Linted, coreml, ethos_u, gpu, lint, micro, xnnpack
+from edgewright.benchmarks.linting import (
+    Answer,
+    Blamed,
+    Linted,
+    coreml,
+    ethos_u,
+    gpu,
+    lint,
+    micro,
+    openvino,
+    xnnpack,
+)
 from edgewright.runtime import plugins
 from edgewright.runtime.backends.litert.tree import read, write
 from edgewright.runtime.errors import InputError, TargetError
@@ -164,11 +176,30 @@ def test_what_vela_stumbles_over_is_named_by_layer() -> None:
 
 def test_what_is_not_installed_says_how_to_get_it(stranger: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(plugins, "installed", lambda module: False)
-    only(monkeypatch, ethos_u.LINTER, micro.LINTER)
+    only(monkeypatch, ethos_u.LINTER, micro.LINTER, openvino.LINTER)
     found = answers(stranger)
-    assert [answer.runs for answer in found.values()] == [None, None]
+    assert [answer.runs for answer in found.values()] == [None, None, None]
     assert "pip install 'edgewright[ethos-u]'" in found["Ethos-U"].remedy
     assert "pip install 'edgewright[micro]'" in found["TensorFlow Lite Micro"].remedy
+    assert "pip install 'edgewright[openvino]'" in found["OpenVINO CPU"].remedy
+
+
+@pytest.mark.skipif(not plugins.installed("openvino"), reason="OpenVINO is not installed")
+def test_openvino_runs_the_file_and_is_held_against_the_cpu(
+    stranger: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    only(monkeypatch, openvino.LINTER)
+    found = answers(stranger)["OpenVINO CPU"]
+    assert (found.runs, found.share) == (True, 1.0)
+    assert found.verdict in ("right", "differs")
+
+    def other(*unused: object, **also: object) -> Any:
+        return SimpleNamespace(run=lambda pixels: np.full((1, 5), 1e3, np.float32), close=lambda: None)
+
+    monkeypatch.setattr("edgewright.runtime.trust.isolated", other)
+    wrong = answers(stranger)["OpenVINO CPU"]
+    assert (wrong.runs, wrong.verdict) == (True, "wrong")
+    assert wrong.remedy
 
 
 @pytest.mark.parametrize("failure", [EngineError("it says nothing"), TargetError("no driver")])
