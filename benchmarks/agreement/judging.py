@@ -37,6 +37,7 @@ SECONDS = 30.0
 _FLOATS, _ROUNDED, _FAR, _WRONG = 1e-3, 0.06, 0.1, 0.25
 _TURNED = 0.01  # share of the images that may be decided otherwise by so much
 _PROBES = 2  # images that an operator at fault is looked for with
+_SEARCH = 120.0  # seconds that it may take to find the operator at fault
 _MOST_COMPLAINT = 160
 
 
@@ -159,7 +160,9 @@ def _same(answers: Scores, right: Scores, head: Head) -> NDArray[np.bool_]:
 def _fault(raw: bytes, engine: Engine, images: NDArray[Any]) -> tuple[str, str]:
     """The operator at fault and its Keras layer, empty where none is found."""
     try:
-        found = locating.locate(raw, engine, [image[np.newaxis] for image in images[:_PROBES]])
+        found = locating.locate(
+            raw, engine, [image[np.newaxis] for image in images[:_PROBES]], seconds=_SEARCH
+        )
     except EngineError:  # the CPU does not give what is between its operators
         return "", ""
     return ("", "") if found is None else (found.operator, found.layer)
