@@ -41,11 +41,14 @@ class Xnnpack(Linter):
             remedy = "write the layer in other operators"
         elif slow:
             remedy = "these run in plain, slower kernels: write the layers in other operators"
-            names = {subject.graph.nodes[place].operator for place in slow}
+            nodes = [subject.graph.nodes[place] for place in slow]
+            names = {node.operator for node in nodes}
             if subject.is_free and names <= SHAPES | _EDGES:
                 remedy = FIX
             elif names <= _EDGES:
                 remedy = "nothing: these stand at the edges and cost little; export --io float32 has none"
+            elif all(node.macs == 0 for node in nodes):
+                remedy = "nothing: these run in plain kernels, and none of the multiplications is in them"
         return [
             Answer(
                 engine=self.title,

@@ -81,6 +81,7 @@ def test_a_file_of_anyone_is_run_and_answered_in_a_row_an_engine(
     assert (cpu["runs"], cpu["right"]) == (True, "right")
     assert 0.5 < cpu["share"] < 1
     assert {"operator": "QUANTIZE", "layer": "before conv2d", "why": ""} in cpu["operators"]
+    assert cpu["remedy"].startswith("nothing: ")  # the convolutions are not among them
     npu = rows["Ethos-U55-128 (vela)"]
     assert (npu["runs"], npu["right"], npu["share"], npu["operators"]) == (True, None, 1.0, [])
     tflm = rows["TensorFlow Lite Micro"]
