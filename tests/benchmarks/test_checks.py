@@ -19,12 +19,14 @@ def test_doctor_lines_of_a_target_that_lacks_something(
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.delenv(machine.SYSROOT, raising=False)
     monkeypatch.setattr(plugins, "installed", lambda module: False)
-    arm64, ethos_u, gpu = checks.lines()
+    arm64, browser, ethos_u, gpu, micro = checks.lines()
     assert arm64.startswith("target arm64 needs apt-get (Debian, Ubuntu)")
     assert "pip or uv" in arm64
     assert ethos_u == "target ethos-u needs ethos-u-vela; run: pip install 'edgewright[ethos-u]'"
     assert TARGET.missing() in ethos_u
     assert gpu == "target gpu needs ai-edge-litert; run: pip install 'edgewright[tflite]'"
+    assert browser.startswith("target browser needs npm (install nodejs and npm), or --assets DIR")
+    assert micro.startswith("target micro needs tflite-micro; run: pip install 'edgewright[micro]'")
 
 
 def test_doctor_lines_are_none_where_all_is_there(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -118,7 +118,7 @@ def judged(engine: Made, monkeypatch: pytest.MonkeyPatch, **options: Any) -> jud
     scores = np.array([[230, 25, 0, 0]], np.float32) / 256
     session: Any = SimpleNamespace(run=lambda pixels: scores)
     monkeypatch.setattr(
-        locating, "locate", lambda *given: SimpleNamespace(operator="CONV_2D", layer="conv2d_5")
+        locating, "locate", lambda *given, seconds: SimpleNamespace(operator="CONV_2D", layer="conv2d_5")
     )
     subject = judging.Subject(raw=b"", output=output, head=SOFTMAX, session=session, rounded=True)
     images = np.zeros((4, 2, 2, 1), np.uint8)

@@ -166,9 +166,8 @@ def test_repair_rounds_weights_anew_closer_on_other_images_and_moves_no_scale(
     (plain, size, note), (closer, same, said) = made
     assert closer < plain
     assert abs(same - size) < 0.01 * size
-    assert "rounding" not in note and said["rounding"].startswith(
-        "of 3 layers"
-    )  # 400 images say little of one
+    assert "rounding" not in note
+    assert said["rounding"].startswith("of 4 layers")
 
 
 @pytest.mark.slow
