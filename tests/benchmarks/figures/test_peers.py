@@ -56,7 +56,7 @@ def test_peers_of_this_python_are_compared_and_missing_ones_are_named(
     (tmp_path / "README.md").write_text("<!-- table: peers -->\n<!-- end -->\n")
     readme.main([str(tmp_path / "README.md"), "--results", str(tmp_path)])
     table = (tmp_path / "README.md").read_text().splitlines()
-    assert table[2] == "| recipe | variant | Edgewright | bare-litert | bare-onnxruntime |"
+    assert table[2].startswith("| recipe | variant | Edgewright | bare-litert | bare-onnxruntime |")
     assert len([line for line in table if line.startswith("| `fashion-mlp`")]) == 4
 
 
