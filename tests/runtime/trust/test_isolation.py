@@ -101,6 +101,22 @@ def test_isolated_session_costs_little_more_than_a_session_here(stranger: Path, 
     assert np.percentile(more, 25) < 3e-4  # 60 to 80 us on two quiet cores
 
 
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="Linux alone")
+@pytest.mark.parametrize("threads", [1, 2])
+def test_isolated_session_of_one_thread_works_on_the_core_of_its_caller(stranger: Path, threads: int) -> None:
+    mine = os.sched_getaffinity(0)
+    there = open_apart(stranger, threads)
+    pid = there._child.pid
+    try:
+        for core in mine:
+            os.sched_setaffinity(0, {core})
+            there.run(PIXELS)
+            assert os.sched_getaffinity(pid) == ({core} if threads == 1 else mine)
+    finally:
+        os.sched_setaffinity(0, mine)
+        there.close()
+
+
 def test_isolated_session_takes_pixels_that_fit_no_shared_memory(
     stranger: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
