@@ -5,7 +5,7 @@ DEMO ?= demo
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 PROJECT := -e ".[all,dev]" -c constraints.txt
-SOURCES := runtime train export benchmarks tests
+SOURCES := runtime train apps export benchmarks tests
 
 .PHONY: help demo test test-slow check format types docs results clean
 
@@ -43,7 +43,7 @@ test-slow: $(READY)  ## run the long tests: clean installs, killed exports
 
 types: $(READY)  ## let type checkers see the folders as the packages they become
 	@mkdir -p .types/edgewright
-	@for folder in runtime train export benchmarks; do ln -sfn ../../$$folder .types/edgewright/$$folder; done
+	@for folder in runtime train apps export benchmarks; do ln -sfn ../../$$folder .types/edgewright/$$folder; done
 
 include tests/tests.mk
 

@@ -15,7 +15,7 @@ import pytest
 import edgewright.runtime
 
 ROOT = Path(__file__).resolve().parent.parent
-FOLDERS = ("runtime", "train", "export", "benchmarks")
+FOLDERS = ("runtime", "train", "apps", "export", "benchmarks")
 FIGURES = ROOT / "benchmarks" / "figures"  # the project's own experiments, no part of an installation
 HEAVY = (
     *("tensorflow", "keras", "tf_keras", "onnx", "onnxruntime", "ai_edge_litert"),

@@ -5,10 +5,8 @@ Every target is imported to offer its options: numpy, and what is heavier, is im
 
 from __future__ import annotations
 
-import subprocess
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Protocol
 
 from edgewright.benchmarks.record.measurement import Measurement, Plan
@@ -126,19 +124,3 @@ def check_options(target: str, names: Sequence[str]) -> None:
         if target not in takers:
             known = ", ".join(takers) or "none does"
             raise InputError(f"expected --{name} with a target that takes it ({known}), got {target}")
-
-
-def call(
-    words: Sequence[str], folder: Path | None = None, environment: Mapping[str, str] | None = None
-) -> subprocess.CompletedProcess[str]:
-    """Run a command, in that folder and environment if given, and wait for it; what it says is kept."""
-    return subprocess.run(
-        words,
-        cwd=folder,
-        env=environment,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        errors="replace",
-        check=False,
-    )

@@ -11,8 +11,8 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from edgewright.benchmarks.targets import call
 from edgewright.runtime.errors import TargetError
+from edgewright.runtime.machine.child import call
 
 _TOOLS = ("apt-get", "dpkg", "dpkg-deb")
 _SYSTEM_STATUS = Path("/var/lib/dpkg/status")

@@ -14,10 +14,11 @@ from pathlib import Path
 
 from edgewright.benchmarks.measure import environment
 from edgewright.benchmarks.record.measurement import Measurement, Plan
-from edgewright.benchmarks.targets import Say, Target, call
+from edgewright.benchmarks.targets import Say, Target
 from edgewright.runtime import plugins
 from edgewright.runtime.bundle.manifest import Bundle
 from edgewright.runtime.errors import InputError, MissingExtraError, TargetError
+from edgewright.runtime.machine.child import call
 
 _OPERATORS = re.compile(r"^(CPU|NPU) operators = (\d+)", re.MULTILINE)
 _LEFT = re.compile(r"operator: (\w+), ofm: '(.*)'\nReason: (.*)")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from edgewright.export import howto
+from edgewright.apps import howto
 from edgewright.export.commands import model_options
 from edgewright.runtime import console
 

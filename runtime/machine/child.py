@@ -202,3 +202,19 @@ def receive(pipe: BinaryIO | Any, most: int | None = None, longest: int = MAX_LI
         return None
     raw = pipe.read(size)
     return (told, raw) if len(raw) == size else None
+
+
+def call(
+    words: Sequence[str], folder: os.PathLike[str] | None = None, environment: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Run a command, in that folder and environment if given, and wait for it; what it says is kept."""
+    return subprocess.run(
+        words,
+        cwd=folder,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        errors="replace",
+        check=False,
+    )

@@ -21,11 +21,12 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from edgewright.benchmarks.targets import Say, _apt, call
+from edgewright.benchmarks.targets import Say, _apt
 from edgewright.benchmarks.targets.arm64.processors import PROCESSORS, Processor, cpuinfo, write_root
 from edgewright.runtime import plugins
 from edgewright.runtime.disk import files, jsonio
 from edgewright.runtime.errors import MissingExtraError, OutputError, TargetError
+from edgewright.runtime.machine.child import call
 
 SYSROOT = "EDGEWRIGHT_ARM64_SYSROOT"
 

@@ -15,9 +15,11 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from edgewright.apps import web
+from edgewright.apps.web import assets
 from edgewright.benchmarks.record.measurement import Measurement, Plan
 from edgewright.benchmarks.targets import Option, Say, Target
-from edgewright.benchmarks.targets.browser import assets, chromium
+from edgewright.benchmarks.targets.browser import chromium
 from edgewright.runtime.bundle.manifest import Bundle
 from edgewright.runtime.errors import InputError, TargetError
 
@@ -105,6 +107,7 @@ class Browser(Target):
         engines = assets.ready(options.get("assets"), say)
         asked = work.prepare(bundle, variants, plans)
         pages = {p.name: p.read_bytes() for p in Path(__file__).parent.iterdir() if p.suffix in _PAGE}
+        pages |= web.scripts()
         engine_files = {f"assets/{name}": path for name, path in engines.files.items()}
         heard: queue.Queue[Progress | Results | tuple[Device, str]] = queue.Queue(1000)
         surroundings = environment.describe()

@@ -14,7 +14,7 @@ import struct
 import sys
 from functools import cache
 
-from edgewright.benchmarks.targets import call
+from edgewright.runtime.machine.child import call
 
 _INSTANCE = 1  # VK_STRUCTURE_TYPE_INSTANCE_CREATE_INFO
 _REAL = (1, 2, 3)  # VkPhysicalDeviceType: integrated, discrete, virtual; 4 is a CPU

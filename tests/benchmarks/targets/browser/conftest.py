@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 
+from edgewright.apps.web import assets
 from edgewright.benchmarks.record.measurement import Plan
-from edgewright.benchmarks.targets.browser import assets, posted
+from edgewright.benchmarks.targets.browser import posted
 from edgewright.benchmarks.targets.browser.server import Server
 from edgewright.benchmarks.targets.browser.work import Work, prepare
 from edgewright.export.exporter import Result

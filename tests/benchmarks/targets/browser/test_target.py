@@ -14,9 +14,10 @@ from typing import Any
 
 import pytest
 
+from edgewright.apps.web import assets
 from edgewright.benchmarks.record.measurement import Measurement, Plan
 from edgewright.benchmarks.record.record import read_records
-from edgewright.benchmarks.targets.browser import assets, chromium, qr, target
+from edgewright.benchmarks.targets.browser import chromium, qr, target
 from edgewright.benchmarks.targets.browser.posted import Device, Progress, Results
 from edgewright.benchmarks.targets.browser.target import TARGET, Visits
 from edgewright.runtime import Bundle

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from edgewright.export import howto
+from edgewright.apps import howto
 from edgewright.runtime import console
 
 HELP = "show the code with which an app feeds a file of a bundle"

@@ -7,8 +7,8 @@ manifest, so a source file cannot disagree with the model file it is for.
 
 from __future__ import annotations
 
-from edgewright.export.howto import kotlin, python, swift
-from edgewright.export.howto.facts import Given
+from edgewright.apps.howto import kotlin, python, swift
+from edgewright.apps.howto.facts import Given
 from edgewright.runtime.bundle.manifest import Manifest, VariantEntry
 from edgewright.runtime.errors import BundleError
 

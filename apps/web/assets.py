@@ -7,13 +7,15 @@ import base64
 import hashlib
 import shutil
 import tarfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from edgewright.benchmarks.targets import Say, call
 from edgewright.runtime.disk import files, jsonio, outside
 from edgewright.runtime.errors import OutputError, TargetError
+from edgewright.runtime.machine.child import call
+
+Say = Callable[[str], None]  # takes a line of what is done
 
 _MOST_BYTES = 128 * 2**20  # of a package, and of a file in it
 _OURS = ("*",)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from edgewright.export import howto
+from edgewright.apps import howto
 from edgewright.runtime.bundle.manifest import Bundle, Manifest, VariantEntry
 from edgewright.runtime.errors import BundleError
 

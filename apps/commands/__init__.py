@@ -1,0 +1,1 @@
+"""The subcommands for apps and pages, one module each: `HELP`, `add_arguments(parser)`, `run(arguments)`."""
