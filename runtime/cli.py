@@ -78,7 +78,8 @@ def _parsed(words: Sequence[str]) -> argparse.Namespace:
         "run without TensorFlow, measure.",
     )
     parser.add_argument("--version", action=_Version, nargs=0, help="show the version and exit")
-    subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    # With `prog` given argparse makes no usage line, for which it would import shutil and all compressors.
+    subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", prog=parser.prog)
     for name, load in commands.items():
         module = load()
         subparser = subparsers.add_parser(name, help=module.HELP, description=module.HELP)

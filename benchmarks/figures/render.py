@@ -21,9 +21,11 @@ from edgewright.benchmarks.figures.tables import (
     gpu,
     limits,
     markdown,
+    others,
     rates,
     table,
     versions,
+    where,
 )
 from edgewright.runtime import console
 from edgewright.runtime.disk import jsonio
@@ -174,7 +176,7 @@ def _bench(rows: Rows, environment: Row) -> str:
         tables = [markdown(_TIMES, timed, left=2)] * bool(timed) + [_counts(counted)] * bool(counted)
         sections.append("\n".join((f"### `{recipe}`\n", *tables)))
     timing = any(row["metric"] == "p50" for row in rows)
-    return "\n".join(sections) + (_where(environment) if timing else "")
+    return "\n".join(sections) + (where(environment) if timing else "")
 
 
 _Measured = tuple[str, str, int]  # variant, target, threads
@@ -262,81 +264,6 @@ def _proof(rows: Rows, _: Row) -> str:
     )
 
 
-def _peers(rows: Rows, environment: Row) -> str:
-    """A row for each of our files, a column a peer."""
-    return _beside(rows, sorted({row["peer"] for row in rows[1:]} - {rows[0]["peer"]}), environment)
-
-
-def _peers_int8(rows: Rows, environment: Row) -> str:
-    """Our 8-bit files alone, beside the peers that ran any; a file's bare interpreter is one column."""
-    ours = rows[0]["peer"]
-    small = [
-        {**row, "peer": "bare interpreter"} if row["peer"].startswith("bare-") else row
-        for row in rows
-        if row["against"].endswith("-int8")
-    ]
-    return _beside(small, sorted({row["peer"] for row in small if not row["reason"]} - {ours}), environment)
-
-
-def _beside(rows: Rows, names: Sequence[str], environment: Row) -> str:
-    ours = rows[0]["peer"]
-    found = {(row["recipe"], row["against"], row["peer"]): row for row in rows}
-
-    def cell(row: Row | None) -> str:
-        if row is None or row["reason"]:
-            return "-" if row is None else "fails"
-        alike = round(row["agreement"] * row["images"])
-        others = "" if alike == row["images"] else f", {alike} of {row['images']}"
-        return f"{row['p50_ms']:.3g} ({row['ratio']:.2f}x{others})"
-
-    lines = []
-    for recipe, variant in dict.fromkeys((row["recipe"], row["against"]) for row in rows):
-        own = found[recipe, variant, ours]
-        figure = (
-            "fails" if own["reason"] else f"{own['p50_ms']:.3g} [{own['low_ms']:.3g}, {own['high_ms']:.3g}]"
-        )
-        peers = (cell(found.get((recipe, variant, name))) for name in names)
-        lines.append((f"`{recipe}`", f"`{variant}`", figure, *peers))
-    return markdown(("recipe", "variant", "Edgewright", *names), lines, left=2) + _where(environment)
-
-
-def _guests(rows: Rows, environment: Row) -> str:
-    """A row a guest, a column a variant: how far its scores are from its maker's tool, else why there are
-    none."""
-    found = {(row["model"], f"{row['format']}-{row['scheme']}"): row for row in rows}
-    variants = list(dict.fromkeys(name for _, name in found if not name.endswith(("-foreign", "--"))))
-    notes: list[str] = []
-
-    def cell(row: Row | None) -> str:
-        if row is None:
-            return ""
-        if row["verdict"] == "passed":
-            return f"{row['max_abs_error']:.2g}"
-        if row["reason"] not in notes:
-            notes.append(row["reason"])
-        return f"{row['verdict']} ({notes.index(row['reason']) + 1})"
-
-    lines = []
-    for name, origin, seconds in dict.fromkeys((r["model"], r["origin"], r["seconds"]) for r in rows):
-        whole = next(
-            (row for row in rows if row["model"] == name and row["scheme"] in ("foreign", "-")), None
-        )
-        cells = [cell(whole)] + [cell(found.get((name, variant))) for variant in variants]
-        lines.append([name, origin, *cells, f"{seconds:.0f}"])
-    columns = ("model", "made by", "as it is", *(f"`{variant}`" for variant in variants), "seconds")
-    said = "".join(f"{i}. {note}\n" for i, note in enumerate(notes, 1))
-    return f"{markdown(columns, lines, 2)}\n{said}\n{versions(environment)}.\n"
-
-
-def _where(environment: Row) -> str:
-    """The line that says what machine and which versions gave the figures."""
-    return (
-        f"\nMilliseconds, one thread, load {environment['load_1min']:.1f} at the start: "
-        f"{environment['cpu']}, {environment['cores']} cores"
-        f"{' (virtual machine)' if environment['virtual_machine'] else ''}; {versions(environment)}.\n"
-    )
-
-
 def _runtime(rows: Rows, environment: Row) -> str:
     """Ratios with their limits, and why a limit is missed."""
     told = [
@@ -364,7 +291,7 @@ _RENDERERS: Mapping[str, tuple[str, Callable[[Rows, Row], str]]] = {
     "compare": ("compare", _compare),
     "transfer": ("transfer", _transfer),
     "proof": ("proof", _proof),
-    "guests": ("guests", _guests),
+    "guests": ("guests", others.guests),
     "gate": ("gate", rates.gate),
     "repair": ("repair", rates.repair),
     "int4": ("int4", rates.int4),
@@ -372,8 +299,8 @@ _RENDERERS: Mapping[str, tuple[str, Callable[[Rows, Row], str]]] = {
     "reliability": ("reliability", rates.reliability),
     "limit": ("limit", limits.limit),
     "float16": ("float16", limits.float16),
-    "peers": ("peers", _peers),
-    "peers_int8": ("peers", _peers_int8),
+    "peers": ("peers", others.peers),
+    "peers_int8": ("peers", others.peers_int8),
     "runtime": ("runtime", _runtime),
     "engines": ("engines", engines.engines),
 }

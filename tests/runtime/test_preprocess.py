@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import io
 import os
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -21,9 +19,8 @@ from edgewright.runtime import preprocess
 from edgewright.runtime.contract import RESAMPLES, InputContract
 from edgewright.runtime.errors import ImageError
 from edgewright.runtime.preprocess import decode, fitted, to_pixels
+from tests.runtime.drawn import GREY, RGB, encoded, noise, with_exif
 
-GREY = InputContract(height=28, width=28, channels=1)
-RGB = InputContract(height=28, width=28, channels=3)
 WIDE = InputContract(height=20, width=30, channels=3)
 MODES = (
     "1",
@@ -47,22 +44,6 @@ MODES_16 = ("I;16", "I;16L", "I;16B", "I;16N")
 
 Array = NDArray[Any]
 Fresh = Callable[..., "subprocess.CompletedProcess[str]"]
-
-
-def noise(*shape: int) -> NDArray[np.uint8]:
-    return np.random.default_rng(7).integers(0, 256, shape, np.uint8)
-
-
-def encoded(picture: Image.Image, kind: str = "PNG", **options: Any) -> bytes:
-    memory = io.BytesIO()
-    picture.save(memory, kind, **options)
-    return memory.getvalue()
-
-
-def with_exif(orientation: int) -> Image.Exif:
-    exif = Image.Exif()
-    exif[0x0112] = orientation
-    return exif
 
 
 def test_to_pixels_passes_pixels_of_the_models_size_through_untouched() -> None:
@@ -278,73 +259,6 @@ def test_to_pixels_refuses_an_array_of_another_dtype_or_shape_with_both(array: A
     assert str(failure.value).endswith(f"got {array.dtype} {array.shape}")
 
 
-def test_a_decompression_bomb_is_refused() -> None:
-    bomb = encoded(Image.new("RGB", (100, 100)))
-    with pytest.raises(ImageError, match=r"ordinary size, got the image of 10,000 pixels.*raise max_pixels"):
-        to_pixels(bomb, RGB, max_pixels=9_999)
-    assert to_pixels(bomb, RGB, max_pixels=10_000).max() == 0
-
-
-# Bytes a pixel of all that is held at once until a picture is RGB.
-HELD = [
-    ("L", "PNG", {}, 5),
-    ("RGB", "PNG", {"exif": with_exif(6)}, 8),
-    ("RGBA", "PNG", {}, 8),
-    ("P", "PNG", {"transparency": 0}, 5),
-    ("I;16", "PNG", {}, 6),
-    ("RGB", "WEBP", {"quality": 1}, 16),
-    ("RGB", "AVIF", {"speed": 10}, 16),
-    ("RGB", "TIFF", {"compression": "tiff_lzw"}, 8),
-]
-
-
-@pytest.mark.parametrize(("mode", "kind", "given", "held"), HELD)
-def test_all_copies_of_a_picture_count(mode: str, kind: str, given: dict[str, Any], held: int) -> None:
-    raw = encoded(Image.new(mode, (100, 100)), kind, **given)
-    most = 100 * 100 * held // 4
-    to_pixels(raw, RGB, most)
-    with pytest.raises(ImageError, match="ordinary size"):
-        to_pixels(raw, RGB, most - 1)
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(sys.platform != "linux", reason="memory is counted otherwise")
-@pytest.mark.parametrize(("mode", "kind", "given", "held"), HELD)
-def test_no_picture_takes_more_memory_than_counts(
-    mode: str, kind: str, given: dict[str, Any], held: int, tmp_path: Path, fresh: Fresh
-) -> None:
-    side = 4000
-    (tmp_path / "x").write_bytes(encoded(Image.new(mode, (side, side)), kind, **given))
-    code = """
-import resource, sys
-from edgewright.runtime.contract import InputContract
-from edgewright.runtime.preprocess import to_pixels
-most = lambda: 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-before = most()
-to_pixels(sys.argv[1], InputContract(height=8, width=8, channels=3))
-print(most() - before)
-"""
-    done = fresh(tmp_path / "x", code=code)
-    assert int(done.stdout) < side**2 * held + 2**25, done.stderr
-
-
-@pytest.mark.parametrize("progressive", [False, True])
-@pytest.mark.parametrize("channels", [1, 3])
-def test_a_jpeg_counts_as_large_as_it_is_decoded(progressive: bool, channels: int) -> None:
-    """One that comes in several scans is held whole, however small it is decoded, and in all its colours."""
-    small = InputContract(height=8, width=8, channels=channels)
-    raw = encoded(Image.new("RGB", (400, 400)), "JPEG", progressive=progressive)
-    if progressive:
-        with pytest.raises(ImageError, match="ordinary size"):
-            to_pixels(raw, small, max_pixels=400 * 400)
-    else:
-        assert to_pixels(raw, small, max_pixels=400 * 400 // 4).max() == 0
-        with pytest.raises(ImageError, match="ordinary size"):
-            to_pixels(raw, dataclasses.replace(small, resample="nearest"), max_pixels=400 * 400 // 4)
-    with pytest.raises(ImageError, match="ordinary size"):  # what is thrown away takes its time too
-        to_pixels(raw, small, max_pixels=400 * 400 // 5)
-
-
 def test_wide_conversions_in_bands_give_the_same_pixels(monkeypatch: pytest.MonkeyPatch) -> None:
     pictures = [
         Image.fromarray(noise(40, 30, 4)),
@@ -358,16 +272,6 @@ def test_wide_conversions_in_bands_give_the_same_pixels(monkeypatch: pytest.Monk
     banded = [to_pixels(picture, contract) for picture in pictures for contract in (GREY, RGB)]
     for one, other in zip(whole, banded, strict=True):
         np.testing.assert_array_equal(one, other)
-
-
-def test_a_picture_without_memory_for_it_is_an_image_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    def none(*_: Any) -> Any:
-        raise MemoryError
-
-    for place in ("fitted", "_upright", "_by_format"):
-        with monkeypatch.context() as patch, pytest.raises(ImageError, match="fits into memory"):
-            patch.setattr(preprocess, place, none)
-            to_pixels(encoded(Image.new("L", (9, 9))), GREY)
 
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP", "AVIF", "DDS", "ICO", "PPM"])
@@ -405,38 +309,6 @@ def test_fit_crop_and_letterbox_are_pillows_own_on_a_real_picture(picture: Path)
         assert np.array_equal(to_pixels(grey, contract)[0, :, :, 0], np.asarray(plain))
 
 
-def photo(width: int, height: int, seed: int = 0) -> Image.Image:
-    """Soft colours, hard edges and noise, as a camera gives them."""
-    random = np.random.default_rng(seed)
-    soft = Image.fromarray(random.integers(0, 256, (6, 8, 3), np.uint8))
-    array = np.asarray(soft.resize((width, height), Image.Resampling.BICUBIC)).astype(np.int16)
-    for _ in range(40):
-        y, x = random.integers(0, height), random.integers(0, width)
-        array[y : y + height // 9, x : x + width // 7] = random.integers(0, 256, 3)
-    return Image.fromarray(np.clip(array + random.normal(0, 6, array.shape), 0, 255).astype(np.uint8))
-
-
-LARGE = encoded(photo(2000, 1500), "JPEG", quality=90)
-
-
-def differences(pixels: Array, plain: Image.Image) -> tuple[float, int]:
-    apart = np.abs(pixels[0].astype(int) - np.asarray(plain).reshape(pixels.shape[1:]))
-    return float(apart.mean()), int(apart.max())
-
-
-@pytest.mark.parametrize("resample", ["bilinear", "bicubic", "lanczos"])
-@pytest.mark.parametrize(("size", "channels"), [(112, 3), (32, 3), (96, 1)])
-def test_jpeg_draft_of_a_large_photo_scaled_while_it_is_decoded_is_nearly_the_same(
-    resample: str, size: int, channels: int
-) -> None:
-    contract = InputContract(height=size, width=size, channels=channels, resample=resample)
-    pixels = to_pixels(LARGE, contract)
-    whole = Image.open(io.BytesIO(LARGE)).convert("L" if channels == 1 else "RGB")
-    mean, most = differences(pixels, whole.resize((size, size), Image.Resampling[resample.upper()]))
-    assert 0 < mean <= 0.3  # 0: it was not scaled while it was decoded
-    assert most <= 4
-
-
 def test_png_with_a_text_of_the_name_of_our_own_mark_is_resized_as_any_other() -> None:
     from PIL import PngImagePlugin
 
@@ -448,115 +320,6 @@ def test_png_with_a_text_of_the_name_of_our_own_mark_is_resized_as_any_other() -
     picture.save(marked, "PNG", pnginfo=text)
     contract = InputContract(height=8, width=8, channels=3)
     assert (to_pixels(marked.getvalue(), contract) == to_pixels(plain.getvalue(), contract)).all()
-
-
-def test_jpeg_draft_of_a_photo_scaled_while_it_is_decoded_is_not_brighter() -> None:
-    contract = InputContract(height=32, width=32, channels=3)
-    plain = np.asarray(Image.open(io.BytesIO(LARGE)).resize((32, 32), Image.Resampling.BILINEAR))
-    assert abs((to_pixels(LARGE, contract)[0].astype(int) - plain).mean()) < 0.03  # by 8: 0.07
-
-
-@pytest.mark.parametrize("resample", ["nearest", "box"])
-def test_jpeg_draft_is_not_taken_for_resample_filters_that_weigh_single_pixels(resample: str) -> None:
-    contract = InputContract(height=96, width=96, channels=3, resample=resample)
-    plain = Image.open(io.BytesIO(LARGE)).resize((96, 96), Image.Resampling[resample.upper()])
-    assert differences(to_pixels(LARGE, contract), plain) == (0, 0)
-
-
-@pytest.mark.parametrize(("kind", "size"), [("JPEG", 224), ("JPEG", 280), ("PNG", 96), ("BMP", 32)])
-def test_jpeg_draft_is_not_taken_for_what_is_not_large_or_no_jpeg(kind: str, size: int) -> None:
-    raw = encoded(photo(1400, 1300), kind)
-    contract = InputContract(height=size, width=size, channels=3)
-    plain = Image.open(io.BytesIO(raw)).resize((size, size), Image.Resampling.BILINEAR)
-    assert differences(to_pixels(raw, contract), plain) == (0, 0)
-
-
-@pytest.mark.parametrize(("width", "height"), [(2001, 1500), (2000, 1499)])
-def test_jpeg_draft_never_stretches_a_photo_by_part_of_a_pixel(width: int, height: int) -> None:
-    raw = encoded(photo(width, height), "JPEG")
-    contract = InputContract(height=32, width=32, channels=3)
-    plain = Image.open(io.BytesIO(raw)).resize((32, 32), Image.Resampling.BILINEAR)
-    assert differences(to_pixels(raw, contract), plain) == (0, 0)
-
-
-@pytest.mark.parametrize("fit", ["stretch", "crop", "letterbox"])
-@pytest.mark.parametrize("orientation", [1, 6])
-def test_jpeg_draft_of_a_large_photo_is_turned_and_fitted_as_a_small_one(fit: str, orientation: int) -> None:
-    raw = encoded(photo(2000, 1500), "JPEG", quality=90, exif=with_exif(orientation))
-    contract = InputContract(height=60, width=90, channels=3, fit=fit)
-    whole = Image.open(io.BytesIO(raw))
-    whole.load()  # what was decoded before is not scaled any more
-    mean, most = differences(to_pixels(raw, contract), Image.fromarray(to_pixels(whole, contract)[0]))
-    assert 0 < mean <= 0.3
-    assert most <= 4
-
-
-def test_jpeg_that_is_large_and_cut_off_or_of_several_is_refused_or_taken() -> None:
-    contract = InputContract(height=32, width=32, channels=3)
-    with pytest.raises(ImageError, match="damaged"):
-        to_pixels(LARGE[: len(LARGE) // 2], contract)
-    several = encoded(photo(2000, 1500), "MPO", save_all=True, append_images=[photo(100, 100)])
-    assert differences(to_pixels(several, contract), Image.fromarray(to_pixels(LARGE, contract)[0]))[0] < 1
-
-
-def muted(width: int, height: int) -> Image.Image:
-    """A photo whose colours all lie well inside of what RGB can say."""
-    return photo(width, height).point(lambda value: 60 + value // 2)
-
-
-@pytest.mark.parametrize("orientation", [1, 6])
-@pytest.mark.parametrize(
-    ("mode", "options"),
-    [
-        ("RGB", {"subsampling": 0}),
-        ("RGB", {"subsampling": 2}),
-        ("RGB", {"progressive": True}),
-        ("RGB", {"keep_rgb": True}),
-        ("L", {}),
-        ("CMYK", {}),
-    ],
-    ids=["4:4:4", "4:2:0", "progressive", "stored as RGB", "grey", "CMYK"],
-)
-def test_jpeg_draft_for_a_grey_model_gives_the_grey_that_pillow_makes_of_the_colours(
-    mode: str, options: dict[str, Any], orientation: int
-) -> None:
-    raw = encoded(muted(800, 600).convert(mode), "JPEG", quality=90, exif=with_exif(orientation), **options)
-    grey = decode(raw, GREY)
-    assert grey.mode == ("CMYK" if mode == "CMYK" else "L")
-    colours = decode(raw, RGB)
-    assert colours.size == grey.size == ((150, 200) if orientation == 6 else (200, 150))
-    np.testing.assert_array_equal(np.asarray(grey.convert("L")), np.asarray(colours.convert("L")))
-    np.testing.assert_array_equal(to_pixels(raw, GREY), fitted(colours, GREY))
-
-
-def test_jpeg_draft_for_a_grey_model_of_colours_that_leave_rgb_is_off_by_little() -> None:
-    random, colours = np.random.default_rng(0), np.zeros((600, 800, 3), np.uint8)
-    for y, x in zip(random.integers(0, 600, 200), random.integers(0, 800, 200), strict=True):
-        colours[y : y + 60, x : x + 80] = random.integers(0, 2, 3) * 255
-    raw = encoded(Image.fromarray(colours), "JPEG", quality=75)
-    plain = Image.open(io.BytesIO(raw)).convert("L").resize((28, 28), Image.Resampling.BILINEAR)
-    mean, most = differences(to_pixels(raw, GREY), plain)
-    assert mean < 1
-    assert most <= 4
-
-
-@pytest.mark.parametrize("fit", ["stretch", "crop", "letterbox"])
-@pytest.mark.parametrize("channels", [1, 3])
-def test_jpeg_draft_of_a_large_photo_is_rounded_once(fit: str, channels: int) -> None:
-    """Between Pillow's two passes it would be rounded too, and four times as many values come out one off."""
-    contract = InputContract(height=30, width=40, channels=channels, fit=fit)
-    picture = decode(encoded(muted(800, 600), "JPEG", quality=90), contract)
-    exact = np.stack([fitted_exactly(band.convert("F"), contract) for band in picture.split()], axis=2)
-    assert np.abs(fitted(picture, contract)[0] - exact).max() < 0.501
-    picture.info.clear()  # as any other picture of its size
-    assert np.abs(fitted(picture, contract)[0] - exact).max() > 0.55
-
-
-def fitted_exactly(picture: Image.Image, contract: InputContract) -> Array:
-    size = (contract.width, contract.height)
-    if contract.fit == "letterbox":
-        return np.asarray(ImageOps.pad(picture, size, Image.Resampling.BILINEAR))
-    return np.asarray(ImageOps.fit(picture, size, Image.Resampling.BILINEAR))
 
 
 @pytest.mark.parametrize("kind", ["GIF", "WEBP", "PNG", "TIFF"])

@@ -23,3 +23,12 @@ def table(heading: str, line: str, rows: Rows, left: int) -> str:
 def versions(environment: Row) -> str:
     """The versions that gave the figures."""
     return ", ".join(f"{name} {version}" for name, version in environment["versions"].items() if version)
+
+
+def where(environment: Row) -> str:
+    """The line that says what machine and which versions gave the figures."""
+    return (
+        f"\nMilliseconds, one thread, load {environment['load_1min']:.1f} at the start: "
+        f"{environment['cpu']}, {environment['cores']} cores"
+        f"{' (virtual machine)' if environment['virtual_machine'] else ''}; {versions(environment)}.\n"
+    )
