@@ -1,11 +1,12 @@
 """Publishes what becomes of 8-bit files that collapse: repaired, left alone, and by NNCF.
 
-    python -m edgewright.benchmarks.figures.repair --data cifar10.npz --nncf PYTHON --out FOLDER
+    python -m edgewright.benchmarks.figures.repair --data FILE.npz --nncf PYTHON --models FOLDER --out FOLDER
 
 `PYTHON` is one where `nncf`, `onnx` and `onnxruntime` are installed; without it its rows are left out. All
 tools have the same 1,256 training images, of which 256 calibrate, and are judged on the same 10,000 test
-images, which none of them has seen. `float_ops` are operators that compute in float32, but for the scaling of
-pixels and the softmax.
+images, which none of them has seen. `--models` has the networks of `trained.py`; rows of one that is not
+there stay as they are. `float_ops` are operators that compute in float32, but for the scaling of pixels and
+the softmax.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgewright.benchmarks.figures import publish, script
-from edgewright.benchmarks.figures.repair import with_nncf
+from edgewright.benchmarks.figures.repair import trained, with_nncf
 from edgewright.benchmarks.figures.repair.planted import CALIBRATION, CASES
 from edgewright.benchmarks.measure import environment
 from edgewright.export.proof.interval import score_interval
@@ -31,6 +32,8 @@ from edgewright.runtime import backends, console
 from edgewright.runtime.bundle.manifest import Bundle
 from edgewright.runtime.disk import jsonio
 from edgewright.runtime.errors import InputError
+
+CASE_ORDER = (*CASES, *trained.NETWORKS)
 
 Row = Mapping[str, Any]
 Right = NDArray[np.bool_]
@@ -92,15 +95,19 @@ def right(path: Path, x: NDArray[np.uint8], y: NDArray[Any]) -> Right:
     return hits
 
 
-def of_case(case: str, data: Path, nncf: Path | None, folder: Path) -> Iterator[Row]:
+def of_case(
+    case: str, data: Path, nncf: Path | None, folder: Path, model: Path | None = None
+) -> Iterator[Row]:
+    held = slice(-CALIBRATION - with_nncf.VALIDATION, None)
     with np.load(data) as arrays:
         x, y = arrays["x_test"], arrays["y_test"].ravel()
-        held = slice(-CALIBRATION - with_nncf.VALIDATION, None)
-        train = {"x_train": arrays["x_train"][held], "y_train": arrays["y_train"].ravel()[held]}
-    script.python(
-        ["-m", "edgewright.benchmarks.figures.repair.planted", case, str(data), str(folder)],
-        f"planting {case}",
-    )
+        x_train, y_train = arrays["x_train"][held], arrays["y_train"].ravel()[held]
+    if model is not None:
+        x, x_train = trained.enlarged(x), trained.enlarged(x_train)
+    shown = folder / "data.npz"
+    np.savez(shown, x_train=x_train, y_train=y_train, x_test=x, y_test=y)
+    words = [str(data), str(folder)] if model is None else [str(shown), str(folder), str(model)]
+    script.python(["-m", "edgewright.benchmarks.figures.repair.planted", case, *words], f"preparing {case}")
     alone = jsonio.read(folder / "seconds.json", InputError)
     reference = right(folder / "float32.onnx", x, y)
     found: dict[tuple[str, str], tuple[Path, float]] = {
@@ -108,12 +115,11 @@ def of_case(case: str, data: Path, nncf: Path | None, folder: Path) -> Iterator[
         ("onnx", "converter-alone"): (folder / "alone.onnx", alone.number("onnx")),
     }
     if nncf:
-        words = [str(nncf), with_nncf.__file__, str(folder / "float32.onnx"), str(data), str(folder)]
+        words = [str(nncf), with_nncf.__file__, str(folder / "float32.onnx"), str(shown), str(folder)]
         subprocess.run(words, check=True, capture_output=True)
         times = jsonio.read(folder / "nncf.json", InputError)
         for way in ("nncf", "nncf-accuracy-control"):
             found["onnx", way] = (folder / f"{way}.onnx", times.number(way))
-    np.savez(folder / "data.npz", **train, x_test=x, y_test=y)
     for format_ in ("tflite", "onnx"):
         found[format_, "edgewright"] = exported(format_, folder)
     rights = {key: right(path, x, y) for key, (path, _) in found.items()}
@@ -156,14 +162,27 @@ def main(words: list[str]) -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--nncf", type=Path, metavar="PYTHON")
+    parser.add_argument("--models", type=Path, metavar="FOLDER")
     parser.add_argument("--out", type=Path, required=True)
     arguments = parser.parse_args(words)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    surroundings, rows = environment.describe(), []
-    for case in CASES:
+    models: dict[str, Path | None] = dict.fromkeys(CASES)
+    for name in trained.NETWORKS:
+        if arguments.models and (path := arguments.models / f"{name}.keras").exists():
+            models[name] = path
+    surroundings, published = environment.describe(), arguments.out / "repair.json"
+    rows: list[Row] = []
+    if published.exists():
+        kept = jsonio.read(published, InputError).objects("rows")
+        rows = [
+            row.data
+            for row in kept
+            if row.data.get("case") in trained.NETWORKS and row.data["case"] not in models
+        ]
+    for case, model in models.items():
         with tempfile.TemporaryDirectory() as folder:
-            rows += list(of_case(case, arguments.data, arguments.nncf, Path(folder)))
-        publish.write(arguments.out / "repair.json", surroundings, rows)
+            rows += list(of_case(case, arguments.data, arguments.nncf, Path(folder), model))
+        publish.write(published, surroundings, sorted(rows, key=lambda row: CASE_ORDER.index(row["case"])))
     return 0
 
 

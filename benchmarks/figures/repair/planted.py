@@ -1,11 +1,12 @@
 """Makes a network that works and whose 8-bit file does not, in a Python that has TensorFlow.
 
-    python -m edgewright.benchmarks.figures.repair.planted CASE DATA.npz FOLDER
+    python -m edgewright.benchmarks.figures.repair.planted CASE DATA.npz FOLDER [MODEL.keras]
 
 `a`: three channels behind a BatchNormalization are 400 times as large, and the convolution behind divides
 them again. `b`: the same where a dense layer reads, behind SiLU and pooling. `c`: so are three single inputs
-of a dense layer, places in the picture, which no factor of a channel undoes. Leaves `model.keras`, what the
-plain tools give (`alone.tflite`, `float32.onnx`, `alone.onnx`), and the seconds that they took.
+of a dense layer, places in the picture, which no factor of a channel undoes. Nothing is planted into a
+`MODEL.keras` (see `trained.py`). Leaves `model.keras`, what the plain tools give (`alone.tflite`,
+`float32.onnx`, `alone.onnx`), and the seconds that they took.
 """
 
 from __future__ import annotations
@@ -109,7 +110,7 @@ def onnxruntime_alone(model: Any, images: Any, folder: Path) -> float:
     from onnxruntime import quantization
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
-    signature = [tf.TensorSpec((None, 32, 32, 3), tf.float32, name="image")]
+    signature = [tf.TensorSpec((None, *model.input_shape[1:]), tf.float32, name="image")]
     plain = folder / "float32.onnx"
     tf2onnx.convert.from_keras(model, signature, opset=17, output_path=str(plain))
 
@@ -136,11 +137,16 @@ def onnxruntime_alone(model: Any, images: Any, folder: Path) -> float:
 def main(words: list[str]) -> int:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     case, data, folder = words[0], Path(words[1]), Path(words[2])
-    if case not in CASES:
+    if not words[3:] and case not in CASES:
         raise InputError(f"expected one of {', '.join(CASES)}, got {case}")
     with np.load(data) as arrays:
         x, y = arrays["x_train"], arrays["y_train"].ravel()
-    model = spoilt(case, trained(case, x, y))
+    if words[3:]:
+        import keras
+
+        model = keras.models.load_model(words[3], compile=False)
+    else:
+        model = spoilt(case, trained(case, x, y))
     model.save(folder / "model.keras")
     images = x[-CALIBRATION:].astype(np.float32) / np.float32(255)
     seconds = {

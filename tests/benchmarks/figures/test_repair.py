@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from edgewright.benchmarks.figures.render import RESULTS
-from edgewright.benchmarks.figures.repair import planted
-from edgewright.benchmarks.figures.repair.__main__ import float_ops
+from edgewright.benchmarks.figures.repair import planted, trained
+from edgewright.benchmarks.figures.repair.__main__ import CASE_ORDER, float_ops
 from edgewright.runtime.errors import InputError
 
 KEYS = {"case", "format", "way", "accuracy", "drop", "drop_low", "drop_high", "float_ops", "seconds"}
@@ -28,13 +29,23 @@ def test_planted_case_of_no_such_name_is_refused(tmp_path: Path) -> None:
         planted.main(["d", str(tmp_path / "data.npz"), str(tmp_path)])
 
 
+def test_networks_are_trained_on_pictures_of_their_size_shifted_and_mirrored() -> None:
+    x = trained.enlarged(np.arange(2 * 32 * 32 * 3).astype(np.uint8).reshape(2, 32, 32, 3))
+    assert (x.shape, x.dtype) == ((2, 48, 48, 3), np.uint8)
+    one, again = (trained.shown(x, np.random.default_rng(3)) for _ in range(2))
+    assert one.tobytes() == again.tobytes()
+    assert (one.shape, one.dtype) == (x.shape, np.float32)
+    assert 0 <= one.min() < one.max() <= 1
+    assert not np.allclose(one, x / np.float32(255))
+
+
 def test_repair_is_published_of_every_format_and_way() -> None:
     rows = json.loads((RESULTS / "repair.json").read_text(encoding="utf-8"))["rows"]
     found = {(row["case"], row["format"], row["way"]) for row in rows}
     ways = {"tflite": ("edgewright", "converter-alone")}
     ways["onnx"] = (*ways["tflite"], "nncf", "nncf-accuracy-control")
     cases = {row["case"] for row in rows}
-    assert cases <= {*planted.CASES}
+    assert {*planted.CASES} <= cases <= {*CASE_ORDER}
     assert found == {(case, name, way) for case in cases for name, of in ways.items() for way in of}
     for row in rows:
         assert {*row} >= KEYS
