@@ -1,7 +1,5 @@
 """`python -m edgewright.runtime predict …` on devices where no console script was installed."""
 
-import sys
+from edgewright.runtime.cli import program
 
-from edgewright.runtime.cli import main
-
-sys.exit(main())
+program()

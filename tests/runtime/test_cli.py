@@ -116,6 +116,28 @@ sys.exit(main(sys.argv[1:]))
     assert (done.returncode, done.stdout, done.stderr) == (status, "", f"edgewright: {says}\n")
 
 
+@pytest.mark.parametrize(
+    ("images", "waits"), [(["{picture}"], ""), (["{picture}", "nowhere.png"], ""), (["{picture}"], "wait")]
+)
+def test_program_ends_with_all_that_was_printed_and_left_to_do(
+    bundle: Path, picture: Path, fresh: Fresh, images: list[str], waits: str
+) -> None:
+    code = """
+import atexit, os, sys, threading, time
+from edgewright.runtime import cli
+
+atexit.register(lambda: os.write(2, b"at exit\\n"))
+if os.environ["WAITS"]:
+    threading.Thread(target=lambda: (time.sleep(0.2), os.write(2, b"thread\\n"))).start()
+cli.program()
+"""
+    words = [image.format(picture=picture) for image in images]
+    done = fresh("predict", bundle, *words, code=code, WAITS=waits)
+    assert done.stdout.startswith(f"{picture}: ")
+    assert done.returncode == len(images) - 1
+    assert done.stderr.endswith("thread\nat exit\n" if waits else "at exit\n")
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="no such signals")
 def test_cli_leaves_signals_alone_that_are_ignored_or_its_callers(
     run: Run, monkeypatch: pytest.MonkeyPatch
