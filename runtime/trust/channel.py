@@ -14,7 +14,7 @@ import struct
 import threading
 import time
 from collections.abc import Mapping
-from typing import BinaryIO, TypeAlias
+from typing import TypeAlias
 
 from edgewright.runtime.machine.child import ChildProcess
 
@@ -126,16 +126,28 @@ def _milliseconds(deadline: float) -> float:
     return max(0.0, (deadline - time.monotonic()) * 1e3)
 
 
-def receive(pipe: BinaryIO) -> Frame | None:
-    """The child's end: the next frame, None at the end."""
-    header = pipe.read(FRAME.size)
-    if len(header) < FRAME.size:
-        return None
-    kind, number, size = FRAME.unpack(header)
-    return kind, number, pipe.read(size) if size else b""
+def receive(handle: int) -> Frame | None:
+    """The child's end: the next frame, None at the end. One that is short comes by one call of the system."""
+    raw = os.read(handle, _READ_BYTES)
+    while len(raw) < FRAME.size:
+        more = os.read(handle, FRAME.size - len(raw)) if raw else b""
+        if not more:
+            return None
+        raw += more
+    kind, number, size = FRAME.unpack_from(raw)
+    if len(raw) == FRAME.size + size:
+        return kind, number, raw[FRAME.size :]
+    parts = [raw[FRAME.size :]]
+    missing = size - len(parts[0])
+    while missing > 0 and (part := os.read(handle, min(missing, _READ_BYTES))):
+        parts.append(part)
+        missing -= len(part)
+    return None if missing else (kind, number, b"".join(parts))
 
 
-def send(pipe: BinaryIO, kind: bytes, number: int, raw: bytes = b"") -> None:
+def send(handle: int, kind: bytes, number: int, raw: bytes = b"") -> None:
     """The child's end: answer the frame of that number."""
-    pipe.write(FRAME.pack(kind, number, len(raw)) + raw)
-    pipe.flush()
+    frame = FRAME.pack(kind, number, len(raw)) + raw
+    sent = os.write(handle, frame)
+    while sent < len(frame):
+        sent += os.write(handle, memoryview(frame)[sent:])

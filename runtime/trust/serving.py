@@ -34,7 +34,8 @@ DTYPES = ("|u1", "|i1", "<i2", "<i4", "<i8", "<f2", "<f4", "<f8")
 
 def main() -> None:
     """Serve one file until standard input ends."""
-    questions, answers = standard_pipes()
+    pipes = standard_pipes()
+    questions, answers = (pipe.fileno() for pipe in pipes)
     model: _Model | None = None
     while (question := channel.receive(questions)) is not None:
         kind, number, raw = question
