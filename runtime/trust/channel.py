@@ -73,7 +73,7 @@ class Channel:
         self._child.close()
 
     def _send(self, raw: bytes, deadline: float) -> None:
-        rest = memoryview(raw).cast("B")
+        rest = memoryview(raw)
         room = select.poll()
         room.register(self._out, select.POLLOUT)
         while rest:
@@ -110,7 +110,7 @@ class Channel:
         timer.start()
         try:
             for part in (header, raw):
-                rest = memoryview(part).cast("B")
+                rest = memoryview(part)
                 while rest:
                     rest = rest[os.write(self._out, rest) :]
             return self._answer(0.0, most)

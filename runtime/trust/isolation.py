@@ -105,31 +105,29 @@ class IsolatedSession:
         self.kernels = said.decode()
 
     def run(self, pixels: Pixels) -> Scores:
-        if (
-            not isinstance(pixels, np.ndarray)
-            or pixels.ndim != 4
-            or pixels.size == 0
-            or pixels.dtype.str not in serving.DTYPES
-        ):
-            raise wrong_pixels(pixels, self.input)
-        batch, count = len(pixels), self.output.shape[1]  # below 0 if the file leaves it open
-        area = self._area
         start = time.monotonic()
         if self._beside is not None:
             self._beside.bring(self._child.pid)
-        if area is not None and area.holds(pixels.nbytes, batch):
-            self._ask(serving.SHARED, area.give(pixels), _DONE)
-            scores = area.scores(batch)
+        told = None if self._area is None else self._area.give(pixels)
+        if self._area is not None and told is not None:
+            self._ask(serving.SHARED, told, _DONE)
+            scores = self._area.scores(len(pixels))
         else:
-            images = _images(pixels)
-            most = 4 * batch * count if count >= 0 else MAX_ANSWER_BYTES
-            _, raw = self._ask(serving.INLINE, images + pixels.tobytes(), {serving.SCORES: most} | _ERRORS)
-            if len(raw) % (4 * batch) or not raw or (count >= 0 and len(raw) != most):
-                raise self._dead(f"gives {len(raw)} bytes of scores for {batch} images")
-            scores = np.frombuffer(bytearray(raw), np.float32).reshape(batch, -1)
+            scores = self._run_inline(pixels)
         self._left = self._patience
         self._cpu.add(time.monotonic() - start, self._child.pid)
         return scores
+
+    def _run_inline(self, pixels: Pixels) -> Scores:
+        if not _is_images(pixels):
+            raise wrong_pixels(pixels, self.input)
+        batch, count = len(pixels), self.output.shape[1]  # below 0 if the file leaves it open
+        most = 4 * batch * count if count >= 0 else MAX_ANSWER_BYTES
+        question = _images(pixels) + pixels.tobytes()
+        _, raw = self._ask(serving.INLINE, question, {serving.SCORES: most} | _ERRORS)
+        if len(raw) % (4 * batch) or not raw or (count >= 0 and len(raw) != most):
+            raise self._dead(f"gives {len(raw)} bytes of scores for {batch} images")
+        return np.frombuffer(bytearray(raw), np.float32).reshape(batch, -1)
 
     def undelegated(self, nodes: int) -> list[int] | None:
         """As `Backend.undelegated`, of a graph of so many nodes."""
@@ -216,15 +214,16 @@ class _Area:
             return cls(size, batch, count)
         return None
 
-    def holds(self, size: int, batch: int) -> bool:
-        return size <= self._pixels_bytes and batch <= self._batch
-
-    def give(self, pixels: Any) -> bytes:
-        """Put pixels there; what the other process is told of them."""
-        if pixels.shape != self._given.shape or pixels.dtype != self._given.dtype:
-            self._given = self._pixels[: pixels.nbytes].view(pixels.dtype).reshape(pixels.shape)
+    def give(self, pixels: Any) -> bytes | None:
+        """Put pixels there; what the other process is told of them. None if they do not fit, or are none."""
+        given = self._given
+        if type(pixels) is not np.ndarray or pixels.shape != given.shape or pixels.dtype != given.dtype:
+            fits = _is_images(pixels) and len(pixels) <= self._batch and pixels.nbytes <= self._pixels_bytes
+            if not fits:
+                return None
+            self._given = given = self._pixels[: pixels.nbytes].view(pixels.dtype).reshape(pixels.shape)
             self._told = _images(pixels)
-        self._given[...] = pixels
+        given[...] = pixels
         return self._told
 
     def scores(self, batch: int) -> Scores:
@@ -233,6 +232,15 @@ class _Area:
 
     def close_handle(self) -> None:
         os.close(self.handle)
+
+
+def _is_images(pixels: Any) -> bool:
+    return (
+        isinstance(pixels, np.ndarray)
+        and pixels.ndim == 4
+        and pixels.size > 0
+        and pixels.dtype.str in serving.DTYPES
+    )
 
 
 def _images(pixels: Any) -> bytes:
