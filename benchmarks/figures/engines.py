@@ -208,12 +208,16 @@ def compared(ones: Sequence[One], openings: int) -> Row:
     nearest = min(ratios, key=lambda i: ratios[i].value)
     ratio = ratios[nearest]
     ours_ms = statistics.median(one[0] for one in taken) / 1e6
-    more_ms = ours_ms * (1 - ratio.high)  # than the best peer takes, at least
+    verdict = publish.verdict(ratio, 1 / WITHIN, "at least")
+    if verdict != "met" and ours_ms < 1:  # a microsecond more than the best peer takes is nothing there
+        more = [ours_ms * (1 - end) <= WITHIN_MS for end in (ratio.low, ratio.high)]
+        verdict = "met" if all(more) else "not told apart" if any(more) else verdict
     return {
         "best_peer": f"{ones[nearest].peer} {ones[nearest].variant}",
         **publish.ratio(ratio, 4),
         "ours_ms": round(ours_ms, 6),
-        "met": bool(ratio.high >= 1 / WITHIN or (ours_ms < 1 and more_ms <= WITHIN_MS)),
+        "met": verdict == "met",
+        "verdict": verdict,
         "not_counted": list(odd.values()),
     }
 
@@ -295,7 +299,7 @@ def show(row: Row) -> None:
     console.say(
         "{recipe} {what} {arithmetic}: {variant} on {engine} {ours_ms:.4g} ms; {best_peer} takes {ratio:.3f} "
         "[{ratio_low:.3f}, {ratio_high:.3f}] of it{missed}".format(
-            **row, missed="" if row["met"] else " (missed)"
+            **row, missed="" if row["met"] else f" ({row['verdict']})"
         )
     )
     for line in row["not_counted"]:

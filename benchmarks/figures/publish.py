@@ -90,6 +90,14 @@ def _rounded(value: float) -> float:
     return int(value) if value == int(value) else float(f"{value:.6g}")
 
 
+def verdict(ratio: Estimate, limit: float, sense: str = "at most") -> str:
+    """`met` if the whole interval keeps the limit (`at most` or `at least` so much), `missed` if none of it
+    does, else `not told apart`."""
+    low, high = round(ratio.low, 4), round(ratio.high, 4)
+    kept = [end <= limit if sense == "at most" else end >= limit for end in (low, high)]
+    return "met" if all(kept) else "not told apart" if any(kept) else "missed"
+
+
 def ratio(estimate: Estimate, digits: int) -> Row:
     """The part of a row that holds a ratio and its interval."""
     ends = {"ratio": estimate.value, "ratio_low": estimate.low, "ratio_high": estimate.high}

@@ -24,6 +24,7 @@ from edgewright.benchmarks.figures.tables import (
     others,
     rates,
     table,
+    verdict,
     versions,
     where,
 )
@@ -266,10 +267,7 @@ def _proof(rows: Rows, _: Row) -> str:
 
 def _runtime(rows: Rows, environment: Row) -> str:
     """Ratios with their limits, and why a limit is missed."""
-    told = [
-        {**row, "told": "yes" if row["met"] else f"**no**{': ' * bool(row['reason'])}{row['reason']}"}
-        for row in rows
-    ]
+    told = [{**row, "told": verdict(row)} for row in rows]
     return (
         table(
             "what | against | ratio [95 % interval] | limit | met",

@@ -32,3 +32,9 @@ def where(environment: Row) -> str:
         f"{environment['cpu']}, {environment['cores']} cores"
         f"{' (virtual machine)' if environment['virtual_machine'] else ''}; {versions(environment)}.\n"
     )
+
+
+def verdict(row: Row) -> str:
+    """Whether a limit was met, by interval, and if not the reason if there is one."""
+    told = row["verdict"] if row["verdict"] != "missed" else "**missed**"
+    return f"{told}: {row['reason']}" if row.get("reason") else str(told)

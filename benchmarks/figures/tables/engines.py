@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from edgewright.benchmarks.figures.tables import Row, Rows, table, versions
+from edgewright.benchmarks.figures.tables import Row, Rows, table, verdict, versions
 
 
 def engines(rows: Rows, environment: Row) -> str:
     """A row a recipe, what was timed and arithmetic; below it the peers that are not counted."""
-    told = [{**row, "told": "yes" if row["met"] else "**no**"} for row in rows]
+    told = [{**row, "told": verdict(row)} for row in rows]
     apart = dict.fromkeys(f"`{row['recipe']}`: {one}" for row in rows for one in row["not_counted"])
     listed = f"\nOther labels than by default, not counted: {'; '.join(apart)}.\n" if apart else ""
     return (
