@@ -6,8 +6,9 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 PROJECT := -e ".[all,dev]" -c constraints.txt
 SOURCES := runtime train apps export benchmarks tests
+PYTEST := $(BIN)/pytest -q -n auto --dist worksteal
 
-.PHONY: help demo test test-slow check format types docs results clean
+.PHONY: help demo test test-slow test-all check format types docs results clean
 
 help:  ## show this list
 	@grep -hE '^[a-z%-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
@@ -36,10 +37,13 @@ demo: $(READY)  ## train, export, verify, predict and measure on real data (a mi
 	@ls -d $(DEMO)/checkpoint/* $(DEMO)/bundle/* $(DEMO)/bench.json $(DEMO)/report.html
 
 test: $(READY)  ## run the fast tests
-	$(BIN)/pytest -q -n auto --dist worksteal --durations 12 --durations-min 5
+	$(PYTEST) --durations 12 --durations-min 5
 
 test-slow: $(READY)  ## run the long tests: clean installs, killed exports
-	$(BIN)/pytest -q -n auto --dist worksteal -m slow --durations 25 --durations-min 10
+	$(PYTEST) -m slow --durations 25 --durations-min 10
+
+test-all: $(READY)  ## run both in one go, as CI does: what they share is made once
+	$(PYTEST) -m 'slow or not slow' --durations 25 --durations-min 10
 
 types: $(READY)  ## let type checkers see the folders as the packages they become
 	@mkdir -p .types/edgewright

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import pickle
@@ -15,6 +16,7 @@ import threading
 from collections.abc import Callable, Collection, Iterator
 from contextlib import suppress
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -25,15 +27,18 @@ from edgewright.export.exporter import Options as ExportOptions
 from edgewright.export.exporter import Result, export
 from edgewright.runtime import console
 from edgewright.runtime.cli import main
+from edgewright.runtime.machine import child
 from edgewright.train import datasets, recipe
 from edgewright.train.datasets import Dataset
 from edgewright.train.fitting.fit import Options as TrainOptions
 from edgewright.train.fitting.fit import train
+from tests.warm import Starter
 
 ROOT = Path(__file__).resolve().parent.parent
 Run = Callable[..., tuple[int, str, str]]
 Fresh = Callable[..., "subprocess.CompletedProcess[str]"]
 Complaints = Callable[[str], str]
+MadeOnce = Callable[[str, Callable[[Path], Any]], Any]
 
 # A shell starts what it puts in the background deaf to Ctrl-C, and nohup to SIGHUP: some tests send these.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -56,6 +61,22 @@ os.environ |= _SILENT
 
 
 @pytest.fixture(scope="session", autouse=True)
+def _warm() -> Iterator[Starter]:
+    """The children of exports are forked from processes that have imported what they import."""
+    starter = Starter()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(child, "subprocess", SimpleNamespace(**vars(subprocess) | {"Popen": starter}))
+        yield starter
+    starter.close()
+
+
+@pytest.fixture
+def cold(_warm: Starter, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Children start as they do for a user."""
+    monkeypatch.setattr(_warm, "forks", False)
+
+
+@pytest.fixture(scope="session", autouse=True)
 def _session_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     with pytest.MonkeyPatch.context() as patch:
         folder = tmp_path_factory.mktemp("cache")
@@ -63,16 +84,26 @@ def _session_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         yield folder
 
 
+_count = itertools.count()
+
+
 @pytest.fixture(autouse=True)
-def _own_cache(
-    _session_cache: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def _own_cache(_session_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No test finds what another one, or the user, has made. What was exported for all of them is trusted, as
     on any machine that has exported it."""
-    folder = tmp_path_factory.mktemp("cache")
+    folder = _session_cache / "own" / str(next(_count))  # `mktemp` would look at all that were before
+    folder.mkdir(0o700, parents=True)
     if (_session_cache / "known").exists():
         shutil.copytree(_session_cache / "known", folder / "known")
     monkeypatch.setenv("EDGEWRIGHT_CACHE", str(folder))
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files whose tests take the shared model go first: of two processes, which begin at the head and in the
+    middle, one makes it and the other need not wait."""
+    waiting = {item.path for item in items if {"trained", "exported"} & {*getattr(item, "fixturenames", ())}}
+    items.sort(key=lambda item: item.path not in waiting)
 
 
 @pytest.fixture(scope="session")
@@ -80,21 +111,27 @@ def fashion_mini() -> Dataset:
     return datasets.load("fashion-mini")
 
 
-def _made_once(tmp_path_factory: pytest.TempPathFactory, name: str, make: Callable[[Path], Any]) -> Any:
+@pytest.fixture(scope="session")
+def made_once(tmp_path_factory: pytest.TempPathFactory) -> MadeOnce:
     """What `make` gives in a folder `name` that all processes of this run share: the first one makes it."""
     root = tmp_path_factory.getbasetemp()
     if "PYTEST_XDIST_WORKER" in os.environ:
         root = root.parent
-    folder, kept = root / name, root / f"{name}.pickle"
-    with FileLock(root / f"{name}.lock"):
-        if not kept.exists():
-            folder.mkdir()
-            kept.write_bytes(pickle.dumps(make(folder)))
-    return pickle.loads(kept.read_bytes())  # noqa: S301  # written just above
+
+    def call(name: str, make: Callable[[Path], Any]) -> Any:
+        folder, kept = root / name, root / f"{name}.pickle"
+        with FileLock(root / f"{name}.lock"):
+            if not kept.exists():
+                shutil.rmtree(folder, ignore_errors=True)  # of one that failed
+                folder.mkdir()
+                kept.write_bytes(pickle.dumps(make(folder)))
+        return pickle.loads(kept.read_bytes())  # noqa: S301  # written just above
+
+    return call
 
 
 @pytest.fixture(scope="session")
-def trained(tmp_path_factory: pytest.TempPathFactory, fashion_mini: Dataset) -> Path:
+def trained(made_once: MadeOnce, fashion_mini: Dataset) -> Path:
     """The recipe's own checkpoint, whole. Shared: copy it (`checkpoint`) before changing anything."""
 
     def make(folder: Path) -> Path:
@@ -102,14 +139,12 @@ def trained(tmp_path_factory: pytest.TempPathFactory, fashion_mini: Dataset) -> 
         train("fashion-mlp", recipe.get("fashion-mlp"), fashion_mini, TrainOptions(out=out))
         return out
 
-    found: Path = _made_once(tmp_path_factory, "trained", make)
+    found: Path = made_once("trained", make)
     return found
 
 
 @pytest.fixture(scope="session")
-def exported(
-    tmp_path_factory: pytest.TempPathFactory, trained: Path, _session_cache: Path
-) -> tuple[Path, Result]:
+def exported(made_once: MadeOnce, trained: Path, _session_cache: Path) -> tuple[Path, Result]:
     """The six default variants and what the export said. Shared: copy it (`bundle`) before changing it."""
 
     def make(folder: Path) -> tuple[Path, Result]:
@@ -118,7 +153,7 @@ def exported(
             patch.setenv("EDGEWRIGHT_CACHE", str(folder / "cache"))
             return out, export(trained, ExportOptions(out=out, variants=variants.defaults()))
 
-    found: tuple[Path, Result] = _made_once(tmp_path_factory, "exported", make)
+    found: tuple[Path, Result] = made_once("exported", make)
     vouched = found[0].parent.parent / "cache" / "known"
     shutil.copytree(vouched, _session_cache / "known", dirs_exist_ok=True)
     return found

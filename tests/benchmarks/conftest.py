@@ -1,9 +1,12 @@
-"""Measurements that nobody took: for what is derived from them, and for commands without their time."""
+"""Measurements that nobody took: for what is derived from them, and for commands without their time. An
+emulated machine that is set up once."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,6 +15,8 @@ from edgewright.benchmarks import targets
 from edgewright.benchmarks.record.measurement import Measurement, Plan
 from edgewright.benchmarks.record.record import Model, Record
 from edgewright.benchmarks.targets import Option, Say
+from edgewright.benchmarks.targets.arm64 import machine
+from edgewright.benchmarks.targets.arm64.machine import Machine
 from edgewright.runtime.bundle.manifest import Bundle
 
 MACHINE = {
@@ -124,3 +129,25 @@ class Target(targets.Target):
 def made() -> SimpleNamespace:
     """`timed`, `counted`, `record`, `Target`, `MACHINE`."""
     return SimpleNamespace(timed=timed, counted=counted, record=record, Target=Target, MACHINE=MACHINE)
+
+
+@pytest.fixture(scope="session")
+def machine_cache(made_once: Callable[..., Any]) -> Path:
+    """A cache folder with the arm64 machine in it."""
+    if lacking := machine.missing():
+        pytest.skip(f"target arm64 needs {lacking}")
+
+    def make(folder: Path) -> Path:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("EDGEWRIGHT_CACHE", str(folder))
+            machine.ready()
+        return folder
+
+    found: Path = made_once("machine-cache", make)
+    return found
+
+
+@pytest.fixture
+def emulated(machine_cache: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
+    monkeypatch.setenv("EDGEWRIGHT_CACHE", str(machine_cache))
+    return machine.ready()

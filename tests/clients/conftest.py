@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -77,11 +77,14 @@ def ask(program: Program) -> Ask:
 
 
 @pytest.fixture(scope="session")
-def make_bundle(tmp_path_factory: pytest.TempPathFactory, fashion_mini: Dataset) -> Callable[..., Bundle]:
-    """Export a Keras model of its author's own, on images made from `fashion_mini` by `images`."""
+def make_bundle(made_once: Callable[..., Any], fashion_mini: Dataset) -> Callable[..., Bundle]:
+    """Export a Keras model of its author's own, on images made from `fashion_mini` by `images`, once under
+    its name."""
 
-    def call(model: Any, images: Callable[[Images], Images], *words: str) -> Bundle:
-        folder = tmp_path_factory.mktemp("client")
+    def call(name: str, model: Callable[[], Any], images: Callable[[Images], Images], *words: str) -> Bundle:
+        return Bundle.open(made_once(f"client-{name}", lambda folder: make(folder, model(), images, words)))
+
+    def make(folder: Path, model: Any, images: Callable[[Images], Images], words: Sequence[str]) -> Path:
         model.save(folder / "own.keras")
         x = images(fashion_mini.x_test)
         np.savez(folder / "test.npz", x=x, y=fashion_mini.y_test[: len(x)])
@@ -91,7 +94,7 @@ def make_bundle(tmp_path_factory: pytest.TempPathFactory, fashion_mini: Dataset)
         command += ["--test", folder / "test.npz", "--calibration", folder / "calibration.npz"]
         command += ["--labels", folder / "labels.txt", "--input-range", "0..1", *words]
         assert main([str(word) for word in command]) == 0
-        return Bundle.open(folder / "bundle")
+        return folder / "bundle"
 
     return call
 
@@ -130,8 +133,14 @@ def _trained(data: Dataset, images: Callable[[Images], Images], activation: str 
 
 
 @pytest.fixture(scope="session")
-def colour_model(fashion_mini: Dataset) -> Any:
-    return _trained(fashion_mini, colour)
+def colour_model(made_once: Callable[..., Any], fashion_mini: Dataset) -> Callable[[], Any]:
+    """What gives the model that is trained once."""
+
+    def make(folder: Path) -> Path:
+        _trained(fashion_mini, colour).save(folder / "colour.keras")
+        return folder / "colour.keras"
+
+    return lambda: import_keras().saving.load_model(made_once("client-model", make))
 
 
 @pytest.fixture(scope="session")
@@ -142,22 +151,23 @@ def grey_mlp(exported: tuple[Path, Result]) -> Bundle:
 @pytest.fixture(scope="session")
 def grey_cnn(fashion_mini: Dataset, make_bundle: Callable[..., Bundle]) -> Bundle:
     """Gives logits: a softmax behind them makes much of one step of 8 bits."""
-    return make_bundle(_trained(fashion_mini, grey, activation=None), grey)
+    return make_bundle("grey", lambda: _trained(fashion_mini, grey, activation=None), grey)
 
 
 @pytest.fixture(scope="session")
 def colour_cnn(colour_model: Any, make_bundle: Callable[..., Bundle]) -> Bundle:
-    return make_bundle(colour_model, colour)
+    return make_bundle("colour", colour_model, colour)
 
 
 @pytest.fixture(scope="session")
 def dynamic(colour_model: Any, make_bundle: Callable[..., Bundle]) -> Bundle:
     """Files that take any number of images at once."""
-    return make_bundle(colour_model, colour, "--batch", "dynamic", "--variants", "onnx-float32,onnx-int8")
+    words = ("--batch", "dynamic", "--variants", "onnx-float32,onnx-int8")
+    return make_bundle("dynamic", colour_model, colour, *words)
 
 
 @pytest.fixture(scope="session")
 def floats(colour_model: Any, make_bundle: Callable[..., Bundle]) -> Bundle:
     """Files that take raw pixels as floats."""
     names = "tflite-float32,tflite-int8,tflite-weight-int8,onnx-float32"
-    return make_bundle(colour_model, colour, "--io", "float32", "--variants", names)
+    return make_bundle("floats", colour_model, colour, "--io", "float32", "--variants", names)

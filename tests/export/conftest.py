@@ -18,6 +18,7 @@ from edgewright.export.network.network import Network
 from edgewright.runtime import backends
 from edgewright.runtime.contract import InputContract, ModelContract
 from edgewright.runtime.disk.files import sha256_of
+from edgewright.runtime.trust import known
 from edgewright.train.checkpoint import CHECKPOINT, MODEL, Checkpoint, DataRecord, scale
 from edgewright.train.datasets import Dataset, Images
 from edgewright.train.normalization import Normalization
@@ -28,6 +29,12 @@ MakeCheckpoint = Callable[..., Path]
 Convert = Callable[..., dict[str, Path]]
 NetworkOf = Callable[..., Network]
 Score = Callable[[Path, Images], NDArray[np.float32]]
+
+
+@pytest.fixture(autouse=True)
+def trusted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What these tests make, they trust, as `edgewright trust` does: it runs in this process."""
+    monkeypatch.setattr(known, "_apart", True)
 
 
 @pytest.fixture(scope="session")

@@ -17,7 +17,7 @@ from edgewright.benchmarks.figures.limit.__main__ import main
 from edgewright.benchmarks.figures.photos import Camera
 from edgewright.benchmarks.figures.render import RESULTS
 from edgewright.benchmarks.measure import cost
-from edgewright.benchmarks.targets.arm64 import machine
+from edgewright.benchmarks.targets.arm64.machine import Machine
 from edgewright.benchmarks.targets.arm64.processors import PROCESSORS
 from edgewright.export.exporter import Result
 from edgewright.runtime import backends
@@ -138,10 +138,9 @@ def test_limit_published_rows_add_up() -> None:
 
 
 @pytest.mark.slow
-def test_limit_counts_the_instructions_of_each_part(shared: Bundle, jpeg: bytes, tmp_path: Path) -> None:
-    if lacking := machine.missing():
-        pytest.skip(f"arm64 needs {lacking}")
-    emulated = machine.ready()
+def test_limit_counts_the_instructions_of_each_part(
+    shared: Bundle, jpeg: bytes, emulated: Machine, tmp_path: Path
+) -> None:
     if not emulated.about["counts"]:
         pytest.skip("this QEMU counts no instructions")
     measure = partial(stages.emulated, emulated, PROCESSORS[-1])

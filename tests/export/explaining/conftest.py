@@ -18,19 +18,12 @@ import pytest
 from edgewright.export import formats
 from edgewright.export.network.model import Model
 from edgewright.export.network.network import Network
-from edgewright.runtime.trust import known
 from edgewright.train.checkpoint import scale
 from edgewright.train.datasets import Dataset, Images
 from edgewright.train.normalization import Normalization
 
 Files = dict[str, bytes]  # by variant
 CHANNELS, FACTOR = 3, 400.0
-
-
-@pytest.fixture(autouse=True)
-def trusted(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What these tests make on purpose and explain, they trust, as `explain --trust` does."""
-    monkeypatch.setattr(known, "_apart", True)
 
 
 @pytest.fixture(scope="session")

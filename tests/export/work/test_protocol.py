@@ -22,6 +22,7 @@ from edgewright.train.normalization import Normalization
 NetworkOf = Callable[[Path], Network]
 Start = Callable[..., tuple[Path, Generator[Event]]]
 
+pytestmark = pytest.mark.usefixtures("cold")
 
 _FAILED = r"ended with status 1 while computing the model's own scores: FileNotFoundError.*test\.npy"
 
@@ -55,7 +56,7 @@ def start(tmp_path: Path, fashion_mini: Dataset) -> Start:
 
 
 @pytest.fixture
-def child() -> Iterator[Child]:
+def child(cold: None) -> Iterator[Child]:
     with Child() as process:
         yield process
 

@@ -79,12 +79,16 @@ def ask(server: Server) -> Ask:
 
 
 @pytest.fixture(scope="session")
-def engines_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def engines_cache(made_once: Callable[..., Any]) -> Path:
     """A cache folder with the engines in it."""
     if not shutil.which("npm"):
         pytest.skip("npm, which brings the engines, is not here")
-    folder = tmp_path_factory.mktemp("engines-cache")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("EDGEWRIGHT_CACHE", str(folder))
-        assets.ready(None, lambda line: None)
-    return folder
+
+    def make(folder: Path) -> Path:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("EDGEWRIGHT_CACHE", str(folder))
+            assets.ready(None, lambda line: None)
+        return folder
+
+    found: Path = made_once("engines-cache", make)
+    return found

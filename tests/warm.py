@@ -1,0 +1,221 @@
+"""Starts children of exports with their slow imports done: a process that has imported them forks.
+
+TensorFlow, the converters and the interpreters take seconds to import, and an export starts three processes.
+`Starter` stands where `ChildProcess` finds `subprocess.Popen`. For each module that it knows it starts this
+file as a program,
+
+    python -P tests/warm.py FD PRELOAD
+
+which imports what PRELOAD says and waits for tasks on the socket FD: a module to run as `python -P -m` would,
+environment, folder, and the files for standard input, output and error. A keeper, forked first, tells the
+process id and how it ended: who asked is not its parent.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import os
+import runpy
+import select
+import signal
+import socket
+import subprocess
+import sys
+import traceback
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+_RUNTIMES = """
+use("edgewright.export.work.score", "edgewright.runtime.backends.litert.session")
+use("edgewright.runtime.backends.ort.session", "ai_edge_litert.interpreter", "onnxruntime")
+"""
+_CONVERTERS = f"""
+from edgewright.export import formats
+from edgewright.train.stack import import_keras
+import_keras()
+{_RUNTIMES}
+for name in formats.names():
+    formats.get(name)
+use("edgewright.export.work.convert", "edgewright.export.network.network", "tensorflow.lite.python.lite")
+use("tf2onnx", "onnx.version_converter", "onnxslim", "sympy", "onnxruntime.quantization.shape_inference")
+use("onnxruntime.transformers.float16", "ai_edge_quantizer.quantizer", "ai_edge_quantizer.recipe", "h5py")
+"""
+_PASSES = """
+from edgewright.train.stack import import_tfmot
+import_tfmot()
+use("edgewright.export.finetuning.child")
+"""
+PRELOADS = {
+    "edgewright.export.work.score": _RUNTIMES,
+    "edgewright.export.work.convert": _CONVERTERS,
+    "edgewright.export.finetuning.child": _PASSES,
+}
+_DECIDING = ("PYTHON", "LD_", "OMP_", "TF_NUM_", "TF_ENABLE_", "CUDA_")  # read as libraries are loaded
+
+
+class Starter:
+    """Called as `subprocess.Popen`; forks what it can while `forks`, and starts all else."""
+
+    def __init__(self) -> None:
+        self.forks = hasattr(os, "fork") and hasattr(socket, "send_fds")
+        self._warm: dict[str, _Warm] = {}
+
+    def __call__(self, command: Sequence[str], **how: Any) -> Any:
+        *python, module = command
+        if self.forks and python == [sys.executable, "-P", "-m"] and module in PRELOADS:
+            if module not in self._warm:
+                self._warm[module] = _Warm(PRELOADS[module])
+            if self._warm[module].suits(how["env"]):
+                return _Forked(self._warm[module], module, how["env"], how["stderr"])
+        return subprocess.Popen(command, **how)
+
+    def close(self) -> None:
+        for warm in self._warm.values():
+            warm.close()
+
+
+class _Warm:
+    """The process that forks."""
+
+    def __init__(self, preload: str) -> None:
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        command = [sys.executable, "-P", __file__, str(theirs.fileno()), preload]
+        null = subprocess.DEVNULL
+        self._process = subprocess.Popen(
+            command, pass_fds=[theirs.fileno()], stdin=null, stdout=null, stderr=null
+        )
+        theirs.close()
+        self._asked, self._environment = ours, dict(os.environ)
+
+    def suits(self, environment: Mapping[str, str]) -> bool:
+        """True if a fresh process would have loaded its libraries as this one has."""
+        ours, theirs = (
+            {name: value for name, value in each.items() if name.startswith(_DECIDING)}
+            for each in (self._environment, environment)
+        )
+        return ours == theirs
+
+    def start(self, module: str, environment: Mapping[str, str], files: Sequence[int]) -> None:
+        task = {"module": module, "environment": dict(environment), "folder": str(Path.cwd())}
+        socket.send_fds(self._asked, [json.dumps(task).encode()], list(files))
+
+    def close(self) -> None:
+        self._asked.shutdown(socket.SHUT_RDWR)
+        self._asked.close()
+        self._process.wait()
+
+
+class _Forked:
+    """As much of a `subprocess.Popen` as `ChildProcess` asks for."""
+
+    def __init__(self, warm: _Warm, module: str, environment: Mapping[str, str], log: Any) -> None:
+        (theirs_in, ours_in), (ours_out, theirs_out), (self._told, tell) = (os.pipe() for _ in range(3))
+        errors = os.open(os.devnull, os.O_WRONLY) if log == subprocess.DEVNULL else os.dup(log.fileno())
+        files = (theirs_in, theirs_out, errors, tell)
+        warm.start(module, environment, files)
+        for file in files:
+            os.close(file)
+        self.stdin, self.stdout = os.fdopen(ours_in, "wb"), os.fdopen(ours_out, "rb")
+        self.returncode: int | None = None
+        self._said = b""
+        self.pid = self._next(None)
+
+    def _next(self, timeout: float | None) -> int:
+        while b"\n" not in self._said:
+            if not select.select([self._told], [], [], timeout)[0]:
+                raise subprocess.TimeoutExpired("a fork", timeout or 0)
+            found = os.read(self._told, 100)
+            assert found, "the process that forks children has failed: run tests/warm.py by hand"
+            self._said += found
+        word, _, self._said = self._said.partition(b"\n")
+        return int(word)
+
+    def wait(self, timeout: float | None = None) -> int:
+        if self.returncode is None:
+            self.returncode = self._next(timeout)
+            os.close(self._told)
+        return self.returncode
+
+    def kill(self) -> None:
+        if self.returncode is None:
+            with suppress(ProcessLookupError):
+                os.kill(self.pid, signal.SIGKILL)
+
+
+def main(number: str, preload: str) -> None:
+    """The process that forks, until nobody can ask any more."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for who asks
+    exec(preload, {"use": _use})
+    gc.collect()
+    gc.freeze()  # a collection in a fork would copy all pages
+    asked = socket.socket(fileno=int(number))
+    while True:
+        raw, files, _, _ = socket.recv_fds(asked, 2**20, 4)
+        if not raw:
+            return
+        if os.fork() == 0:
+            asked.close()
+            _keep(json.loads(raw), files)
+        for file in files:
+            os.close(file)
+        with suppress(ChildProcessError):
+            while os.waitpid(-1, os.WNOHANG)[0]:
+                pass
+
+
+def _use(*names: str) -> None:
+    for name in names:
+        with suppress(ImportError):
+            import_module(name)
+
+
+def _keep(task: dict[str, Any], files: list[int]) -> None:
+    """The keeper: never returns."""
+    *standard, told = files
+    child = os.fork()
+    if child == 0:
+        os.close(told)
+        _run(task, standard)
+    for file in (*standard, 0, 1, 2):
+        with suppress(OSError):
+            os.close(file)
+    os.write(told, f"{child}\n".encode())
+    _, status = os.waitpid(child, 0)
+    with suppress(OSError):
+        os.write(told, f"{os.waitstatus_to_exitcode(status)}\n".encode())
+    os._exit(0)
+
+
+def _run(task: dict[str, Any], standard: list[int]) -> None:
+    """The child: never returns."""
+    status = 1
+    try:
+        for place, file in enumerate(standard):
+            os.dup2(file, place)
+        for file in standard:
+            os.close(file)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        os.environ.clear()
+        os.environ.update(task["environment"])
+        os.chdir(task["folder"])
+        sys.argv = [task["module"]]
+        sys.modules.pop(task["module"], None)  # imported for what it imports
+        runpy.run_module(task["module"], run_name="__main__", alter_sys=True)
+        status = 0
+    except SystemExit as end:
+        status = end.code if isinstance(end.code, int) else int(end.code is not None)
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        with suppress(Exception):
+            sys.stdout.flush()
+            sys.stderr.flush()
+        os._exit(status)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
