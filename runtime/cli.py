@@ -182,7 +182,7 @@ def _commands(words: Sequence[str]) -> Mapping[str, Callable[[], Any]]:
     found: dict[str, Callable[[], Any]] = {entry.name: entry.load for entry in entry_points(group=_GROUP)}
     found |= own
     order = (  # as they are used; others after
-        *("data", "train", "export", "label", "how-to", "sign", "predict", "evaluate"),
+        *("data", "train", "export", "label", "how-to", "app", "sign", "predict", "evaluate"),
         *("verify", "inspect", "trust", "doctor", "lint", "bench", "compare", "tune", "report"),
     )
     return dict(sorted(found.items(), key=lambda item: (*order, item[0]).index(item[0])))

@@ -8,7 +8,7 @@ manifest, so a source file cannot disagree with the model file it is for.
 from __future__ import annotations
 
 from edgewright.apps.howto import kotlin, python, swift
-from edgewright.apps.howto.facts import Given
+from edgewright.apps.facts import Given
 from edgewright.runtime.bundle.manifest import Manifest, VariantEntry
 from edgewright.runtime.errors import BundleError
 

@@ -3,7 +3,7 @@
 # ruff: noqa: E501  (lines of source files are as long as their platform's are)
 from __future__ import annotations
 
-from edgewright.apps.howto.facts import Code, Given, filled
+from edgewright.apps.facts import Code, Given, filled
 
 _LITERT = """
 // app/build.gradle.kts:

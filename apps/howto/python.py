@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from edgewright.apps.howto.facts import Code, Given, filled
+from edgewright.apps.facts import Code, Given, filled
 
 _RUNTIME = """
 # pip install "edgewright[<<extra>>]"

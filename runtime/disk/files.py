@@ -116,8 +116,8 @@ def reserve(folder: Path, size: int) -> None:
 def check_output(path: Path, *, overwrite: bool, ours: tuple[str, ...]) -> None:
     """See that a folder can be written at `path`, before any work is done for it.
 
-    `ours` are the glob patterns of the files such a folder holds; `overwrite` replaces a folder
-    only if it holds nothing else.
+    `ours` are the glob patterns of the files such a folder holds, of a folder in it with a slash at the end;
+    `overwrite` replaces a folder only if it holds nothing else.
 
     Raises:
         OutputError: the path is a file, holds something, or its parent cannot be written.
@@ -158,7 +158,9 @@ def _check_ours(path: Path, folder: Path, ours: tuple[str, ...]) -> None:
     import fnmatch
 
     for entry in sorted(folder.iterdir()):
-        if entry.is_dir() or not any(fnmatch.fnmatch(entry.name, pattern) for pattern in ours):
+        name = f"{entry.name}/" if entry.is_dir() else entry.name
+        patterns = [pattern for pattern in ours if pattern.endswith("/") == entry.is_dir()]
+        if not any(fnmatch.fnmatch(name, pattern) for pattern in patterns):
             raise OutputError(
                 f"{path} holds '{entry.name}', which --overwrite would lose; "
                 "move it away or choose another --out"
@@ -270,7 +272,7 @@ def _lock(folder: Path) -> int | None:
 
 def _mend(path: Path) -> None:
     """Clear away what killed writers of `path` have left, and put an old folder back that one had moved."""
-    for staging in path.parent.glob(f".{_escape(path.name)}.new-*"):
+    for staging in path.parent.glob(f".{escape(path.name)}.new-*"):
         if not (staging / MARKER).is_file():
             continue
         try:
@@ -296,7 +298,8 @@ def _discard(staging: Path, path: Path) -> None:
         shutil.rmtree(staging / name, ignore_errors=True)
 
 
-def _escape(name: str) -> str:
+def escape(name: str) -> str:
+    """The glob pattern of this very name."""
     return "".join(f"[{c}]" if c in "*?[" else c for c in name)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from importlib import resources
 from typing import TYPE_CHECKING
 
 from edgewright.runtime.bundle.manifest import Manifest, VariantEntry
@@ -34,6 +35,11 @@ class Given:
     @property
     def suffix(self) -> str:
         return self.file[self.file.rfind(".") :]
+
+    @property
+    def title(self) -> str:
+        """The model's name as far as it is letters that mean nothing in any file."""
+        return re.sub(r"[^A-Za-z0-9 -]", "", self.manifest.name)[:40].strip(" -") or "model"
 
     @property
     def head(self) -> Head:
@@ -126,11 +132,27 @@ class Code:
     write: Callable[[Given, bool], str]
 
 
+UTF16 = "\\u{:04x}"  # of languages whose letters beyond U+FFFF are two
+
+
 def literal(text: str, escape: str) -> str:
-    """A string literal of a language that writes letters by their number as `escape` does, "\\u{:04x}"."""
+    """A string literal of a language that writes letters by their number as `escape` does: `UTF16`, or one
+    that takes any number."""
     return (
-        '"' + "".join(c if c.isprintable() and c not in '"\\$' else escape.format(ord(c)) for c in text) + '"'
+        '"' + "".join(c if c.isprintable() and c not in '"\\$' else _escaped(c, escape) for c in text) + '"'
     )
+
+
+def _escaped(letter: str, escape: str) -> str:
+    if escape != UTF16:
+        return escape.format(ord(letter))
+    raw = letter.encode("utf-16-be")
+    return "".join(escape.format(int.from_bytes(raw[i : i + 2])) for i in range(0, len(raw), 2))
+
+
+def template(package: str, name: str) -> str:
+    """The text of a file that lies beside the modules of `package`."""
+    return resources.files(package).joinpath(name).read_text(encoding="utf-8")
 
 
 def filled(template: str, values: Mapping[str, str]) -> str:
