@@ -7,6 +7,8 @@ READY := $(VENV)/.ready
 PROJECT := -e ".[all,dev]" -c constraints.txt
 SOURCES := runtime train apps export benchmarks tests
 PYTEST := $(BIN)/pytest -q -n auto --dist worksteal
+# Where it is set, each of the many processes that tests start compiles our sources, and pytest all tests, anew.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help demo test test-slow test-all check format types docs results clean
 
