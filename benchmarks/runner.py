@@ -96,7 +96,10 @@ def bench(
         MissingExtraError: no interpreter for any of the variants is installed.
         TargetError: the target cannot be set up here, or failed.
     """
-    return measure(prepare(bundle, options), done=done, say=say)[0]
+    found = measure(prepare(bundle, options), done=done, say=say)
+    if not found:
+        raise InputError(f"expected options with which target {options.target} measures, got none measured")
+    return found[0]
 
 
 def prepare(bundle: Path | str, options: Options) -> Job:
@@ -131,9 +134,10 @@ def measure(
     done: Callable[[str], None] = lambda variant: None,
     say: targets.Say = lambda line: None,
 ) -> tuple[Record, ...]:
-    """Do a job: a record a machine, this one first. Arguments and errors are those of `bench`."""
+    """Do a job: a record a machine, this one first; none if its target only prepares something. Arguments and
+    errors are those of `bench`."""
     measurements = job.target.run_all(job.bundle, job.variants, job.plans, done, say)
-    groups = _machines(measurements, job)
+    groups = _machines(measurements, job) if measurements else []
     timed = any(m.samples_ns.get("warm_run") and m.target == "local" for m in measurements)
     profiles = {}
     if job.options.profile and timed:

@@ -23,12 +23,14 @@ _OURS = ("*",)
 
 @dataclass(frozen=True, kw_only=True)
 class Package:
-    """A package of npm: the SHA-512 of its archive as npm's lock files write it, and which files are used."""
+    """A package of npm: the SHA-512 of its archive as npm's lock files write it, which files are used, and
+    which besides for WebGPU."""
 
     name: str
     version: str
     integrity: str
     files: Sequence[str]
+    webgpu: Sequence[str] = ()
 
 
 _LITERT = [
@@ -42,6 +44,7 @@ PACKAGES = (
         version="2.5.3",
         integrity="sha512-PlGmbMOq9WitX7FO0jhbdJw9GthatsyuCQXjTt/wJZo0FLaw48q4tz8IwqgqCIkviYGr9OFDL1kCnN4nzWoyJQ==",
         files=("dist/index.js", *_LITERT),
+        webgpu=("wasm/litert_wasm_jspi_internal.js", "wasm/litert_wasm_jspi_internal.wasm"),
     ),
     Package(
         name="@litertjs/wasm-utils",
@@ -58,15 +61,22 @@ PACKAGES = (
             "dist/ort-wasm-simd-threaded.mjs",
             "dist/ort-wasm-simd-threaded.wasm",
         ),
+        webgpu=(
+            "dist/ort.webgpu.min.mjs",
+            "dist/ort-wasm-simd-threaded.asyncify.mjs",
+            "dist/ort-wasm-simd-threaded.asyncify.wasm",
+        ),
     ),
 )
 
 
 @dataclass(frozen=True, kw_only=True)
 class Assets:
-    """The engines' files by their paths below `node_modules`, and the versions of their packages."""
+    """The engines' files by their paths below `node_modules`, those for WebGPU apart, as they weigh more than
+    the others together, and the versions of their packages."""
 
     files: Mapping[str, Path]
+    webgpu: Mapping[str, Path]
     versions: Mapping[str, str]
 
 
@@ -111,7 +121,7 @@ def _place() -> Path:
 def _in(folder: Path, what: str) -> Assets:
     found, versions = {}, {}
     for package in PACKAGES:
-        for name in (*package.files, "package.json"):
+        for name in (*package.files, *package.webgpu, "package.json"):
             file = folder / package.name / name
             if not file.is_file():
                 raise TargetError(
@@ -123,7 +133,12 @@ def _in(folder: Path, what: str) -> Assets:
         versions[package.name] = jsonio.read(folder / package.name / "package.json", TargetError).text(
             "version"
         )
-    return Assets(files=found, versions=versions)
+    heavy = {f"{package.name}/{name}" for package in PACKAGES for name in package.webgpu}
+    return Assets(
+        files={name: file for name, file in found.items() if name not in heavy},
+        webgpu={name: file for name, file in found.items() if name in heavy},
+        versions=versions,
+    )
 
 
 def _fetch(package: Package, into: Path, scratch: Path) -> None:
@@ -148,7 +163,7 @@ def _fetch(package: Package, into: Path, scratch: Path) -> None:
     if got != package.integrity:
         raise TargetError(f"expected {wanted} to be {package.integrity}, got {got}; nothing of it was taken")
     with tarfile.open(archives[0]) as archive:
-        for name in (*package.files, "package.json"):
+        for name in (*package.files, *package.webgpu, "package.json"):
             _unpack(archive, name, into / package.name, wanted)
 
 

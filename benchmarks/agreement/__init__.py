@@ -17,6 +17,10 @@ class EngineError(Exception):
     """The engine refused a file or died of it; the message is one line, what it said of it."""
 
 
+class NotAskedError(EngineError):
+    """The engine cannot be asked of such tensors: of a part of a file this says nothing."""
+
+
 class Running(Protocol):
     """A file in an engine, in a process of its own, which ends with `close`."""
 

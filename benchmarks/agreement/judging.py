@@ -34,7 +34,7 @@ from edgewright.runtime.contract.heads import Head
 SECONDS = 30.0
 # Shares of the range of scores: what floats and 8 bits are rounded by, what is not near a tie, what no sum of
 # roundings comes near.
-_FLOATS, _ROUNDED, _FAR, _WRONG = 1e-3, 0.06, 0.1, 0.25
+_FLOATS, _ROUNDED, _FAR, WRONG = 1e-3, 0.06, 0.1, 0.25
 _TURNED = 0.01  # share of the images that may be decided otherwise by so much
 _PROBES = 2  # images that an operator at fault is looked for with
 _SEARCH = 120.0  # seconds that it may take to find the operator at fault
@@ -134,7 +134,7 @@ def compare(
     same = _same(answers, right, head)
     turned = float(np.mean(~same & (errors > _FAR * range_)))
     worst = float(errors.max())
-    if fails or not finite or worst > _WRONG * range_ or turned > _TURNED:
+    if fails or not finite or worst > WRONG * range_ or turned > _TURNED:
         verdict = "wrong"
     else:
         verdict = "right" if worst <= limit(rounded=rounded) * range_ else "differs"

@@ -19,7 +19,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from edgewright.benchmarks.agreement import Engine, EngineError
+from edgewright.benchmarks.agreement import Engine, EngineError, NotAskedError
 from edgewright.benchmarks.agreement.cpu import Piece, Plain
 from edgewright.runtime import backends
 from edgewright.runtime.backends import ModelFile
@@ -175,7 +175,7 @@ def _judged(engine: Engine, plain: Plain, graph: Graph, places: tuple[int, ...])
     except EngineError:  # the CPU itself does not take them alone
         return None
     tried = _tried(engine, piece)
-    if not tried.wrong:
+    if not tried.wrong or tried.unasked:
         return None
     return Finding(
         operator=" + ".join(graph.nodes[place].operator for place in places),
@@ -188,11 +188,13 @@ def _judged(engine: Engine, plain: Plain, graph: Graph, places: tuple[int, ...])
 
 @dataclass(frozen=True, kw_only=True)
 class _Trial:
-    """How many steps an engine is off at most, whether that is too many, and what became of it."""
+    """How many steps an engine is off at most, whether that is too many, and what became of it; `unasked` if
+    it could not be asked."""
 
     steps: float
     wrong: bool
     crash: str = ""
+    unasked: bool = False
 
 
 def _tried(engine: Engine, piece: Piece) -> _Trial:
@@ -203,7 +205,8 @@ def _tried(engine: Engine, piece: Piece) -> _Trial:
                 far, bad = piece.judged(picture, running.run(inputs), engine.steps, engine.error)
                 most, wrong = max(most, far), wrong or bad
     except EngineError as failure:
-        return _Trial(steps=most, wrong=True, crash=str(failure) or "it does not say why")
+        unasked = isinstance(failure, NotAskedError)
+        return _Trial(steps=most, wrong=True, crash=str(failure) or "it does not say why", unasked=unasked)
     return _Trial(steps=most, wrong=wrong)
 
 

@@ -93,6 +93,8 @@ def run(arguments: argparse.Namespace) -> int:
         limits.check_baseline(baseline, job.bundle.manifest.name, job.keys, job.environment)
     with console.progress("measuring", total=job.steps) as bar:
         records = runner.measure(job, done=lambda name: bar.advance(note=name), say=console.say)
+    if not records:  # the target was to prepare something, and has said what
+        return 0
     present = {v.name: (v.file.sha256, v.file.bytes) for v in job.bundle.manifest.variants}
     if not job.target.repeats:
         console.say(records[0].measurements[0].environment["cpu"])

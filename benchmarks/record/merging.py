@@ -102,7 +102,11 @@ def merge(found: Record, before: Sequence[Record]) -> tuple[Record, ...]:
     for one in before:
         here = records.same_machine(one.environment, found.environment)
         again = new.keys() if here else counted
-        left = [m for m in one.measurements if (m.variant, m.target, m.threads) not in again]
+        left = [
+            m
+            for m in one.measurements
+            if (m.variant, m.target, m.threads) not in again or (m.samples_ns and not here)
+        ]
         if not left:
             continue
         rest = _only(one, left)

@@ -85,7 +85,8 @@ class Target(Protocol):
         after each. Raises as `run` does.
 
         A target that measures all of them at once has a way of its own, and may give measurements of several
-        machines: those whose `environment` is of another than this one.
+        machines: those whose `environment` is of another than this one. None come of what only prepares a
+        measurement elsewhere.
         """
         found = []
         for turn in range(max(plan.processes for plan in plans)):

@@ -13,7 +13,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from edgewright.runtime.errors import TargetError
@@ -46,6 +46,9 @@ _WORDS = (
     *("--disable-backgrounding-occluded-windows", "--disable-dev-shm-usage", "--password-store=basic"),
     "--window-size=1280,900",
 )
+# Without a window it takes its GPU, or the software one that it comes with, only if it is told to.
+ON_GPU = ("--enable-unsafe-webgpu", "--enable-features=Vulkan")
+IN_SOFTWARE = ("--enable-unsafe-webgpu", "--use-webgpu-adapter=swiftshader")
 
 
 def missing() -> str:
@@ -56,7 +59,7 @@ def missing() -> str:
 
 
 @contextlib.contextmanager
-def opened(url: str) -> Iterator[Callable[[], None]]:
+def opened(url: str, more: Sequence[str] = ()) -> Iterator[Callable[[], None]]:
     """Open the page until the block ends; what is given raises `TargetError` if the browser has ended.
 
     Raises:
@@ -66,7 +69,7 @@ def opened(url: str) -> Iterator[Callable[[], None]]:
     if program is None:
         raise TargetError(f"target browser needs {missing()}")
     with tempfile.TemporaryDirectory(prefix="edgewright-chromium-", ignore_cleanup_errors=True) as profile:
-        words = [program, *_WORDS, f"--user-data-dir={profile}"]
+        words = [program, *_WORDS, *more, f"--user-data-dir={profile}"]
         if hasattr(os, "geteuid") and os.geteuid() == 0:
             words.append("--no-sandbox")  # its sandbox does not take root
         with (Path(profile) / "stderr").open("w+b") as said, _pipe() as (prefix, ends):

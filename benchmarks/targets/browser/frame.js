@@ -21,29 +21,39 @@ async function opened(engine, variant, buffers) {
   return engine(new Uint8Array(buffers[variant.model].slice(0)), variant.input.shape);
 }
 
-async function starting(variants, threads) {
+async function starting(variants, threads, accelerator) {
   const engines = {}, took = {};
   for (const { format } of variants) {
     if (format in engines) continue;
     const from = performance.now();
-    engines[format] = await start(format, threads).catch((failure) => { throw new Error(`${format}: ${say(failure)}`); });
+    engines[format] = await start(format, threads, accelerator).catch((failure) => { throw new Error(`${format}: ${say(failure)}`); });
     took[format] = performance.now() - from;
   }
   return { engines, took };
 }
 
-async function check(job, buffers, tell) {
-  const { engines } = await starting(job.variants, 1);
+// Scores of the golden images; `refused` is why a file was not opened, `died` what became of one that was. After
+// `seconds` no further image is begun.
+async function check(job, variants, accelerator, seconds, buffers, tell) {
+  const { engines } = await starting(variants, 1, accelerator);
   const found = [];
-  for (const variant of job.variants) {
+  for (const variant of variants) {
+    const one = { variant: variant.name, accelerator };
+    let run = null;
     try {
-      const run = await opened(engines[variant.format], variant, buffers), given = [];
-      for (const pixels of images(job, variant, buffers)) given.push(...scores(await run(pixels), variant.output));
-      if (!given.every(Number.isFinite)) throw new Error("its scores are not finite");
-      if (given.length !== job.images * job.classes) throw new Error(`it gives ${given.length} scores`);
-      found.push({ variant: variant.name, scores: given });
+      run = await opened(engines[variant.format], variant, buffers);
+      const given = [], end = performance.now() + 1000 * seconds;
+      for (const pixels of images(job, variant, buffers)) {
+        if (given.length && performance.now() > end) break;
+        const some = scores(await run(pixels), variant.output);
+        if (!some.every(Number.isFinite)) throw new Error("its scores are not finite");
+        if (some.length !== job.classes) throw new Error(`it gives ${some.length} scores`);
+        given.push(...some);
+        await tell();
+      }
+      found.push({ ...one, scores: given, whole: run.whole !== false });
     } catch (failure) {
-      found.push({ variant: variant.name, refused: say(failure) });
+      found.push({ ...one, [run ? "died" : "refused"]: say(failure) });
     }
     await tell(variant, found[found.length - 1]);
   }
@@ -61,11 +71,11 @@ function clockStep() {
   return Math.min(...steps);
 }
 
-// Time so many runs at once; the images in turn.
+// Time so many runs at once, the images in turn; with `every` one more each so many, which is not counted.
 async function block(one, calls) {
-  const { run, given } = one;
+  const { run, given } = one, more = one.variant.every ? Math.floor(calls / one.variant.every) : 0;
   const from = performance.now();
-  for (let i = 0; i < calls; i++) await run(given[one.next++ % given.length]);
+  for (let i = 0; i < calls + more; i++) await run(given[one.next++ % given.length]);
   return (performance.now() - from) / calls;
 }
 
@@ -75,16 +85,18 @@ const breathe = () => new Promise((done) => {
   port2.postMessage(0);
 });
 
-async function measure(job, variants, plan, buffers, turn, tell) {
-  const { engines, took } = await starting(variants, plan.threads);
+const turned = (list, turn) => list.map((_, i) => list[(i + turn) % list.length]);
+
+async function measure(job, variants, accelerator, plan, buffers, turn, tell) {
+  const { engines, took } = await starting(variants, plan.threads, accelerator);
   const every = [];
-  for (const variant of variants) {
+  for (const variant of turned(variants, turn)) { // where a file's memory comes to lie depends on who was first
     const given = images(job, variant, buffers);
     const from = performance.now();
     const run = await opened(engines[variant.format], variant, buffers);
     const load = performance.now() - from;
     const one = { variant, run, given, next: 0, samples: { import: [took[variant.format]], load: [load], warm_up: [], warm_run: [] } };
-    one.samples.first_run = [await block(one, 1)];
+    one.samples.first_run = [await block({ ...one, variant: {} }, 1)];
     every.push(one);
   }
   const step = clockStep(), least = Math.max(job.block_ms, 50 * step);
@@ -100,14 +112,14 @@ async function measure(job, variants, plan, buffers, turn, tell) {
     }
     const latest = one.samples.warm_up.slice(Math.floor(one.samples.warm_up.length / 2)).sort((a, b) => a - b);
     one.calls = Math.max(1, Math.ceil(least / Math.max(latest[Math.floor(latest.length / 2)], 1e-4)));
+    if (one.variant.every) one.calls = Math.ceil(one.calls / one.variant.every) * one.variant.every;
     one.queries = one.spent = 0;
     await tell(0);
   }
   // forwards, then backwards, and another one first in each frame: what drifts falls on all of them
-  const order = every.map((_, i) => every[(i + turn) % every.length]);
   const rest = (one) => one.samples.warm_run.length < job.most_samples && (one.samples.warm_run.length < 6 || one.spent < plan.seconds * 1000 || one.queries < plan.runs);
   while (every.some(rest)) {
-    for (const one of [...order, ...order.toReversed()]) {
+    for (const one of [...every, ...every.toReversed()]) {
       const mean = await block(one, one.calls);
       one.samples.warm_run.push(mean);
       one.queries += one.calls;
@@ -119,6 +131,7 @@ async function measure(job, variants, plan, buffers, turn, tell) {
   }
   return every.map((one) => ({
     variant: one.variant.name,
+    accelerator,
     threads: plan.threads,
     calls_per_sample: one.calls,
     queries: one.queries,

@@ -30,14 +30,21 @@ _TYPES = {
     ".json": "application/json",
     ".wasm": "application/wasm",
 }
-# The first two let pages share memory between threads and read a finer clock (HTML, "cross-origin isolated").
-_HEADERS = {
+# What a page may do; its inline parts are those that `{inline}` names.
+POLICY = (
+    "default-src 'none'; style-src 'self'; img-src 'self' data:; frame-src 'self'; "
+    "script-src 'self' 'wasm-unsafe-eval' blob: {inline}; worker-src 'self' blob:; "
+    "connect-src 'self' blob:; base-uri 'none'; form-action 'none'"
+)
+# They let pages share memory between threads and read a finer clock (HTML, "cross-origin isolated").
+ISOLATED = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Embedder-Policy": "require-corp",
     "Cross-Origin-Resource-Policy": "same-origin",
-    "Content-Security-Policy": "default-src 'none'; style-src 'self'; img-src 'self' data:; "
-    "frame-src 'self'; script-src 'self' 'wasm-unsafe-eval' blob: 'nonce-{nonce}'; worker-src 'self' blob:; "
-    "connect-src 'self' blob:; frame-ancestors 'self'; base-uri 'none'; form-action 'none'",
+}
+_HEADERS = {
+    **ISOLATED,
+    "Content-Security-Policy": f"{POLICY}; frame-ancestors 'self'".replace("{inline}", "'nonce-{nonce}'"),
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
     "Cache-Control": "private, max-age=3600",

@@ -53,8 +53,9 @@ def _open(spec: TensorSpec, entry: VariantEntry) -> bool:
     return Path(entry.file.file).suffix == ".tflite" and any(size < 1 for size in spec.shape)
 
 
-def prepare(bundle: Bundle, variants: Sequence[str], plans: Sequence[Plan]) -> Work:
-    """Read what the page needs. Raises `BundleError`, `ModelFileError`."""
+def prepare(bundle: Bundle, variants: Sequence[str], plans: Sequence[Plan], **also: Any) -> Work:
+    """Read what the page needs; `also` is what else it is told. Raises `BundleError`, `ModelFileError`."""
+    from edgewright.benchmarks.agreement import judging
     from edgewright.runtime.verification import GOLDEN_INPUTS, read_golden
 
     golden = read_golden(bundle)
@@ -79,8 +80,16 @@ def prepare(bundle: Bundle, variants: Sequence[str], plans: Sequence[Plan]) -> W
                 "scores": f"scores-{place}",
                 "input": {"dtype": entry.input.dtype, "shape": [1, *images.shape[1:]]},
                 "output": {"scale": entry.output.scale, "zero_point": entry.output.zero_point},
-                "right": entry.tolerance.max_abs,
-                "tolerated": entry.tolerance.max_abs_elsewhere,
+                "limits": {
+                    "wasm": {
+                        "right": entry.tolerance.max_abs,
+                        "tolerated": entry.tolerance.max_abs_elsewhere,
+                    },
+                    "webgpu": {
+                        "right": judging.limit(rounded=entry.arithmetic == "int8"),
+                        "tolerated": judging.WRONG,
+                    },
+                },
             }
         )
     job: dict[str, Any] = {
@@ -91,6 +100,7 @@ def prepare(bundle: Bundle, variants: Sequence[str], plans: Sequence[Plan]) -> W
         "most_samples": MOST_SAMPLES,
         "variants": told,
         "plans": [{**dataclasses.asdict(plan), "options": {}} for plan in plans],
+        **also,
     }
     files["job.json"] = jsonio.dump(job, indent=None)
     return Work(

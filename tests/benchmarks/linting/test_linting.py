@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Callable, Sequence
+import shutil
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -12,7 +14,7 @@ import numpy as np
 import pytest
 
 from edgewright.benchmarks import linting
-from edgewright.benchmarks.agreement import EngineError
+from edgewright.benchmarks.agreement import EngineError, NotAskedError
 from edgewright.benchmarks.linting import (
     Answer,
     Blamed,
@@ -21,12 +23,16 @@ from edgewright.benchmarks.linting import (
     ethos_u,
     gpu,
     lint,
+    litert_js,
     micro,
+    onnxruntime_web,
     openvino,
     xnnpack,
 )
+from edgewright.benchmarks.targets.browser import asking, chromium
 from edgewright.runtime import plugins
 from edgewright.runtime.backends.litert.tree import read, write
+from edgewright.runtime.disk import files
 from edgewright.runtime.errors import InputError, TargetError
 from tests.benchmarks.agreement.planted import SIDE, Planted, Writer, net, refusing, without_stride
 
@@ -183,6 +189,88 @@ def test_what_is_not_installed_says_how_to_get_it(stranger: Path, monkeypatch: p
     assert "pip install 'edgewright[ethos-u]'" in found["Ethos-U"].remedy
     assert "pip install 'edgewright[micro]'" in found["TensorFlow Lite Micro"].remedy
     assert "pip install 'edgewright[openvino]'" in found["OpenVINO CPU"].remedy
+
+
+def in_browser(monkeypatch: pytest.MonkeyPatch, engine: Any) -> None:
+    """The browser's rows are answered by another engine, and no browser is started."""
+
+    @contextlib.contextmanager
+    def started(format: str, say: Any) -> Iterator[Any]:  # noqa: A002
+        yield engine
+
+    monkeypatch.setattr(asking, "engine", started)
+    monkeypatch.setattr(asking, "missing", lambda: "")
+    only(monkeypatch, litert_js.LINTER, onnxruntime_web.LINTER)
+
+
+def test_what_a_browser_does_not_take_is_named_with_what_to_do(
+    stranger: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    in_browser(monkeypatch, Planted())
+    found = answers(stranger)
+    assert list(found) == ["LiteRT.js"]
+    right = found["LiteRT.js"]
+    assert (right.runs, right.verdict, right.share, right.blamed) == (True, "right", None, ())
+    in_browser(monkeypatch, Planted(fault=refusing, layer="conv2d_4"))
+    dead = answers(stranger)["LiteRT.js"]
+    assert (dead.runs, [one.layer for one in dead.blamed]) == (False, ["conv2d_4"])
+    assert dead.remedy == "write the layer in other operators"
+
+
+def test_operator_that_a_browser_names_itself_is_told_by_its_layer(
+    stranger: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Bytes(Planted):  # of parts it cannot be asked, as their tensors are of 8 bits
+        def open(self, raw: bytes) -> Any:
+            if raw != stranger.read_bytes():
+                raise NotAskedError("no tensors of int8")
+            raise EngineError("Node number 1 (CONV_2D) failed to prepare.")
+
+    in_browser(monkeypatch, Bytes())
+    found = answers(stranger)["LiteRT.js"]
+    assert (found.runs, found.blamed[0].operator, found.blamed[0].layer) == (False, "CONV_2D", "conv2d")
+    said = "Could not find an implementation for Gemm(13) node with name ''"
+    assert onnxruntime_web._LACKED.findall(said) == ["Gemm"]
+    said = "Fatal error: com.example:Mystery(-1) is not a registered function/op"
+    assert onnxruntime_web._LACKED.findall(said) == ["Mystery"]
+
+
+def test_browser_that_is_not_there_says_how_to_get_it(
+    stranger: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    only(monkeypatch, litert_js.LINTER)
+    monkeypatch.setattr(
+        chromium, "missing", lambda: "Chromium for --headless, on PATH (install chromium), or"
+    )
+    monkeypatch.setattr(asking.assets, "missing", lambda: "")
+    found = answers(stranger)["LiteRT.js"]
+    assert (found.runs, found.remedy) == (
+        None,
+        "not tried, as this needs Chromium on PATH (install chromium)",
+    )
+    monkeypatch.setattr(asking.assets, "missing", lambda: "npm (install nodejs and npm)")
+    assert "npm (install nodejs" in answers(stranger)["LiteRT.js"].remedy
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(bool(chromium.missing()), reason="there is no Chromium on the PATH")
+def test_files_are_run_in_a_browser(
+    stranger: Path, bundle: Path, engines_cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(engines_cache / "targets", files.cache_folder() / "targets")
+    only(monkeypatch, litert_js.LINTER, onnxruntime_web.LINTER)
+    found = answers(stranger)["LiteRT.js"]
+    assert (found.runs, found.verdict, found.note) == (True, "right", "")
+    for name in ("tflite-int8.tflite", "onnx-int8.onnx", "onnx-float32.onnx"):
+        shutil.copy(bundle / name, stranger.with_name(name))
+        (one,) = answers(stranger.with_name(name)).values()
+        assert (one.runs, one.verdict) == (True, "right"), (name, one)
+    tree = read(stranger.read_bytes())
+    code = next(c for c in tree.operatorCodes if c.customCode is None)
+    code.deprecatedBuiltinCode, code.builtinCode, code.customCode = 32, 32, b"Mystery"
+    stranger.write_bytes(write(tree))
+    dead = answers(stranger)["LiteRT.js"]
+    assert (dead.runs, dead.remedy) in ((False, "write the layer in other operators"), (None, ""))
 
 
 @pytest.mark.skipif(not plugins.installed("openvino"), reason="OpenVINO is not installed")

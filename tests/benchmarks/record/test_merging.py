@@ -159,3 +159,14 @@ def test_add_of_two_runs_at_once_keeps_both(made: SimpleNamespace, tmp_path: Pat
     (found,) = record.read_records(out)
     assert len(found.by_key()) == 12
     assert list(tmp_path.iterdir()) == [out]
+
+
+def test_add_keeps_times_of_others_where_answers_alone_were_found(
+    made: SimpleNamespace, tmp_path: Path
+) -> None:
+    out = tmp_path / "bench.json"
+    merging.add(out, of(made, made.timed(INT8), cpu="B CPU"), [], PRESENT)
+    alone = [dataclasses.replace(m, samples_ns={}) for m in made.timed(INT8)[:1]]
+    added = merging.add(out, of(made, alone), [], PRESENT)
+    assert added.elsewhere == 1
+    assert record.read_records(out)[1].measurements[0].samples_ns["warm_run"]

@@ -1,17 +1,15 @@
-"""The page's work on the bundle that all tests share, a server of it, and the engines of npm."""
+"""The page's work on the bundle that all tests share, and a server of it."""
 
 from __future__ import annotations
 
 import http.client
 import json
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from edgewright.apps.web import assets
 from edgewright.benchmarks.record.measurement import Plan
 from edgewright.benchmarks.targets.browser import posted
 from edgewright.benchmarks.targets.browser.server import Server
@@ -76,19 +74,3 @@ def ask(server: Server) -> Ask:
             connection.close()
 
     return call
-
-
-@pytest.fixture(scope="session")
-def engines_cache(made_once: Callable[..., Any]) -> Path:
-    """A cache folder with the engines in it."""
-    if not shutil.which("npm"):
-        pytest.skip("npm, which brings the engines, is not here")
-
-    def make(folder: Path) -> Path:
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setenv("EDGEWRIGHT_CACHE", str(folder))
-            assets.ready(None, lambda line: None)
-        return folder
-
-    found: Path = made_once("engines-cache", make)
-    return found

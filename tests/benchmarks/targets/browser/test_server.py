@@ -28,6 +28,8 @@ DEVICE = {
     "isolated": True,
     "secure": True,
     "mobile": True,
+    "gpu": "",
+    "gpu_software": False,
 }
 
 

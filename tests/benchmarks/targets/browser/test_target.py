@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
 import hashlib
 import json
 import queue
@@ -99,6 +100,27 @@ def test_device_that_falls_silent_or_fails_is_an_error_that_names_it(monkeypatch
         _wait([], several=True)
 
 
+def test_what_came_before_a_gpu_ended_the_page_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    half = dataclasses.replace(_results(_device()), whole=False)
+    found, _, said = _wait([half, (_device(), "out of memory")], several=False)
+    assert len(found) == 1
+    assert said[-1] == "WebGPU has no rows of a phone (Chrome 156): out of memory"
+    assert len(_wait([half, _results(_device())], several=False)[0]) == 1  # once
+    monkeypatch.setattr(target, "_SILENT", 0.1)
+    assert len(_wait([half], several=False)[0]) == 1
+
+    def ended() -> None:
+        raise TargetError("chromium ended with status 139")
+
+    heard: queue.Queue[Any] = queue.Queue()
+    heard.put(half)
+    lines: list[str] = []
+    assert len(Visits(lambda v: None, lines.append, several=False).wait(heard, ended)) == 1
+    assert lines[-1] == "WebGPU has no rows of a phone (Chrome 156): chromium ended with status 139"
+    with pytest.raises(TargetError, match="status 139"):
+        Visits(lambda v: None, lines.append, several=False).wait(queue.Queue(), ended)
+
+
 def test_ctrl_c_keeps_what_came_in() -> None:
     heard: queue.Queue[Any] = queue.Queue()
     heard.put(_results(_device()))
@@ -113,7 +135,11 @@ def test_ctrl_c_keeps_what_came_in() -> None:
 
 def test_options_that_cannot_be_are_refused(exported: tuple[Path, Any]) -> None:
     bundle = Bundle.open(exported[0])
-    with pytest.raises(InputError, match="expected --headless or --lan, got both"):
+    with pytest.raises(InputError, match="expected --webgpu with --headless, got it alone"):
+        TARGET.check(bundle, "tflite-int8", Plan(options={"webgpu": "yes"}))
+    with pytest.raises(InputError, match="got --static and --results"):
+        TARGET.check(bundle, "tflite-int8", Plan(options={"static": "x", "results": "y"}))
+    with pytest.raises(InputError, match="got --headless and --lan"):
         TARGET.check(bundle, "tflite-int8", Plan(options={"headless": "yes", "lan": "yes"}))
     with pytest.raises(InputError, match="expected --https with --lan, got it alone"):
         TARGET.check(bundle, "tflite-int8", Plan(options={"https": "yes"}))
@@ -254,3 +280,26 @@ def test_chromium_checks_and_times_every_default_variant(bundle: Path, run: Run,
     status, _, _ = run("report", bundle, "--out", bundle.with_name("report.md"))
     assert status == 0
     assert "browser, 1 thread" in bundle.with_name("report.md").read_text()
+
+
+@pytest.mark.slow
+def test_webgpu_in_software_has_answers_of_its_own(bundle: Path, run: Run, engines_cache: Path) -> None:
+    if chromium.missing():
+        pytest.skip("there is no chromium on PATH")
+    shutil.copytree(engines_cache / "targets", files.cache_folder() / "targets")
+    names = "tflite-float32,tflite-int8,onnx-float32"
+    words = ("--variants", names, "--target", "browser", "--headless", "--webgpu", "--seconds", "0.06")
+    status, said, complaints = run("bench", bundle, *words)
+    assert (status, complaints) == (0, "")
+    assert "Scores of target browser-webgpu beside the CPU's" in said
+    (record,) = read_records(bundle.with_name("bundle-bench.json"))
+    rows = {key[0]: group for key, group in record.by_key().items() if key[1] == "browser-webgpu"}
+    assert list(rows) == names.split(",")
+    for (found,) in rows.values():
+        assert found.samples_ns == {}
+        assert found.check is not None
+        assert found.check.images >= 1
+        assert found.check.verdict == "right"
+    assert rows["onnx-float32"][0].kernels == "onnxruntime-web-webgpu"
+    assert any("WebGPU ran in software" in line for line in said.splitlines())
+    assert len([key for key in record.by_key() if key[1] == "browser"]) == 3
