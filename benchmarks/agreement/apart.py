@@ -34,14 +34,17 @@ class Apart:
     Args:
         function: the child's, as `package.module:name`, called with `words`; it calls `serve`.
         what: to call it in messages.
+        reads: files and folders it may read besides Python and its packages.
     """
 
-    def __init__(self, function: str, what: str, words: Sequence[str] = ()) -> None:
+    def __init__(
+        self, function: str, what: str, words: Sequence[str] = (), reads: Sequence[str] = ()
+    ) -> None:
         from edgewright.runtime.trust import process
 
         self._what, self.answers = what, True
         try:
-            self._child: ChildProcess = process.start(function, words, log=True)
+            self._child: ChildProcess = process.start(function, words, reads=reads, log=True)
         except (OSError, TypeError, ValueError) as failure:
             raise EngineError(f"no process can be started for {what}: {failure}") from failure
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from edgewright.benchmarks.linting import Answer, Linter, Say
+from edgewright.benchmarks.linting import Answer, Blamed, Linter, Say
 from edgewright.runtime import backends
+from edgewright.runtime.errors import EdgewrightError
 
 if TYPE_CHECKING:
     from edgewright.benchmarks.linting._subject import Subject
@@ -26,7 +27,6 @@ class OpenVino(Linter):
     def lint(self, subject: Subject, say: Say) -> Sequence[Answer]:
         from edgewright.benchmarks.agreement import judging
         from edgewright.runtime import trust
-        from edgewright.runtime.errors import EdgewrightError
 
         expected = subject.cpu
         try:
@@ -36,7 +36,15 @@ class OpenVino(Linter):
             finally:
                 session.close()
         except EdgewrightError as failure:
-            return [Answer(engine=self.title, runs=False, remedy=_REMEDY, note=str(failure))]
+            return [
+                Answer(
+                    engine=self.title,
+                    runs=False,
+                    blamed=_first(subject),
+                    remedy=_REMEDY,
+                    note=str(failure),
+                )
+            ]
         check = judging.compare(theirs, expected, subject.head, rounded=subject.rounded)
         return [
             Answer(
@@ -44,11 +52,28 @@ class OpenVino(Linter):
                 runs=True,
                 verdict=check.verdict,
                 share=1.0,
+                blamed=() if check.verdict == "right" else _first(subject),
                 remedy=_REMEDY if check.verdict == "wrong" else "",
                 note="" if check.verdict == "right" else f"scores are off by up to {check.max_abs_error:.3g}",
             )
         ]
 
 
+def _first(subject: Subject) -> tuple[Blamed, ...]:
+    """The first operator of a .tflite that OpenVINO refuses, or computes otherwise; none of an .onnx."""
+    from edgewright.benchmarks.agreement import EngineError, in_openvino
+    from edgewright.benchmarks.agreement.locating import locate
+
+    if subject.suffix != ".tflite":
+        return ()
+    try:
+        with in_openvino.engine() as engine:
+            found = locate(subject.file.raw, engine, subject.pictures[:1], seconds=_SECONDS)
+    except (EngineError, EdgewrightError):  # the CPU does not give what is between its operators
+        return ()
+    return (Blamed(operator=found.operator, layer=found.layer, why=found.crash),) if found else ()
+
+
+_SECONDS = 60.0  # to look for it
 _REMEDY = "take another variant there"
 LINTER = OpenVino()

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from edgewright.benchmarks import linting
-from edgewright.benchmarks.agreement import EngineError, NotAskedError
+from edgewright.benchmarks.agreement import EngineError, NotAskedError, in_openvino
 from edgewright.benchmarks.linting import (
     Answer,
     Blamed,
@@ -285,9 +285,15 @@ def test_openvino_runs_the_file_and_is_held_against_the_cpu(
     def other(*unused: object, **also: object) -> Any:
         return SimpleNamespace(run=lambda pixels: np.full((1, 5), 1e3, np.float32), close=lambda: None)
 
+    @contextlib.contextmanager
+    def faulty() -> Iterator[Any]:
+        yield Planted(fault=without_stride, layer="conv2d_2")
+
     monkeypatch.setattr("edgewright.runtime.trust.isolated", other)
+    monkeypatch.setattr(in_openvino, "engine", faulty)
     wrong = answers(stranger)["OpenVINO CPU"]
     assert (wrong.runs, wrong.verdict) == (True, "wrong")
+    assert wrong.blamed == (Blamed(operator="CONV_2D", layer="conv2d_2"),)
     assert wrong.remedy
 
 
