@@ -1,9 +1,9 @@
-"""Collects what LiteRT's GPU accelerator makes of bundles: a row a recipe and variant.
+"""Collects what LiteRT's GPU accelerator, or browsers' WebGPU, makes of bundles: a row a recipe and variant.
 
-    python -m edgewright.benchmarks.figures.gpu FILE… --out DIR
+    python -m edgewright.benchmarks.figures.gpu FILE… --out DIR [--target browser-webgpu]
 
-Reads what `edgewright bench --target gpu` wrote; nothing is measured here. Rows of other recipes that the
-file holds stay.
+Reads what `edgewright bench --target gpu`, or `--target browser --headless --webgpu`, wrote; nothing is
+measured here. Rows of other recipes that the file holds stay.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from edgewright.benchmarks.record.record import Record, read_record
 from edgewright.runtime.disk import jsonio
 from edgewright.runtime.errors import InputError
 
-FILE = "gpu.json"
+FILES = {"gpu": "gpu.json", "browser-webgpu": "webgpu.json"}
 
 
-def rows_of(record: Record) -> list[Row]:
-    """Those of a bundle's variants that were held against the CPU on target gpu."""
+def rows_of(record: Record, target: str) -> list[Row]:
+    """Those of a bundle's variants that were held against the CPU on that target."""
     return [
         {"recipe": record.bundle, "variant": m.variant, **dataclasses.asdict(m.check)}
         for m in record.measurements
-        if m.check is not None and m.target == "gpu"
+        if m.check is not None and m.target == target
     ]
 
 
@@ -34,19 +34,23 @@ def main(words: list[str]) -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("files", type=Path, nargs="+")
     parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--target", choices=FILES, default="gpu")
     arguments = parser.parse_args(words)
     records = [read_record(path) for path in arguments.files]
-    rows = [row for record in records for row in rows_of(record)]
+    rows = [row for record in records for row in rows_of(record, arguments.target)]
     if not rows:
-        raise InputError("expected measurements of target gpu, got none; run: edgewright bench --target gpu")
-    environment = records[0].environment
-    surroundings = {"cpu": next(m for m in records[0].measurements if m.check).environment["cpu"]}
-    path = arguments.out / FILE
+        raise InputError(
+            f"expected measurements of target {arguments.target}, got none; run edgewright bench"
+        )
+    first = next(m for m in records[0].measurements if m.check and m.target == arguments.target)
+    told = first.environment
+    what = told["cpu"] if arguments.target == "gpu" else f"{told['gpu']}, by WebGPU in {told['browser']}"
+    path = arguments.out / FILES[arguments.target]
     if path.exists():
         anew = {row["recipe"] for row in rows}
         held = [row.data for row in jsonio.read(path, InputError).objects("rows")]
         rows = [*(row for row in held if row["recipe"] not in anew), *rows]
-    write(path, {**surroundings, "versions": environment["versions"]}, rows)
+    write(path, {"cpu": what, "versions": told["versions"]}, rows)
     return 0
 
 

@@ -1,5 +1,5 @@
-"""The tables of how often the gate is wrong, of what repair makes of files that collapse, of 4 bits, and of
-attacks on what is read."""
+"""The tables of how often the gate is wrong and figures of a browser are, of what repair makes of files that
+collapse, of 4 bits, and of attacks on what is read."""
 
 from __future__ import annotations
 
@@ -98,4 +98,28 @@ def reliability(rows: Rows, environment: Row) -> str:
             left=1,
         )
         + f"\n{environment['cpu']}, {environment['cores']} cores; {versions(environment)}.\n"
+    )
+
+
+def browser(rows: Rows, environment: Row) -> str:
+    """A row a file, way and truth: how often a difference was found."""
+    told = [
+        {
+            **row,
+            "which": "as taken" if row["how"] == "taken" else f"drawn from {row['frames']} frames",
+            "true": f"{row['slow_down']:.0%}" if row["slow_down"] else "none",
+            "share": row["found"] / row["comparisons"],
+        }
+        for row in rows
+    ]
+    return (
+        table(
+            "recipe | variant | comparisons | true slow-down | how many | found | B to A, median [range]",
+            "`{recipe}` | `{variant}` | {which} | {true} | {comparisons:,} | {found:,} ({share:.1%}) | "
+            "{ratio:.3f} [{ratio_low:.3f}, {ratio_high:.3f}]",
+            told,
+            left=4,
+        )
+        + f"\nA clock with steps of {rows[0]['clock_step_ns'] / 1000:g} µs; {environment['cpu']}, "
+        f"{environment['cores']} cores, load {environment['load_1min']:.1f} at the start.\n"
     )

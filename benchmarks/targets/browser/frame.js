@@ -100,7 +100,7 @@ async function measure(job, variants, accelerator, plan, buffers, turn, tell) {
     every.push(one);
   }
   const step = clockStep(), least = Math.max(job.block_ms, 50 * step);
-  const warm = Math.min(plan.warmup_seconds, 0.3) * 1000;
+  const warm = Math.min(plan.warmup_seconds, 0.3, 2 * plan.seconds) * 1000; // a quick look warms up for as long
   for (const one of every) {
     let calls = 1;
     for (let spent = 0; spent < warm && one.samples.warm_up.length < job.most_samples;) {
