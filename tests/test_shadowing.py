@@ -12,6 +12,7 @@ from edgewright.benchmarks.record import measurement
 Run = Callable[..., tuple[int, str, str]]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("cold")
 def test_child_processes_do_not_import_a_users_own_modules(
     trained: Path, bundle: Path, tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch

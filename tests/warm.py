@@ -66,7 +66,8 @@ class Starter:
 
     def __call__(self, command: Sequence[str], **how: Any) -> Any:
         *python, module = command
-        if self.forks and python == [sys.executable, "-P", "-m"] and module in PRELOADS:
+        known = python == [sys.executable, "-P", "-m"] and module in PRELOADS and not how["pass_fds"]
+        if self.forks and known:
             if module not in self._warm:
                 self._warm[module] = _Warm(PRELOADS[module])
             if self._warm[module].suits(how["env"]):

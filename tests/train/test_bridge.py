@@ -54,7 +54,14 @@ def check_equal(model: Any, bridged: Bridged) -> None:
     )
 
 
-@pytest.mark.parametrize("name", [name for name in recipe.names() if recipe.get(name).weights is None])
+@pytest.mark.parametrize(
+    "name",
+    [
+        name if name in ("cifar10-resnet8", "mnist-tiny") else pytest.param(name, marks=pytest.mark.slow)
+        for name in recipe.names()
+        if recipe.get(name).weights is None
+    ],
+)
 def test_to_tf_keras_carries_every_recipe_there_and_back(keras: Any, name: str) -> None:
     found = recipe.get(name)
     model = stirred(found.build(keras, found.shape, 10))

@@ -147,8 +147,15 @@ def test_bench_of_what_is_no_image_classifier_is_refused(tmp_path: Path, run: Ru
     assert list(tmp_path.glob("*.json")) == []
 
 
-@pytest.mark.parametrize("shape", [("n", 3, "h", "w"), (1, 3, 9, 11)], ids=str)
-@pytest.mark.parametrize("dtype", [TensorProto.FLOAT, TensorProto.UINT8])
+@pytest.mark.parametrize(
+    ("shape", "dtype"),
+    [
+        (("n", 3, "h", "w"), TensorProto.FLOAT),
+        ((1, 3, 9, 11), TensorProto.UINT8),
+        pytest.param(("n", 3, "h", "w"), TensorProto.UINT8, marks=pytest.mark.slow),
+        pytest.param((1, 3, 9, 11), TensorProto.FLOAT, marks=pytest.mark.slow),
+    ],
+)
 def test_compare_times_files_that_say_nothing(tmp_path: Path, shape: tuple[object, ...], dtype: int) -> None:
     path = network(tmp_path / "theirs.onnx", shape, dtype)
     tiny = comparison.Design(pairs=1, turns=2, block_seconds=0.001, warmup_seconds=0.01)

@@ -42,7 +42,7 @@ def softmax(logits: NDArray[np.float32]) -> NDArray[np.float32]:
 @pytest.mark.parametrize(
     ("ends", "head"),
     [
-        ((0.0, 1.0), "softmax"),
+        pytest.param((0.0, 1.0), "softmax", marks=pytest.mark.slow),
         pytest.param((-1.0, 1.0), "softmax", marks=pytest.mark.slow),
         pytest.param((0.0, 255.0), "softmax", marks=pytest.mark.slow),
         ((-1.0, 1.0), "logits"),
@@ -75,6 +75,7 @@ def test_formats_read_raw_pixels_in_every_variant_as_the_network_wants_them(
         assert sum(probabilities) == pytest.approx(1, abs=0.02), name
 
 
+@pytest.mark.slow
 def test_formats_convert_the_same_network_to_the_same_bytes_again_in_one_process(
     build_conv: Any, colour: Dataset, make_checkpoint: MakeCheckpoint, convert: Convert
 ) -> None:
@@ -86,6 +87,7 @@ def test_formats_convert_the_same_network_to_the_same_bytes_again_in_one_process
     assert first == second
 
 
+@pytest.mark.slow
 def test_format_attach_of_a_contract_changes_no_score_and_the_last_one_attached_counts(
     network_of: NetworkOf,
     build_conv: Any,

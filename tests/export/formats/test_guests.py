@@ -97,9 +97,10 @@ def recurrent(keras: Any, kind: str, steps: int = 12) -> Any:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "kind",
-    ["LSTM", pytest.param("GRU", marks=pytest.mark.slow), pytest.param("SimpleRNN", marks=pytest.mark.slow)],
+    ["LSTM", "GRU", "SimpleRNN"],
 )
 def test_recurrent_layer_is_in_every_default_variant(
     keras: Any, errors: Errors, kind: str, tmp_path: Path

@@ -119,7 +119,7 @@ slow = pytest.mark.slow
     ("build", "ends"),
     [
         (mobile, (-1.0, 1.0)),
-        (resizing, (0.0, 1.0)),
+        pytest.param(resizing, (0.0, 1.0), marks=slow),
         pytest.param(mlp, (0.0, 1.0), marks=slow),
         pytest.param(resnet8, (0.0, 1.0), marks=slow),
     ],

@@ -45,6 +45,13 @@ def make_trainer(colour: Dataset) -> MakeTrainer:
     return make
 
 
+@pytest.fixture
+def dense(keras: Any) -> Any:
+    """The least there is to train: most of the time goes into tracing what is trained."""
+    layers = [keras.Input((14, 14, 3)), keras.layers.Flatten(), keras.layers.Dense(10, "softmax")]
+    return keras.Sequential(layers)
+
+
 def test_trainer_keeps_the_best_epoch_and_the_record_says_which(
     build_conv: BuildConv, make_trainer: MakeTrainer, colour: Dataset
 ) -> None:
@@ -63,7 +70,7 @@ def test_trainer_keeps_the_best_epoch_and_the_record_says_which(
 def test_trainer_stops_after_epochs_that_bring_nothing_the_later_the_more_there_are(
     epochs: int,
     trained: int,
-    build_conv: BuildConv,
+    dense: Any,
     make_trainer: MakeTrainer,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -72,15 +79,13 @@ def test_trainer_stops_after_epochs_that_bring_nothing_the_later_the_more_there_
         "edgewright.export.network.trainer.metrics.summary",
         lambda *_: {"loss": next(losses), "accuracy": 0.5},
     )
-    trainer = make_trainer(build_conv(), epochs=epochs)
+    trainer = make_trainer(dense, epochs=epochs)
     trainer.fit(trainer.model)
     assert (trainer.record["epochs"], trainer.record["best_epoch"]) == (trained, 1)
 
 
-def test_trainer_keeps_no_epochs_before_a_pass_is_ready(
-    build_conv: BuildConv, make_trainer: MakeTrainer
-) -> None:
-    trainer = make_trainer(build_conv(), epochs=2)
+def test_trainer_keeps_no_epochs_before_a_pass_is_ready(dense: Any, make_trainer: MakeTrainer) -> None:
+    trainer = make_trainer(dense, epochs=2)
     trainer.fit(trainer.model, ready_at=6)
     assert (trainer.record["epochs"], trainer.record["best_epoch"]) == (2, 2)
 
@@ -112,19 +117,18 @@ class Broken:
 
 
 def test_trainer_stops_at_a_loss_that_is_no_number_and_says_at_which_step(
-    keras: Any, make_trainer: MakeTrainer
+    dense: Any, make_trainer: MakeTrainer
 ) -> None:
-    layers = [keras.Input((14, 14, 3)), keras.layers.Flatten(), keras.layers.Dense(10, "softmax")]
-    trainer = make_trainer(keras.Sequential(layers))
+    trainer = make_trainer(dense)
     trainer._given = Broken(trainer._given)
     with pytest.raises(TrainingError, match=r"expected a finite loss while .* got nan at step 3 of 10"):
         trainer.fit(trainer.model)
 
 
 def test_trainer_stops_at_weights_that_are_no_numbers_where_the_loss_shows_nothing(
-    build_conv: BuildConv, make_trainer: MakeTrainer
+    dense: Any, make_trainer: MakeTrainer
 ) -> None:
-    trainer = make_trainer(build_conv())
+    trainer = make_trainer(dense)
 
     class Spoil(trainer.tf_keras.callbacks.Callback):  # type: ignore[name-defined,misc]
         """What a processor does whose relu makes 0 of NaN: weights are no numbers, the loss is one."""

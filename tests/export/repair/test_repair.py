@@ -31,6 +31,8 @@ from edgewright.train.datasets import Dataset
 NetworkOf = Callable[[Path], Network]
 MakeCheckpoint = Callable[..., Path]
 FORMATS = ("tflite", "onnx")
+TFLITE_FIRST = pytest.mark.parametrize("name", ["tflite", pytest.param("onnx", marks=pytest.mark.slow)])
+ONNX_FIRST = pytest.mark.parametrize("name", [pytest.param("tflite", marks=pytest.mark.slow), "onnx"])
 LOUD = (1, 4, 6)  # channels
 
 
@@ -118,7 +120,7 @@ def climb(make_checkpoint: MakeCheckpoint, network_of: NetworkOf, colour: Datase
     return call
 
 
-@pytest.mark.parametrize("name", FORMATS)
+@ONNX_FIRST
 def test_repair_leaves_a_good_file_as_it_is_to_the_byte(
     climb: Any, sound: Any, name: str, colour: Dataset, tmp_path: Path
 ) -> None:
@@ -132,7 +134,7 @@ def test_repair_leaves_a_good_file_as_it_is_to_the_byte(
     assert not ladder.needs_floats
 
 
-@pytest.mark.parametrize("name", FORMATS)
+@ONNX_FIRST
 def test_repair_equalizes_what_collapsed_and_frees_nothing(
     climb: Any, keras: Any, sound: Any, name: str, colour: Dataset, tmp_path: Path
 ) -> None:
@@ -147,7 +149,7 @@ def test_repair_equalizes_what_collapsed_and_frees_nothing(
     assert not any(path.parent.glob("trial*"))
 
 
-@pytest.mark.parametrize("name", FORMATS)
+@TFLITE_FIRST
 def test_repair_rounds_weights_anew_closer_on_other_images_and_moves_no_scale(
     climb: Any, sound: Any, name: str, colour: Dataset, tmp_path: Path
 ) -> None:

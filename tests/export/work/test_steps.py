@@ -119,6 +119,7 @@ def test_export_steps_of_other_test_images_score_anew_and_convert_nothing(
     assert (seen.converted, seen.references, seen.scored) == ([], 1, 1)
 
 
+@pytest.mark.slow
 def test_export_steps_of_an_export_that_was_cut_off_go_on_where_it_was(
     trained: Path, tmp_path: Path, seen: Seen
 ) -> None:

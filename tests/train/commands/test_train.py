@@ -81,6 +81,7 @@ def test_train_command_without_a_package_names_the_command_that_cures_it(
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_train_data_without_a_network_fails_in_one_line_that_tells_where_to_put_a_named_set(
     fresh: Fresh, tmp_path: Path
 ) -> None:
@@ -96,6 +97,7 @@ def test_train_data_without_a_network_fails_in_one_line_that_tells_where_to_put_
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="no limit on file sizes to set")
 def test_train_command_on_a_full_disk_gets_one_line_and_leaves_nothing(fresh: Fresh, tmp_path: Path) -> None:
     """A limit on the size of files stands for it: the weights of fashion-mlp are larger."""

@@ -48,8 +48,15 @@ def ends_in(scores: int, activation: str | None) -> Recipe:
     return dataclasses.replace(recipe.get("fashion-mlp"), build=build, epochs=6, batch_size=16)
 
 
-@pytest.mark.parametrize("activation", ["sigmoid", None])
-@pytest.mark.parametrize("features", [True, False])
+@pytest.mark.parametrize(
+    ("activation", "features"),
+    [
+        ("sigmoid", True),
+        pytest.param("sigmoid", False, marks=pytest.mark.slow),
+        pytest.param(None, True, marks=pytest.mark.slow),
+        (None, False),
+    ],
+)
 def test_one_sigmoid_tells_two_classes_apart(tmp_path: Path, activation: str | None, features: bool) -> None:
     data = coloured(("red",), several=False)
     found = train("mine", ends_in(1, activation), data, Options(out=tmp_path / "out", features=features))
@@ -67,7 +74,7 @@ def test_one_sigmoid_tells_two_classes_apart(tmp_path: Path, activation: str | N
     assert Checkpoint.open(tmp_path / "out") == found
 
 
-@pytest.mark.parametrize("activation", ["sigmoid", None])
+@pytest.mark.parametrize("activation", ["sigmoid", pytest.param(None, marks=pytest.mark.slow)])
 def test_sigmoids_tell_several_labels_apart(tmp_path: Path, activation: str | None) -> None:
     data = coloured(("red", "green", "blue"), several=True)
     found = train("mine", ends_in(3, activation), data, Options(out=tmp_path / "out"))

@@ -131,29 +131,29 @@ def test_photos_whose_tuning_brings_nothing_are_those_of_the_first_part(
     assert not model.get_layer("base").trainable_weights
 
 
-@pytest.mark.parametrize(
-    "killed_after", [pytest.param(2, marks=pytest.mark.slow), 3, pytest.param(5, marks=pytest.mark.slow)]
-)
+@pytest.mark.slow
 def test_photos_that_were_cut_off_end_with_the_same_weights(
-    tiny: recipe.Recipe, colours: Dataset, tmp_path: Path, killed_after: int
+    tiny: recipe.Recipe, colours: Dataset, tmp_path: Path
 ) -> None:
     """In the first part, between both, and in the second."""
     whole = train("photos", tiny, colours, Options(out=tmp_path / "whole"))
-    with pytest.raises(RuntimeError, match="killed"), pytest.MonkeyPatch.context() as patch:
-        note = fit._Run.note_epoch
+    note = fit._Run.note_epoch
+    for killed_after in (2, 3, 5):
+        out = tmp_path / f"cut {killed_after}"
+        with pytest.raises(RuntimeError, match="killed"), pytest.MonkeyPatch.context() as patch:
 
-        def stop(self: Any, *given: Any) -> None:
-            note(self, *given)
-            if len(self.state.history) == killed_after:
-                raise RuntimeError("killed")
+            def stop(self: Any, *given: Any, most: int = killed_after) -> None:
+                note(self, *given)
+                if len(self.state.history) == most:
+                    raise RuntimeError("killed")
 
-        patch.setattr(fit._Run, "note_epoch", stop)
-        train("photos", tiny, colours, Options(out=tmp_path / "cut"))
-    resumed = train("photos", tiny, colours, Options(out=tmp_path / "cut", resume=True))
-    assert whole is not None and resumed is not None
-    assert resumed.metrics == whole.metrics
-    for a, b in zip(weights_of(tmp_path / "whole"), weights_of(tmp_path / "cut"), strict=True):
-        np.testing.assert_array_equal(a, b)
+            patch.setattr(fit._Run, "note_epoch", stop)
+            train("photos", tiny, colours, Options(out=out))
+        resumed = train("photos", tiny, colours, Options(out=out, resume=True))
+        assert whole is not None and resumed is not None
+        assert resumed.metrics == whole.metrics, killed_after
+        for a, b in zip(weights_of(tmp_path / "whole"), weights_of(out), strict=True):
+            np.testing.assert_array_equal(a, b)
 
 
 @pytest.mark.slow

@@ -32,15 +32,15 @@ CUTS = {
 }
 
 
-def cut(source: str, count: int) -> Dataset:
-    """The first `count` training and 1,000 test images of a data set that lies in $EDGEWRIGHT_DATA."""
+def cut(source: str, count: int, tests: int = 1000) -> Dataset:
+    """The first training and test images of a data set that lies in $EDGEWRIGHT_DATA."""
     folder = os.environ.get(datasets.DATA_VARIABLE)
     if not folder:
         pytest.skip(f"no ${datasets.DATA_VARIABLE}")
     if not (Path(folder) / f"{source.replace('-', '_')}.npz").is_file():
         pytest.skip(f"no {source} in {folder}")
     whole = datasets.load(source)
-    sizes = {"train": count, "test": 1000}
+    sizes = {"train": count, "test": tests}
     arrays = {f"{a}_{p}": getattr(whole, f"{a}_{p}")[:n] for p, n in sizes.items() for a in "xy"}
     return dataclasses.replace(whole, **arrays)
 
@@ -66,7 +66,7 @@ def test_mobilenetv2_imagenet_features_tell_digits_apart(
     weights = os.environ.get("EDGEWRIGHT_MOBILENETV2")
     if not weights:
         pytest.skip("no $EDGEWRIGHT_MOBILENETV2")
-    data = cut("mnist", 1000)
+    data = cut("mnist", 1000, 400)
     monkeypatch.setenv("EDGEWRIGHT_CACHE", str(tmp_path / "cache"))
     options = Options(out=tmp_path / "out", weights=weights)
     found = train("mnist-mobilenetv2", recipe.get("mnist-mobilenetv2"), data, options)

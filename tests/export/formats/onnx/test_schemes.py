@@ -100,8 +100,17 @@ def test_onnx_int8_activations_are_unsigned_and_u8s8_and_s8s8_have_a_name(
     assert found == [{onnx.TensorProto.UINT8}, {onnx.TensorProto.UINT8}, {onnx.TensorProto.INT8}]
 
 
-@pytest.mark.parametrize("ends", [(0.0, 1.0), (-1.0, 1.0), (0.0, 255.0)])
-@pytest.mark.parametrize("darkest", [False, True])
+@pytest.mark.parametrize(
+    ("ends", "darkest"),
+    [
+        ((0.0, 1.0), False),
+        ((-1.0, 1.0), True),
+        pytest.param((0.0, 1.0), True, marks=pytest.mark.slow),
+        pytest.param((-1.0, 1.0), False, marks=pytest.mark.slow),
+        pytest.param((0.0, 255.0), False, marks=pytest.mark.slow),
+        pytest.param((0.0, 255.0), True, marks=pytest.mark.slow),
+    ],
+)
 def test_onnx_int8_reads_raw_pixels_without_any_operator_before_the_first_layer(
     ends: tuple[float, float],
     darkest: bool,

@@ -43,10 +43,16 @@ def operators(path: Path) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    ("ends", "scale", "zero_points"),
-    [((0.0, 1.0), 1 / 255, {0}), ((-1.0, 1.0), 2 / 255, {127, 128}), ((0.0, 255.0), 1.0, {0})],
+    ("ends", "scale", "zero_points", "darkest"),
+    [
+        ((0.0, 1.0), 1 / 255, {0}, False),
+        ((-1.0, 1.0), 2 / 255, {127, 128}, True),
+        pytest.param((0.0, 1.0), 1 / 255, {0}, True, marks=pytest.mark.slow),
+        pytest.param((-1.0, 1.0), 2 / 255, {127, 128}, False, marks=pytest.mark.slow),
+        pytest.param((0.0, 255.0), 1.0, {0}, False, marks=pytest.mark.slow),
+        pytest.param((0.0, 255.0), 1.0, {0}, True, marks=pytest.mark.slow),
+    ],
 )
-@pytest.mark.parametrize("darkest", [False, True])
 def test_tflite_int8_input_takes_raw_pixels_even_if_all_calibration_images_are_dark(
     ends: tuple[float, float],
     scale: float,
