@@ -98,7 +98,7 @@ def test_bench_of_a_file_of_others(
     assert record["models"]["their model"]["macs"] is None  # of no size of its own
 
 
-@pytest.mark.parametrize("end", ["Identity", "LpNormalization"])
+@pytest.mark.parametrize("end", ["Identity", pytest.param("LpNormalization", marks=pytest.mark.slow)])
 def test_bench_of_a_size_nobody_says_says_which_it_took(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, end: str
 ) -> None:

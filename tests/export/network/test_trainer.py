@@ -90,6 +90,7 @@ def test_trainer_keeps_no_epochs_before_a_pass_is_ready(dense: Any, make_trainer
     assert (trainer.record["epochs"], trainer.record["best_epoch"]) == (2, 2)
 
 
+@pytest.mark.slow
 def test_trainer_with_the_same_seed_gives_the_same_weights(
     build_conv: BuildConv, make_trainer: MakeTrainer
 ) -> None:
@@ -161,7 +162,11 @@ def test_trainer_unfreezes_a_frozen_base_but_not_its_statistics_and_its_epochs_a
 
 @pytest.mark.parametrize(
     ("frozen", "asked", "first"),
-    [(False, {}, 1e-3), (False, {"learning_rate": 3e-4}, 3e-4), (True, {}, 1e-4)],
+    [
+        pytest.param(False, {}, 1e-3, marks=pytest.mark.slow),
+        (False, {"learning_rate": 3e-4}, 3e-4),
+        (True, {}, 1e-4),
+    ],
 )
 def test_trainer_learning_rate_is_as_asked_at_first_and_smaller_for_a_base_that_was_frozen(
     frozen: bool, asked: dict[str, float], first: float, build_conv: BuildConv, make_trainer: MakeTrainer

@@ -96,6 +96,7 @@ def test_backend_read_of_a_file_cut_off_anywhere_never_gives_a_contract(path: Pa
             assert contract_of(path) is None, length
 
 
+@pytest.mark.slow
 @each_backend
 def test_backend_read_of_a_file_with_bytes_changed_never_gives_a_contract(path: Path) -> None:
     """Mostly in the structure at both ends of the file; `read` works or says what is wrong."""

@@ -91,6 +91,7 @@ def activations(model: onnx.ModelProto) -> set[int]:
     return {kinds[node.input[2]] for node in model.graph.node if node.op_type == "QuantizeLinear"}
 
 
+@pytest.mark.slow
 def test_onnx_int8_activations_are_unsigned_and_u8s8_and_s8s8_have_a_name(
     build_conv: Any, colour: Dataset, make_checkpoint: MakeCheckpoint, convert: Convert
 ) -> None:

@@ -190,6 +190,7 @@ def test_tflite_int16x8_says_what_it_costs_and_is_judged_on_few_images() -> None
     assert scheme.most_samples == 2000
 
 
+@pytest.mark.slow
 def test_tflite_int8_of_resnet8_is_small_and_so_is_its_metadata(
     keras: Any, colour: Dataset, make_checkpoint: MakeCheckpoint, network_of: NetworkOf, tmp_path: Path
 ) -> None:
