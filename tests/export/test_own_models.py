@@ -146,28 +146,20 @@ def test_export_unsafe_load_that_lets_code_run_reaches_the_child(
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("name", "size", "ends", "variants"),
+    ("name", "ends", "variants"),
     [
-        ("MobileNetV2", 64, "-1..1", "tflite-int8," + BOTH),
-        ("MobileNetV3Small", 64, "0..255", BOTH),
-        ("EfficientNetB0", 64, "0..255", BOTH),
-        ("DenseNet121", 32, "0..1", BOTH),
+        ("MobileNetV2", "-1..1", "tflite-int8," + BOTH),
+        pytest.param("MobileNetV3Small", "0..255", BOTH, marks=pytest.mark.long),
+        pytest.param("EfficientNetB0", "0..255", BOTH, marks=pytest.mark.long),
+        pytest.param("DenseNet121", "0..1", BOTH, marks=pytest.mark.long),
     ],
 )
 def test_export_keras_applications_agree_with_keras(
-    keras: Any,
-    run: Run,
-    score: Score,
-    noise: Any,
-    tmp_path: Path,
-    name: str,
-    size: int,
-    ends: str,
-    variants: str,
+    keras: Any, run: Run, score: Score, noise: Any, tmp_path: Path, name: str, ends: str, variants: str
 ) -> None:
     keras.utils.set_random_seed(0)
-    model = getattr(keras.applications, name)(weights=None, input_shape=(size, size, 3), classes=5)
-    test, calibration, images = noise(size, 5, 120)
+    model = getattr(keras.applications, name)(weights=None, input_shape=(64, 64, 3), classes=5)
+    test, calibration, images = noise(64, 5, 120)
     low, high = (float(end) for end in ends.split(".."))
 
     def scaled(pixels: Images) -> Any:
@@ -204,6 +196,7 @@ def test_export_keras_applications_agree_with_keras(
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_export_model_of_a_thousand_layers(
     keras: Any, run: Run, noise: Any, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:

@@ -83,8 +83,10 @@ def test_to_tf_keras_carries_every_recipe_there_and_back(keras: Any, name: str) 
 
 APPLICATIONS = [
     "MobileNetV2",
-    "MobileNetV3Small",
-    *(pytest.param(n, marks=pytest.mark.slow) for n in ("EfficientNetB0", "ResNet50", "DenseNet121")),
+    *(
+        pytest.param(name, marks=pytest.mark.long)
+        for name in ("MobileNetV3Small", "EfficientNetB0", "ResNet50", "DenseNet121")
+    ),
 ]
 
 

@@ -72,7 +72,9 @@ def test_pretrained_weights_whose_download_fails_say_what_to_do_instead() -> Non
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", BASES)
+@pytest.mark.parametrize(
+    "name", [name if name == "MobileNetV2" else pytest.param(name, marks=pytest.mark.long) for name in BASES]
+)
 def test_bases_take_their_range_freeze_whole_and_cross_to_tf_keras(name: str, tmp_path: Path) -> None:
     from edgewright.train import recipe
     from edgewright.train.bridge import to_tf_keras

@@ -76,6 +76,7 @@ def test_engines_refuse_fewer_openings_than_an_interval_takes(tmp_path: Path) ->
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_engines_are_measured_for_real_and_rendered(
     bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -182,6 +182,7 @@ def test_overhead_names_a_missing_bundle_or_data_set(folder: Path, tmp_path: Pat
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_soak_memory_stays_flat(folder: Path, images: np.ndarray) -> None:
     """Twenty seconds of what was watched for ten minutes."""
     (row,) = overhead.soak(overhead.Models(folder, images), 1 / 3)
@@ -189,6 +190,7 @@ def test_soak_memory_stays_flat(folder: Path, images: np.ndarray) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.usefixtures("quick")
 def test_overhead_ratios_are_all_written_and_rendered(
     folder: Path, images: np.ndarray, tmp_path: Path

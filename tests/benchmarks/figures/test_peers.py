@@ -25,6 +25,7 @@ def no_clients(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.usefixtures("no_clients")
 def test_peers_of_this_python_are_compared_and_missing_ones_are_named(
     bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]

@@ -109,6 +109,7 @@ def test_fuzz_without_atheris_says_which_extra_it_needs(monkeypatch: pytest.Monk
 
 
 @pytest.mark.slow
+@pytest.mark.long  # CI runs `make fuzz`
 @pytest.mark.parametrize("target", [*TARGETS])
 def test_fuzz_of_each_target_begins_and_ends(tmp_path: Path, target: str) -> None:
     pytest.importorskip("atheris")

@@ -34,6 +34,7 @@ def test_transfer_cut_holds_the_first_images(
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_transfer_trains_with_and_without_features_and_counts_to_ten_epochs(
     few: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

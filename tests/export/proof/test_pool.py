@@ -123,6 +123,7 @@ def test_a_diluted_pool_lets_hardly_any_file_pass(drop: float, share: float, dra
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("drop", [0.01, 0.03])
 @pytest.mark.parametrize("share", [0.1, 0.2, 0.3, 0.5, 1.0])
 def test_of_10000_diluted_pools_at_most_3_percent_let_a_file_pass(drop: float, share: float) -> None:

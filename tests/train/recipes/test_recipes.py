@@ -46,7 +46,15 @@ def cut(source: str, count: int, tests: int = 1000) -> Dataset:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", CUTS)
+@pytest.mark.parametrize(
+    "name",
+    [
+        name
+        if name in ("fashion-mlp", "mnist-tiny", "cifar10-cnn")
+        else pytest.param(name, marks=pytest.mark.long)
+        for name in CUTS
+    ],
+)
 def test_recipe_learns_on_a_cut_of_its_data(name: str, tmp_path: Path) -> None:
     count, epochs, enough = CUTS[name]
     found = recipe.get(name)
@@ -60,6 +68,7 @@ def test_recipe_learns_on_a_cut_of_its_data(name: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_mobilenetv2_imagenet_features_tell_digits_apart(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
