@@ -1,0 +1,66 @@
+"""A host of plain files, as a page is put on, and engines for browsers."""
+
+from __future__ import annotations
+
+import functools
+import shutil
+import threading
+from collections.abc import Callable, Iterator
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from edgewright.apps.web import assets
+
+PLAIN = "plain.example"  # the browser of the tests takes it for this machine, and not for a secure context
+
+
+class _Files(SimpleHTTPRequestHandler):
+    extensions_map = {**SimpleHTTPRequestHandler.extensions_map, ".mjs": "text/javascript"}  # noqa: RUF012
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
+        pass
+
+
+class Host:
+    """Serves a folder on a port of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        handler = functools.partial(_Files, directory=str(folder))
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+        self._server.daemon_threads = True
+        self.port = self._server.server_port
+        self.url, self.plain = f"http://127.0.0.1:{self.port}/", f"http://{PLAIN}:{self.port}/"
+        threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+
+@pytest.fixture(scope="module")
+def host() -> Iterator[Callable[[Path], Host]]:
+    opened: list[Host] = []
+
+    def serve(folder: Path) -> Host:
+        opened.append(Host(folder))
+        return opened[-1]
+
+    yield serve
+    for one in opened:
+        one.close()
+
+
+@pytest.fixture(scope="session")
+def engines(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the packages of the engines, as --assets takes it."""
+    if not shutil.which("npm"):
+        pytest.skip("npm, which brings the engines, is not here")
+    folder = tmp_path_factory.mktemp("engines")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("EDGEWRIGHT_CACHE", str(folder))
+        assets.ready(None, lambda line: None)
+    (found,) = (folder / "targets").iterdir()
+    return found
