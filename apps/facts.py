@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from typing import TYPE_CHECKING
@@ -101,35 +101,39 @@ class Given:
             return f"{score} is the probability of {yes}; above {head.threshold:g} it is that, else {no}"
         return f"{score} is the probability of each label alone; above {head.threshold:g} the picture has it"
 
-    def common(self, escape: str) -> dict[str, str]:
-        """The values of templates that are the same in every language; `escape` is how it writes the number
-        of a letter."""
-        given, head = self.manifest.input, self.head
+    @property
+    def is_for_gpu(self) -> bool:
+        """Nothing is known against it; a device has to show that it is right there."""
+        return not self.variant.not_for_gpu
+
+    def common(self, escape: str, file: str = "") -> dict[str, str]:
+        """The values of templates that are the same in every language, of a model file that is called `file`;
+        `escape` is how the language writes the number of a letter."""
+        given, head, output = self.manifest.input, self.head, self.variant.output
         no, yes = (literal(label, escape) for label in self.manifest.labels) if head.is_binary else ("", "")
-        file = literal(self.file, escape)[1:-1]
+        name = literal(file or self.file, escape)
         return {
-            "file": file,
-            "stem": file.rpartition(".")[0],
+            "file": name,
+            "stem": name[1:].rpartition(".")[0],
+            "title": self.title,
             "fit": self.fit,
+            "fit_word": given.fit,
+            "filter": given.resample,
             "height": str(given.height),
             "width": str(given.width),
             "channels": str(given.channels),
+            "takes_bytes": _truth(self.takes_bytes),
+            "gives_bytes": _truth(self.gives_bytes),
+            "head": head.kind,
             "count": str(head.count),
-            "threshold": f"{head.threshold:.6g}",
-            "zero_point": str(self.variant.output.zero_point),
-            "scale": f"{self.variant.output.scale:.9g}",
+            "threshold": _number(head.threshold),
+            "zero_point": str(output.zero_point),
+            "scale": _number(output.scale),
+            "tolerance": _number(self.variant.tolerance.max_abs_elsewhere),
+            "for_gpu": _truth(self.is_for_gpu),
             "no": no,
             "yes": yes,
         }
-
-
-@dataclass(frozen=True, kw_only=True)
-class Code:
-    """A language: the suffixes of files that it runs, whether one image at a time, and its source file."""
-
-    suffixes: tuple[str, ...]
-    one_image: bool
-    write: Callable[[Given, bool], str]
 
 
 UTF16 = "\\u{:04x}"  # of languages whose letters beyond U+FFFF are two
@@ -148,6 +152,25 @@ def _escaped(letter: str, escape: str) -> str:
         return escape.format(ord(letter))
     raw = letter.encode("utf-16-be")
     return "".join(escape.format(int.from_bytes(raw[i : i + 2])) for i in range(0, len(raw), 2))
+
+
+def _number(value: float) -> str:
+    """A literal of a float, such as all languages take before an `f`."""
+    text = f"{value:.9g}"
+    return text if "." in text or "e" in text else f"{text}.0"
+
+
+def _truth(value: bool) -> str:
+    return "true" if value else "false"
+
+
+def joined(parts: Sequence[str], heads: tuple[str, ...]) -> str:
+    """Source files as one: lines that begin with one of `heads`, such as imports, come first, each once."""
+    lines = [line for part in parts for line in part.splitlines()]
+    found = [sorted({line for line in lines if line.startswith(head)}) for head in heads]
+    first = "\n\n".join("\n".join(block) for block in found if block)
+    bodies = re.sub("\n{3,}", "\n\n", "\n".join(line for line in lines if not line.startswith(heads)))
+    return f"{first}\n\n{bodies.strip()}\n"
 
 
 def template(package: str, name: str) -> str:

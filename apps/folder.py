@@ -61,8 +61,8 @@ def _ours(out: Path) -> tuple[str, ...]:
             continue
         if path.is_symlink() or not path.is_file() or known.get(name) != sha256_of(path):
             raise OutputError(
-                f"{out} holds '{name}', which was changed or added since it was written and --overwrite would "
-                "lose; move it away or choose another --out"
+                f"{out} holds '{name}', which was changed or added since it was written and --overwrite "
+                "would lose; move it away or choose another --out"
             )
     tops = {name.partition("/")[0] + ("/" if "/" in name else "") for name in known}
     return (RECORD, *sorted(files.escape(top) for top in tops))

@@ -5,9 +5,14 @@ ENVIRONMENTS := tests/clients/environments
 .PHONY: clients fuzz faults
 
 # Wheels' exact versions are listed whole; npm's install scripts would download what CPUs do not need.
-clients: $(patsubst %,$(EDGEWRIGHT_CLIENTS)/%/.ready,openvino mediapipe opencv node)  ## install what tests/clients opens our files with
+clients: $(patsubst %,$(EDGEWRIGHT_CLIENTS)/%/.ready,openvino mediapipe opencv node kotlin)  ## install what tests/clients opens our files with
 
 $(EDGEWRIGHT_CLIENTS)/node/.ready: $(ENVIRONMENTS)/package.json $(ENVIRONMENTS)/package-lock.json
+	@mkdir -p $(@D)
+	cp $^ $(@D)
+	npm ci --prefix $(@D) --ignore-scripts --no-audit --no-fund --loglevel=error
+	@touch $@
+$(EDGEWRIGHT_CLIENTS)/kotlin/.ready: $(ENVIRONMENTS)/kotlin/package.json $(ENVIRONMENTS)/kotlin/package-lock.json
 	@mkdir -p $(@D)
 	cp $^ $(@D)
 	npm ci --prefix $(@D) --ignore-scripts --no-audit --no-fund --loglevel=error

@@ -8,9 +8,7 @@ from pathlib import Path
 from edgewright.apps import projects
 from edgewright.runtime import console
 
-HELP = (
-    "write a small project that runs a file of a bundle: an Android app, a Swift package, C++, Python, a page"
-)
+HELP = "write a small project that runs a file of a bundle: for Android, iOS, C++, Python, the web"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -43,8 +41,8 @@ def run(arguments: argparse.Namespace) -> int:
     folder.write(arguments.out, made, of, overwrite=arguments.overwrite)
     total = sum(len(raw) for raw in made.values())
     console.say(
-        f"{arguments.out}: {len(made)} files, {total:,} bytes, for {app.variant.name}; README.md there says how to "
-        "build, run and test it"
+        f"{arguments.out}: {len(made)} files, {total:,} bytes, for {app.variant.name}; README.md there says "
+        "how to build, run and test it"
     )
     if app.variant.not_for_gpu:
         console.say(f"runs on the CPU alone: {app.variant.not_for_gpu}")

@@ -1,4 +1,4 @@
-"""How an app feeds a file of a bundle: a source file, filled in from the model file's own contract.
+"""How an app feeds a file of a bundle, on the terminal: a project's own source files, or MediaPipe Tasks.
 
 It compiles as it is pasted, imports and all, with the dependency that its first lines name. Nothing about the
 model is written down here: sizes, channels, types, quantization and what the scores mean come from the
@@ -7,13 +7,41 @@ manifest, so a source file cannot disagree with the model file it is for.
 
 from __future__ import annotations
 
-from edgewright.apps.howto import kotlin, python, swift
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from edgewright.apps import projects
 from edgewright.apps.facts import Given
+from edgewright.apps.howto import kotlin, python, swift
+from edgewright.apps.projects import kotlin as kotlin_project
+from edgewright.apps.projects import python as python_project
+from edgewright.apps.projects import swift as swift_project
 from edgewright.runtime.bundle.manifest import Manifest, VariantEntry
 from edgewright.runtime.errors import BundleError
 
-_LANGUAGES = {"android": kotlin.CODE, "ios": swift.CODE, "raspberry-pi": python.CODE}
-PLATFORMS = tuple(_LANGUAGES)
+
+@dataclass(frozen=True, kw_only=True)
+class _Platform:
+    suffixes: tuple[str, ...]
+    core: Callable[[Given, str], str]  # of a project, for a file of that name
+    by_mediapipe: Callable[[Given], str]
+    one_image: bool = True  # the file has to take one at a time
+
+
+_PLATFORMS = {
+    "android": _Platform(
+        suffixes=kotlin_project.SUFFIXES, core=kotlin_project.core, by_mediapipe=kotlin.write
+    ),
+    "ios": _Platform(suffixes=swift_project.SUFFIXES, core=swift_project.core, by_mediapipe=swift.write),
+    "raspberry-pi": _Platform(
+        suffixes=python_project.SUFFIXES,
+        core=python_project.core,
+        by_mediapipe=python.write,
+        one_image=False,
+    ),
+}
+PLATFORMS = tuple(_PLATFORMS)
+_MEDIAPIPE = (".tflite",)
 
 
 def facts(manifest: Manifest, variant: VariantEntry) -> str:
@@ -22,29 +50,24 @@ def facts(manifest: Manifest, variant: VariantEntry) -> str:
 
 
 def snippet(platform: str, manifest: Manifest, variant: VariantEntry, *, mediapipe: bool = False) -> str:
-    """A source file for `platform`, one of `PLATFORMS`, that says what one picture shows; with `mediapipe`
-    by MediaPipe Tasks, which reads size, scaling and labels from the file's own metadata.
+    """A source file for `platform`, one of `PLATFORMS`, that says what one picture shows: that of the project
+    which `edgewright app` writes; with `mediapipe` one by MediaPipe Tasks, which reads size, scaling and
+    labels from the file's own metadata.
 
     Raises:
         BundleError: the platform, or MediaPipe, does not take files of this kind.
     """
-    given, code = Given(manifest=manifest, variant=variant), _LANGUAGES[platform]
-    suffixes = (".tflite",) if mediapipe else code.suffixes
-    if given.suffix not in suffixes:
-        raise BundleError(
-            f"expected a {' or '.join(suffixes)} file for {'MediaPipe' if mediapipe else platform}, got "
-            f"{given.file}; export one with --variants"
-        )
-    if variant.input.shape[0] != 1 and (mediapipe or code.one_image):
-        raise BundleError(
-            f"expected a file that takes one image at a time, got {given.file}; export without --batch"
-        )
-    if mediapipe and manifest.input.channels != 3:
+    given, its = Given(manifest=manifest, variant=variant), _PLATFORMS[platform]
+    if not mediapipe:
+        projects.check(manifest, variant, its.suffixes, platform, one_image=its.one_image)
+        return its.core(given, given.file)
+    projects.check(manifest, variant, _MEDIAPIPE, "MediaPipe")
+    if manifest.input.channels != 3:
         raise BundleError(
             f"expected a file that takes colour for MediaPipe, got {given.file}, which takes grey; leave out "
             "--mediapipe"
         )
-    return code.write(given, mediapipe)
+    return its.by_mediapipe(given)
 
 
 def for_platform(platform: str, manifest: Manifest, *, mediapipe: bool = False) -> VariantEntry:
@@ -53,10 +76,5 @@ def for_platform(platform: str, manifest: Manifest, *, mediapipe: bool = False) 
     Raises:
         BundleError: there is none.
     """
-    suffixes = (".tflite",) if mediapipe else _LANGUAGES[platform].suffixes
-    fitting = [v for v in manifest.variants if v.file.file.endswith(suffixes)]
-    proven = [v for v in fitting if v.parity.is_proven]
-    if not proven:
-        got = f"none that is proven; name one by --variant: {fitting[0].name}" if fitting else "none"
-        raise BundleError(f"expected a {' or '.join(suffixes)} file for {platform} in the bundle, got {got}")
-    return min(proven, key=lambda variant: variant.file.bytes)
+    suffixes = _MEDIAPIPE if mediapipe else _PLATFORMS[platform].suffixes
+    return projects.smallest(manifest, suffixes, platform)

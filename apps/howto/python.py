@@ -1,35 +1,16 @@
-"""Python for a Raspberry Pi and the like: Edgewright's own runtime, or MediaPipe Tasks."""
+"""MediaPipe Tasks in Python, for a Raspberry Pi and the like."""
 
 from __future__ import annotations
 
-from edgewright.apps.facts import Code, Given, filled
+from edgewright.apps.facts import Given, filled
 
-_RUNTIME = """
-# pip install "edgewright[<<extra>>]"
-# <<file>> is all it needs: its contract and labels are inside
-from edgewright.runtime import load
-
-with load("<<file>>") as model:
-    for found in model.predict("picture.jpg", k=3):
-        print(found.label, found.probability)
-"""
-_VECTORS = """
-# pip install "edgewright[<<extra>>]"
-# <<file>> is all it needs: its contract is inside
-from edgewright.runtime import load
-from edgewright.runtime.preprocess import to_pixels
-
-with load("<<file>>") as model:
-    a, b = (model.scores(to_pixels(name, model.contract.input))[0] for name in ("picture.jpg", "other.jpg"))
-print((a @ b) / ((a @ a) * (b @ b)) ** 0.5)  # how alike they are, from -1 to 1
-"""
 _MEDIAPIPE = """
 # pip install mediapipe
 # <<file>> is all it needs: size, scaling and labels are read from its metadata<<shape>>
 <<imports>>import mediapipe as mp
 from mediapipe.tasks.python import BaseOptions, vision
 
-options = vision.ImageClassifierOptions(base_options=BaseOptions(model_asset_path="<<file>>"))
+options = vision.ImageClassifierOptions(base_options=BaseOptions(model_asset_path=<<file>>))
 with vision.ImageClassifier.create_from_options(options) as classifier:
     result = classifier.classify(mp.Image.create_from_file("picture.jpg"))
 found = [(one.category_name, one.score) for one in result.classifications[0].categories]
@@ -41,7 +22,7 @@ _EMBEDDER = """
 import mediapipe as mp
 from mediapipe.tasks.python import BaseOptions, vision
 
-options = vision.ImageEmbedderOptions(base_options=BaseOptions(model_asset_path="<<file>>"))
+options = vision.ImageEmbedderOptions(base_options=BaseOptions(model_asset_path=<<file>>))
 with vision.ImageEmbedder.create_from_options(options) as embedder:
     result = embedder.embed(mp.Image.create_from_file("picture.jpg"))
 print(result.embeddings[0].embedding)
@@ -67,19 +48,14 @@ for label, power in powers[:3]:
 }
 
 
-def _write(given: Given, mediapipe: bool) -> str:
-    head, values = given.head, given.common("\\u{:04x}")
+def write(given: Given) -> str:
+    """The source file."""
+    head, values = given.head, given.common("\\U{:08x}")
     values |= {
-        "extra": given.suffix.removeprefix("."),
         "imports": "import math\n\n" if "logits" in head.kind else "",
         "shape": ""
         if given.manifest.input.fit == "stretch"
         else f"\n# the picture is brought to shape before: {given.fit}",
     }
     values["answer"] = filled(_ANSWERS[given.answer], values).rstrip()
-    if mediapipe:
-        return filled(_EMBEDDER if head.is_embedding else _MEDIAPIPE, values)
-    return filled(_VECTORS if head.is_embedding else _RUNTIME, values)
-
-
-CODE = Code(suffixes=(".tflite", ".onnx"), one_image=False, write=_write)
+    return filled(_EMBEDDER if head.is_embedding else _MEDIAPIPE, values)

@@ -1,8 +1,8 @@
 """Small projects that run a model file, one folder a language: each sets `PROJECT`.
 
-What runs is written once, in the language's own source files beside its `__init__.py`; what is this model's - sizes,
-kind of scores, quantization - is filled into one file of numbers, and labels are data: nothing that a bundle says
-becomes code. `edgewright how-to` prints the same files.
+What runs is written once, in the language's own source files beside its `__init__.py`; what is this model's -
+sizes, kind of scores, quantization - is filled into one file of numbers, and labels are data: nothing that a
+bundle says becomes code. `edgewright how-to` prints the same files.
 """
 
 from __future__ import annotations
@@ -24,7 +24,15 @@ if TYPE_CHECKING:
     from edgewright.runtime.contract import InputContract
 
 # Sides and EXIF orientations of the pictures that a project's own test brings to size.
-_PICTURES = ((1, 1, 1), (5, 7, 6), (64, 48, 1), (97, 61, 3), (150, 33, 8), (33, 150, 5), (128, 128, 7))
+_PICTURES: tuple[tuple[int, int, int], ...] = (
+    (1, 1, 1),
+    (5, 7, 6),
+    (64, 48, 1),
+    (97, 61, 3),
+    (150, 33, 8),
+    (33, 150, 5),
+    (128, 128, 7),
+)
 _PICTURES += ((301, 203, 4), (203, 301, 2))
 _MOST_BYTES = 2**22  # of what comes of them; there is one at least
 _MOST_VALUES = 2**22  # of an input: a page of 2,000 by 2,000
@@ -70,10 +78,10 @@ class App:
     def parity(self) -> dict[str, bytes]:
         """What a test on the user's own machines holds its results against; numbers are little-endian.
 
-        `golden-images.bin`: the golden images, as the file takes them. `golden-scores.bin`: float32, the scores
-        that it gave. `golden-answers.bin`: float32, what they mean, a probability a label (of an embedding the
-        scores). `pictures.bin`: one after the other int32 width, height and EXIF orientation of a decoded
-        picture, its RGBA pixels, and the pixels that `preprocess.py` makes of it.
+        `golden-images.bin`: the golden images, as the file takes them. `golden-scores.bin`: float32, the
+        scores that it gave. `golden-answers.bin`: float32, what they mean, a probability a label (of an
+        embedding the scores). `pictures.bin`: one after the other int32 width, height and EXIF orientation of
+        a decoded picture, its RGBA pixels, and the pixels that `preprocess.py` makes of it.
         """
         head, goldens = self.given.head, self.goldens
         answers = goldens.scores if head.is_embedding else head.probabilities(goldens.scores)
@@ -120,8 +128,11 @@ def smallest(manifest: Manifest, suffixes: tuple[str, ...], what: str) -> Varian
     return min(proven, key=lambda variant: variant.file.bytes)
 
 
-def check(manifest: Manifest, variant: VariantEntry, suffixes: tuple[str, ...], what: str) -> None:
-    """See that a file can be what a project for `what` runs: of its kind, an image in, scores out.
+def check(
+    manifest: Manifest, variant: VariantEntry, suffixes: tuple[str, ...], what: str, *, one_image: bool = True
+) -> None:
+    """See that a file can be what a project for `what` runs: of its kind, an image in (one at a time with
+    `one_image`), scores out.
 
     Raises:
         BundleError: it is another, or the manifest contradicts itself.
@@ -131,7 +142,7 @@ def check(manifest: Manifest, variant: VariantEntry, suffixes: tuple[str, ...], 
         raise BundleError(
             f"expected a {' or '.join(suffixes)} file for {what}, got {file}; export one with --variants"
         )
-    if variant.input.shape != (1, *manifest.input.shape):
+    if variant.input.shape != (1, *manifest.input.shape) and one_image:
         raise BundleError(
             f"expected a file that takes one image at a time, got {file}; export without --batch"
         )
@@ -141,10 +152,16 @@ def check(manifest: Manifest, variant: VariantEntry, suffixes: tuple[str, ...], 
             f"{variant.output.dtype}"
         )
     shape = variant.output.shape
-    if len(shape) != 2 or shape[0] != 1 or shape[1] < 1 or given.head.labels != len(manifest.labels):
+    if len(shape) != 2 or shape[1] < 1 or given.head.labels != len(manifest.labels):
         raise BundleError(
             f"expected a score a label, got {file} with scores {shape} and "
             f"{len(manifest.labels)} labels; export it again"
+        )
+    output = variant.output
+    if output.dtype == "uint8" and not (0 < output.scale < 1e6 and 0 <= output.zero_point < 256):
+        raise BundleError(
+            f"expected scores of 8 bits with a scale and a zero point, got {file} with {output.scale:g} and "
+            f"{output.zero_point}; export it again"
         )
     if manifest.input.height * manifest.input.width > _MOST_VALUES:
         raise BundleError(
@@ -182,7 +199,8 @@ def pictures(contract: InputContract, sides: tuple[tuple[int, int, int], ...] = 
 
 
 def picture(pixels: NDArray[np.uint8], orientation: int, contract: InputContract) -> bytes:
-    """One of `App.parity`'s pictures: RGBA pixels `(height, width, 4)` as they are decoded, and what comes of them."""
+    """One of `App.parity`'s pictures: RGBA pixels `(height, width, 4)` as they are decoded, and what comes of
+    them."""
     from PIL import ExifTags, Image
 
     from edgewright.runtime.preprocess import to_pixels
@@ -201,4 +219,5 @@ def _pattern(width: int, height: int, transparent: bool) -> NDArray[np.uint8]:
     found = ((x * x * (c + 1) + 3 * x * y + 7 * y * (c + 2)) // (c + 3)) % 256
     if not transparent:
         found = np.where(c == 3, 255, found)
-    return found.astype(np.uint8)
+    pixels: NDArray[np.uint8] = found.astype(np.uint8)
+    return pixels

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import re
+import runpy
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
-from edgewright.apps import howto
+from edgewright.apps import howto, projects
 from edgewright.runtime.bundle.manifest import Bundle, Manifest, VariantEntry
 from edgewright.runtime.errors import BundleError
 
@@ -24,28 +26,45 @@ def manifest(bundle: Path) -> Manifest:
 def test_howto_snippet_leaves_nothing_to_fill_in(manifest: Manifest, platform: str) -> None:
     variant = howto.for_platform(platform, manifest)
     code = howto.snippet(platform, manifest, variant)
-    assert variant.file.file in code or variant.file.file.removesuffix(".tflite") in code
-    assert not re.search(r"\$\{\w+\}|<<", code)
-    assert len(code.splitlines()) <= 45
+    assert f'"{variant.file.file}"' in code
+    assert not re.search(r"<<\w+>>", code)
+
+
+@pytest.mark.parametrize(
+    ("platform", "language"), [("android", "kotlin"), ("ios", "swift"), ("raspberry-pi", "python")]
+)
+def test_howto_snippet_is_what_the_project_holds(
+    bundle: Path, manifest: Manifest, platform: str, language: str
+) -> None:
+    opened = Bundle.open(bundle)
+    variant = howto.for_platform(platform, manifest)
+    made = projects.get(language).files(projects.app(opened, variant))
+    code = set(howto.snippet(platform, manifest, variant).splitlines())
+    ends = ("/PictureModel.kt", "/PictureModel.swift", "/LiteRt.kt", "/LiteRt.swift", "/model.py")
+    files = [raw.decode() for name, raw in made.items() if name.endswith(ends)]
+    lines = [line for file in files for line in file.splitlines() if "model.tflite" not in line]
+    assert len(lines) > 40
+    assert {line for line in lines if line not in code} <= {
+        "import PictureModel",
+        'MODEL = Path(__file__).with_name("model.onnx")',
+    }
 
 
 def test_howto_snippet_feeds_an_int8_file_bytes_and_dequantizes_its_scores(manifest: Manifest) -> None:
     int8 = next(v for v in manifest.variants if v.name == "tflite-int8")
     android = howto.snippet("android", manifest, int8)
-    assert "allocateDirect(28 * 28 * 1 * 1)" in android
-    assert "input.put(it.toByte())" in android
-    assert "Array(1) { ByteArray(10) }" in android
-    assert f"* {int8.output.scale:.9g}f" in android
-    assert f"* {int8.output.scale:.9g}" in howto.snippet("ios", manifest, int8)
+    for line in ("width = 28", "channels = 1", "takesBytes = true", "givesBytes = true", "count = 10"):
+        assert f"    {line},\n" in android
+    assert f"scale = {int8.output.scale:.9g}f" in android
+    assert f"scale: {int8.output.scale:.9g}" in howto.snippet("ios", manifest, int8)
     assert f"{int8.output.scale:.8g} * (value - {int8.output.zero_point})" in howto.facts(manifest, int8)
 
 
 def test_howto_snippet_gives_the_scores_of_a_float_file_as_they_are(manifest: Manifest) -> None:
     floats = next(v for v in manifest.variants if v.name == "tflite-float32")
     android = howto.snippet("android", manifest, floats)
-    assert "Array(1) { FloatArray(10) }" in android
-    assert "output[0].map { it }" in android
-    assert "input.put(it.toByte())" in android  # the input is uint8 all the same
+    assert "givesBytes = false" in android
+    assert "takesBytes = true" in android  # the input is uint8 all the same
     assert "value -" not in howto.facts(manifest, floats)
 
 
@@ -67,9 +86,12 @@ def test_howto_snippet_in_python_labels_a_picture(
     bundle: Path, manifest: Manifest, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(bundle)
+    monkeypatch.setattr(sys, "argv", ["snippet.py", "picture.jpg"])
     Image.new("RGB", (50, 40), "white").save("picture.jpg")
     for variant in manifest.variants:
-        exec(howto.snippet("raspberry-pi", manifest, variant), {})
+        Path("snippet.py").write_text(howto.snippet("raspberry-pi", manifest, variant))
+        with pytest.raises(SystemExit, match="0"):
+            runpy.run_path("snippet.py", run_name="__main__")
         lines = capsys.readouterr().out.splitlines()
         assert len(lines) == 3
         assert lines[0].rpartition(" ")[0] in manifest.labels
@@ -104,7 +126,8 @@ def of(manifest: Manifest, head: str, channels: int = 3) -> tuple[Manifest, Vari
         threshold=0.4,
         input=dataclasses.replace(manifest.input, channels=channels),
     )
-    return changed, dataclasses.replace(variant, output=output)
+    taken = dataclasses.replace(variant.input, shape=(1, *changed.input.shape))
+    return changed, dataclasses.replace(variant, input=taken, output=output)
 
 
 # What each language brings without an import; all else that is called by a name has to have one.
@@ -132,16 +155,15 @@ MODULES = {  # what Swift's imports bring
 }
 
 
-@pytest.mark.parametrize("mediapipe", [False, True])
 @pytest.mark.parametrize("head", HEADS)
 @pytest.mark.parametrize("platform", howto.PLATFORMS)
-def test_howto_source_is_whole_and_imports_what_it_uses(
-    manifest: Manifest, platform: str, head: str, mediapipe: bool
+def test_howto_by_mediapipe_is_whole_and_imports_what_it_uses(
+    manifest: Manifest, platform: str, head: str
 ) -> None:
-    """Compiled once by hand with Kotlin 2.3 against stubs of Android's, LiteRT's and MediaPipe's classes, and
-    parsed with tree-sitter's Swift grammar, in all of these kinds."""
+    """Compiled once by hand with Kotlin 2.3 against stubs of Android's and MediaPipe's classes, and parsed
+    with tree-sitter's Swift grammar, in all of these kinds. What is of a project is compiled with it."""
     changed, variant = of(manifest, head)
-    code = howto.snippet(platform, changed, variant, mediapipe=mediapipe)
+    code = howto.snippet(platform, changed, variant, mediapipe=True)
     assert "<<" not in code
     if platform == "raspberry-pi":
         compile(code, "snippet.py", "exec")
@@ -161,7 +183,6 @@ def test_howto_source_is_whole_and_imports_what_it_uses(
         brought = {name for module in imports for name in MODULES[module]}
         assert '// Podfile: pod "' in code
     assert used <= brought | OWN[platform]
-    assert ("labels.txt" in code) == (not mediapipe and head not in ("embedding", "binary", "binary-logits"))
 
 
 @pytest.mark.parametrize(
@@ -173,24 +194,26 @@ def test_howto_source_is_whole_and_imports_what_it_uses(
         ("binary-logits", "1f / (1f + exp(-found[0].second))"),
         ("sigmoid", "filter { it.second > 0.4f }"),
         ("sigmoid-logits", "1f / (1f + exp(-score))"),
-        ("embedding", "fun cosine("),
+        ("embedding", ".floatEmbedding()"),
     ],
 )
 def test_howto_answer_is_what_the_head_means(manifest: Manifest, head: str, kotlin: str) -> None:
-    assert kotlin in howto.snippet("android", *of(manifest, head))
+    assert kotlin in howto.snippet("android", *of(manifest, head), mediapipe=True)
+    kind = head.replace("binary", "sigmoid")
+    assert f'head = "{kind}",\n    threshold = 0.4f,' in howto.snippet("android", *of(manifest, head))
     facts = howto.facts(*of(manifest, head))
     assert ("labels" in facts.splitlines()[-1]) == (head != "embedding")
     assert ("above 0.4" in facts) == (head.startswith(("binary", "sigmoid")))
 
 
-def test_howto_python_compares_embeddings(
+def test_howto_python_gives_embeddings_and_compares_them(
     bundle: Path, manifest: Manifest, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(bundle)
-    for name in ("picture.jpg", "other.jpg"):
-        Image.new("RGB", (50, 40), "white").save(name)
-    exec(howto.snippet("raspberry-pi", *of(manifest, "embedding")), {})
-    assert float(capsys.readouterr().out) == pytest.approx(1)
+    Path("snippet.py").write_text(howto.snippet("raspberry-pi", *of(manifest, "embedding")))
+    found = runpy.run_path("snippet.py")
+    assert found["cosine"]([1.0, 2.0], [2.0, 4.0]) == pytest.approx(1)
+    assert found["cosine"]([1.0, 0.0], [0.0, 4.0]) == 0
 
 
 @pytest.mark.parametrize(
@@ -208,7 +231,7 @@ def test_howto_labels_are_literals_and_nothing_else(manifest: Manifest, label: s
 
 def _read(literal: str) -> str:
     """What a literal of any of the three languages means."""
-    return re.sub(r"\\u\{?([0-9a-f]+)\}?", lambda m: chr(int(m[1], 16)), literal)
+    return re.sub(r"\\[uU]\{?([0-9a-f]+)\}?", lambda m: chr(int(m[1], 16)), literal)
 
 
 def test_howto_mediapipe_takes_no_grey_and_no_onnx(manifest: Manifest) -> None:

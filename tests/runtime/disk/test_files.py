@@ -209,6 +209,18 @@ def test_overwrite_never_takes_a_folder_that_is_named_like_our_files(old: Path) 
     assert (old / "study.onnx" / "thesis.txt").read_text() == "mine"
 
 
+def test_overwrite_takes_a_folder_by_a_pattern_of_folders_alone(old: Path) -> None:
+    (old / "src").mkdir()
+    (old / "src" / "a.txt").write_text("ours")
+    for wrong in (("*",), ("src",), ("*.json", "other/")):
+        with pytest.raises(OutputError):
+            files.check_output(old, overwrite=True, ours=wrong)
+    files.check_output(old, overwrite=True, ours=("manifest.json", "src/"))
+    (old / "file").write_text("mine")
+    with pytest.raises(OutputError, match="'file'"):
+        files.check_output(old, overwrite=True, ours=("manifest.json", "src/", "file/"))
+
+
 def test_new_folder_keeps_a_foreign_file_that_comes_while_we_write(old: Path) -> None:
     with (
         pytest.raises(OutputError, match=r"thesis\.txt"),
