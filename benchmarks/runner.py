@@ -24,8 +24,9 @@ from edgewright.runtime.verification import GOLDEN_INPUTS, read_golden
 class Options:
     """What is measured, and how much.
 
-    `variants`: names, all of the bundle's if empty. `target`: where, a file of `benchmarks/targets`, with
-    `target_options` for what it declares (`images` of arm64). `threads`: of the interpreter; each count is
+    `variants`: names, all of the bundle's if empty. `target`: where, a file of `benchmarks/targets`, with a
+    device behind it for those that reach several ("ssh:pi@host"), and `target_options` for what it declares
+    (`images` of arm64). `threads`: of the interpreter; each count is
     measured. `mode`: a name of `MODES`, which is how long each variant runs, or `seconds` in all instead.
     `profile`: also the time by operator, where the interpreter tells it. `size`: height and width, of a lone
     file that takes pictures of any.
@@ -104,9 +105,11 @@ def bench(
 
 def prepare(bundle: Path | str, options: Options) -> Job:
     """See what can be measured, before anything is. Raises as `bench` does."""
+    name, at = targets.parse(options.target)
+    target = targets.get(name)
+    targets.check_options(name, tuple(options.target_options))
+    options = dataclasses.replace(options, target=name, target_options={**options.target_options, **at})
     plans = tuple(_plan(count, options) for count in options.threads)
-    target = targets.get(options.target)
-    targets.check_options(options.target, tuple(options.target_options))
     if not target.repeats:
         plans = tuple(dataclasses.replace(plan, processes=1) for plan in plans)
     opened = _opened(Path(bundle), options)

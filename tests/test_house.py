@@ -92,7 +92,7 @@ def test_base_install_dependencies_are_numpy_and_pillow(pyproject: dict[str, Any
         ("train.recipes", "RECIPE", {"fashion-mlp"}),
         ("export.formats", "FORMAT", {"tflite", "onnx"}),
         ("export.passes", "PASS", {"prune", "cluster", "qat", "finetune"}),
-        ("benchmarks.targets", "TARGET", {"local", "arm64", "browser", "ethos-u", "micro"}),
+        ("benchmarks.targets", "TARGET", {"local", "arm64", "browser", "ethos-u", "micro", "ssh", "adb"}),
         ("benchmarks.linting", "LINTER", {"xnnpack", "ethos-u", "micro", "coreml"}),
         ("benchmarks.report.writers", "WRITER", {"html", "md", "json"}),
         ("benchmarks.figures.peers", "PEER", {"edgewright-runtime", "keras-predict", "opencv-dnn"}),

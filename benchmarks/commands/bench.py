@@ -15,7 +15,8 @@ HELP = "measure the latency and memory of a bundle's variants, or of any file"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     from edgewright.benchmarks import targets
 
-    places = ", ".join(f"{name} ({targets.get(name).title})" for name in targets.names())
+    every = {name: targets.get(name) for name in targets.names()}
+    places = ", ".join(f"{name}{target.at} ({target.title})" for name, target in every.items())
     parser.add_argument(
         "bundle", type=Path, metavar="BUNDLE|FILE", help="a bundle folder, or any .tflite or .onnx file"
     )
@@ -85,12 +86,16 @@ def run(arguments: argparse.Namespace) -> int:
     out = arguments.out or measurement.default_out(arguments.bundle)
     job = runner.prepare(arguments.bundle, options)
     merging.check_place(out, job.bundle.manifest.name)
-    here = (one for one in baselines if record.same_machine(one.environment, job.environment))
-    baseline = next(here, baselines[0] if baselines else None)
+    if job.target.devices:  # of which machine it is, is known afterwards
+        fitting = [one for one in baselines if set(job.keys) <= one.by_key().keys()]
+    else:
+        fitting = [one for one in baselines if record.same_machine(one.environment, job.environment)]
+    baseline = next(iter((*fitting, *baselines)), None)
     for name, reason in job.left_out.items():
         console.complain(f"{name} is not measured: {reason}")
     if baseline is not None:
-        limits.check_baseline(baseline, job.bundle.manifest.name, job.keys, job.environment)
+        where = baseline.environment if job.target.devices else job.environment
+        limits.check_baseline(baseline, job.bundle.manifest.name, job.keys, where)
     with console.progress("measuring", total=job.steps) as bar:
         records = runner.measure(job, done=lambda name: bar.advance(note=name), say=console.say)
     if not records:  # the target was to prepare something, and has said what
@@ -119,11 +124,18 @@ def run(arguments: argparse.Namespace) -> int:
         console.say(f"warning: {out} could not take it: it has changed, or would be too large to be read")
     console.say(f"wrote {added.path}")
     broken = [line for found in records for line in limits.over_budget(found, budget)]
-    for found in records:
-        if baseline is None:
-            continue
-        if not job.target.devices or record.same_machine(found.environment, baseline.environment):
-            broken += limits.slower(found, baseline, most)
+    if baseline is not None:
+        pairs = [(found, baseline) for found in records]
+        if job.target.devices:
+            every = [(found, one) for found in records for one in fitting]
+            pairs = [pair for pair in every if record.same_machine(pair[0].environment, pair[1].environment)]
+        if not pairs:
+            broken.append(
+                f"expected a baseline of {records[0].environment.get('cpu', 'this machine')}, got one of "
+                f"{baseline.environment.get('cpu', 'another')}, whose times say nothing there; make it anew"
+            )
+        for found, one in pairs:
+            broken += limits.slower(found, one, most)
     for line in broken:
         console.complain(line)
     return 1 if broken else 0

@@ -22,7 +22,12 @@ def show(record: Record, plans: Sequence[Plan]) -> None:
     every = {key: record.figures(key) for key in record.by_key()}
     timed = {key: found for key, found in every.items() if "p50" in found}
     if timed:
-        _times(record, timed, plans[0])
+        for target in dict.fromkeys(key[1] for key in timed):
+            _times(record, {key: found for key, found in timed.items() if key[1] == target}, plans[0])
+        for threads, rates in record.peaks.items():
+            if rates:
+                peak = ", ".join(f"{arithmetic} {rate / 1e9:,.0f}" for arithmetic, rate in rates.items())
+                console.say(f"peak of a matrix product, threads {threads}, in 1e9 MAC/s: {peak}")
         if any("decode" in found for found in timed.values()):
             rows = [(*_name(key), *(_value(f, metric) for metric in WAY)) for key, f in timed.items()]
             console.table(
@@ -101,10 +106,6 @@ def _times(record: Record, timed: Mapping[Key, Mapping[str, Figure]], plan: Plan
         left=2,
         drop=_DROPPED,
     )
-    for threads, rates in record.peaks.items():
-        if rates:
-            peak = ", ".join(f"{arithmetic} {rate / 1e9:,.0f}" for arithmetic, rate in rates.items())
-            console.say(f"peak of a matrix product, threads {threads}, in 1e9 MAC/s: {peak}")
 
 
 def show_profiles(profiles: Mapping[str, Mapping[str, float] | None]) -> None:

@@ -337,7 +337,10 @@ def _check_cells(check: Check | None) -> list[Cell]:
 
 
 def _count_cell(e: Estimate | None) -> Cell:
-    return Cell() if e is None else Cell(value=e.value, text=f"{e.value:,.0f}")
+    if e is None:
+        return Cell()
+    whole = e.value >= 1000 or e.value == round(e.value)  # else it is a share, or heat
+    return Cell(value=e.value, text=f"{e.value:,.0f}" if whole else f"{e.value:.4g}")
 
 
 def _summary(target: str) -> str:

@@ -16,6 +16,7 @@ from edgewright.runtime.errors import InputError
 
 Say = Callable[[str], None]
 GIVEN = "yes"
+AT = "at"  # what followed the target's name, among `Plan.options`
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,8 +32,8 @@ class Option:
 IMAGES = Option(
     name="images",
     metavar="FILE.npz",
-    help="test images x and classes y (or x_test, y_test), of which 1,000 are run: arm64 tells the accuracy, "
-    "gpu and micro the agreement with the CPU",
+    help="test images x and classes y (or x_test, y_test), of which 1,000 are run: arm64 and ssh tell the "
+    "accuracy, gpu and micro the agreement with the CPU",
 )
 
 
@@ -43,12 +44,15 @@ class Target(Protocol):
     `repeats` is whether further processes tell anything: not where the same comes out each time. `options`
     are its own, given to it in `Plan.options`; targets that declare equal ones share them. `devices` is
     whether others than this machine may answer: a measurement is of the machine that its `environment` says.
+    `at` is what has to follow its name, such as ":HOST", or may, "[:SERIAL]"; it is given what did as the
+    option `AT`.
     """
 
     title: str
     summary: str
     repeats: bool
     devices: bool = False
+    at: str = ""
     options: Sequence[Option] = ()
 
     def missing(self) -> str:
@@ -107,6 +111,20 @@ def get(name: str) -> Target:
     """Raises `UnknownNameError`."""
     target: Target = plugins.get(__name__, name, "TARGET")
     return target
+
+
+def parse(text: str) -> tuple[str, dict[str, str]]:
+    """The name of the target in such as "ssh:pi@host", and what follows it, as options.
+
+    Raises:
+        UnknownNameError: no such target.
+        InputError: something is missing behind its name, or is too much.
+    """
+    name, colon, at = text.partition(":")
+    takes = get(name).at
+    if (colon and not (takes and at)) or (takes.startswith(":") and not at):
+        raise InputError(f"expected --target {name}{takes}, got {text}")
+    return name, {AT: at} if at else {}
 
 
 def options() -> dict[Option, list[str]]:

@@ -51,14 +51,19 @@ class ChildProcess:
             import tempfile
 
             self._log = tempfile.TemporaryFile()  # noqa: SIM115  (closed with the child)
-        self._process = subprocess.Popen(
-            command,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self._log or subprocess.DEVNULL,
-            env={**(os.environ if inherit else {}), **(environment or {})},
-            pass_fds=handles,
-        )
+        try:
+            self._process = subprocess.Popen(
+                command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=self._log or subprocess.DEVNULL,
+                env={**(os.environ if inherit else {}), **(environment or {})},
+                pass_fds=handles,
+            )
+        except BaseException:
+            if self._log is not None:
+                self._log.close()
+            raise
         self._owner = os.getpid()
         assert self._process.stdin is not None
         assert self._process.stdout is not None
@@ -79,7 +84,7 @@ class ChildProcess:
             most: the most bytes that may come with the message, of a child that is not trusted.
             line: the most bytes of the message itself, of such a child.
         """
-        with self._limited(seconds):
+        with self.limited(seconds):
             return self._receive(most, line)
 
     def ask(
@@ -91,7 +96,7 @@ class ChildProcess:
         most: int | None = None,
     ) -> Message | None:
         """Send a message and wait for the answer, as `hear`; the time runs from before it is sent."""
-        with self._limited(seconds):
+        with self.limited(seconds):
             self.tell(told, raw)
             return self._receive(most)
 
@@ -101,7 +106,8 @@ class ChildProcess:
         return None
 
     @contextlib.contextmanager
-    def _limited(self, seconds: float | None) -> Iterator[None]:
+    def limited(self, seconds: float | None) -> Iterator[None]:
+        """Kill the child if the block takes longer."""
         timer = threading.Timer(seconds, self.end) if seconds is not None else None
         if timer is not None:
             timer.start()

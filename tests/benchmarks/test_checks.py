@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from edgewright.benchmarks import checks
+from edgewright.benchmarks import checks, targets
 from edgewright.benchmarks.targets.arm64 import machine
 from edgewright.benchmarks.targets.ethos_u import TARGET
 from edgewright.benchmarks.targets.gpu import vulkan
@@ -19,7 +19,9 @@ def test_doctor_lines_of_a_target_that_lacks_something(
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.delenv(machine.SYSROOT, raising=False)
     monkeypatch.setattr(plugins, "installed", lambda module: False)
-    arm64, browser, ethos_u, gpu, micro = checks.lines()
+    adb, arm64, browser, ethos_u, gpu, micro, ssh = checks.lines()
+    assert adb == "target adb needs adb (install Android's platform-tools; on Debian: adb)"
+    assert ssh == "target ssh needs ssh (install OpenSSH's client); pip or uv"
     assert arm64.startswith("target arm64 needs apt-get (Debian, Ubuntu)")
     assert "pip or uv" in arm64
     assert ethos_u == "target ethos-u needs ethos-u-vela; run: pip install 'edgewright[ethos-u]'"
@@ -32,5 +34,6 @@ def test_doctor_lines_of_a_target_that_lacks_something(
 def test_doctor_lines_are_none_where_all_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(machine, "missing", lambda: "")
     monkeypatch.setattr(vulkan, "missing", lambda: "")
+    monkeypatch.setattr(targets.get("adb"), "missing", lambda: "")
     monkeypatch.setattr(plugins, "installed", lambda module: True)
     assert checks.lines() == []

@@ -21,9 +21,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from edgewright.benchmarks.targets import Say, _apt
+from edgewright.benchmarks.targets import Say, _apt, _wheels
 from edgewright.benchmarks.targets.arm64.processors import PROCESSORS, Processor, cpuinfo, write_root
-from edgewright.runtime import plugins
 from edgewright.runtime.disk import files, jsonio
 from edgewright.runtime.errors import MissingExtraError, OutputError, TargetError
 from edgewright.runtime.machine.child import call
@@ -101,7 +100,7 @@ def missing() -> str:
             lacking.append("qemu-aarch64 (install qemu-user; the static build takes no plugins)")
     if not _compiler():
         lacking.append("a C compiler (install gcc)")
-    if not _installer():
+    if not _wheels.installer():
         lacking.append("pip or uv")
     return "; ".join(lacking)
 
@@ -191,7 +190,8 @@ def _set_up(new: Path, scratch: Path, wheels: Mapping[str, str]) -> None:
     version = machine.run(PROCESSORS[0], ("-c", "import sys; print(*sys.version_info[:2], sep='.')"))
     if version.returncode != 0:
         raise TargetError(f"{emulator} cannot run {about['interpreter']}: {last_line(version)}")
-    _fetch_wheels(new / "site", wheels, version.stdout.strip())
+    wanted = [f"{name}=={number}" for name, number in wheels.items()]
+    _wheels.unpack(wanted, "aarch64", version.stdout.strip(), new / "site")
     about["counts"] = _build_plugin(machine)
     trial = machine.run(PROCESSORS[0], ("-P", "-c", _TRIAL))
     if trial.returncode != 0:
@@ -218,28 +218,6 @@ def _python(sysroot: Path, what: str) -> str:
     )
 
 
-def _fetch_wheels(site: Path, wheels: Mapping[str, str], version: str) -> None:
-    """Put the aarch64 wheels for a Python version, such as 3.11, into `site`."""
-    wanted = [f"{name}=={number}" for name, number in wheels.items()]
-    # Their other requirements are tools that running a model needs nothing of.
-    common = ("--quiet", "--no-deps", "--only-binary", ":all:", "--target", str(site))
-    installer = _installer()
-    if installer[0] == sys.executable:  # pip takes no tag to mean the older ones too, uv does
-        tags = ("manylinux2014_aarch64", *(f"manylinux_2_{minor}_aarch64" for minor in range(17, 37)))
-        platform_words = (
-            *(word for tag in tags for word in ("--platform", tag)),
-            *("--implementation", "cp", "--disable-pip-version-check"),
-        )
-    else:
-        platform_words = ("--python-platform", "aarch64-manylinux_2_28", "--python", sys.executable)
-    done = call([*installer, "install", *common, *platform_words, "--python-version", version, *wanted])
-    if done.returncode != 0:
-        raise TargetError(
-            f"cannot get {' '.join(wanted)} for aarch64 and Python {version}: {last_line(done)}; "
-            "see whether pip reaches its index from here"
-        )
-
-
 def _build_plugin(machine: Machine) -> bool:
     """Compile `count.c` for the interface that this QEMU takes, found by trying; False if it takes none.
 
@@ -259,10 +237,3 @@ def _build_plugin(machine: Machine) -> bool:
 def _compiler() -> tuple[str, ...]:
     found = next(filter(None, map(shutil.which, ("cc", "gcc", "clang"))), None)
     return (found,) if found else ()
-
-
-def _installer() -> tuple[str, ...]:
-    if plugins.installed("pip"):
-        return (sys.executable, "-m", "pip")
-    found = shutil.which("uv")
-    return (found, "pip") if found else ()

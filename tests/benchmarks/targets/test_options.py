@@ -84,14 +84,14 @@ def test_bench_help_shows_options_under_the_targets_that_take_them(
         main(["bench", "--help"])
     said = " ".join(capsys.readouterr().out.split()).replace("made- up", "made-up")  # a line may end there
     assert "made-up (a board that nobody has)" in said
-    assert "--target arm64 or gpu or made-up or micro: --images FILE.npz" in said
+    assert "--target arm64 or gpu or made-up or micro or ssh: --images FILE.npz" in said
     assert "--target made-up: --board-name NAME which one --loud with lights" in said
 
 
 @pytest.mark.parametrize(
     ("target", "option", "takers"),
     [
-        ("local", "images", "arm64, gpu, made-up, micro"),
+        ("local", "images", "arm64, gpu, made-up, micro, ssh"),
         ("arm64", "board-name", "made-up"),
         ("local", "host", "none does"),
     ],

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from edgewright.benchmarks.targets import _wheels
 from edgewright.benchmarks.targets.arm64 import machine
 from edgewright.benchmarks.targets.arm64.machine import Machine
 from edgewright.benchmarks.targets.arm64.processors import PROCESSORS, cpuinfo
@@ -110,7 +111,7 @@ def test_arm64_machine_names_wheels_that_cannot_be_got(
     with pytest.raises(
         TargetError, match=r"cannot get pillow==1\.0\.77 for aarch64 and Python 3\.11: "
     ) as refused:
-        machine._fetch_wheels(tmp_path / "site", {"pillow": "1.0.77"}, "3.11")
+        _wheels.unpack(["pillow==1.0.77"], "aarch64", "3.11", tmp_path / "site")
     assert "\n" not in str(refused.value)
 
 
