@@ -166,6 +166,16 @@ def _adb(words: Sequence[str], seconds: float) -> tuple[int, str, str]:
         )
 
 
+def program(words: Sequence[str]) -> str:
+    """A script that runs a program, with its complaints in what it prints, and ends it when the line ends:
+    the shell's input ends then, which adb leaves open. Nothing may be left that has it, or adb waits."""
+    return (
+        f"exec 3<&0; {shlex.join(words)} 2>&1 & p=$!; "
+        "(while read -r _ <&3; do :; done; kill $p) >/dev/null 2>&1 & w=$!; "
+        "wait $p; s=$?; kill $w 2>/dev/null; (exit $s)"
+    )
+
+
 def tool(abi: str, given: str | None) -> Path:
     """LiteRT's benchmark_model for a phone's processor: the one given, else where LiteRT's CLI keeps it.
 

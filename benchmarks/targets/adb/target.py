@@ -129,18 +129,19 @@ def _measured(
     phone: Phone, places: dict[str, str], cell: Cell, surroundings: dict[str, Any]
 ) -> Measurement | str:
     """A process of benchmark_model; or why the GPU does not take the file. Raises `TargetError`."""
+    from edgewright.benchmarks.targets.adb import phone as phones
     from edgewright.benchmarks.targets.adb import told
 
     plan, doing = cell.plan, f"measuring {cell.variant}"
     most = plan.seconds * 10 + _SPARE
     words = [
-        *("timeout", f"{2 * most + _SPARE:.0f}", places[""], f"--graph={places[cell.variant]}"),
+        *(places[""], f"--graph={places[cell.variant]}"),
         *(f"--num_threads={plan.threads}", f"--num_runs={plan.runs}", f"--min_secs={plan.seconds:g}"),
         *(f"--max_secs={most:g}", "--warmup_runs=1", f"--warmup_min_secs={plan.warmup_seconds:g}"),
     ]
     if cell.target == GPU:  # the newer tool takes the second as well, the older one lets the last pass
         words += ["--use_gpu=true", "--require_full_delegation=true", "--use_cpu=false"]
-    status, said = phone.shell(" ".join([*words, "2>&1"]), doing, seconds=2 * most + 2 * _SPARE)
+    status, said = phone.shell(phones.program(words), doing, seconds=2 * most + _SPARE)
     if cell.target == GPU and (status != 0 or told.not_wholly(said)):
         return told.last(said)
     if status != 0:

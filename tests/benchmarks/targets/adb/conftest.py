@@ -39,7 +39,7 @@ echo "INFO: Initialized session in 12.345ms."
 echo "INFO: Running benchmark for at least 1 iterations and at least 0.5 seconds but terminate if exceeding 150 seconds."
 echo "INFO: count=5 first=2125 curr=1537 min=1517 max=2125 avg=1644 std=49 p5=1517 median=1529 p95=2125"
 echo
-if grep -q slow FOLDER/mood; then echo $$ > FOLDER/running; sleep 60; fi
+if grep -q slow FOLDER/mood; then echo $$ > FOLDER/running; exec sleep 60; fi
 echo "INFO: Running benchmark for at least 50 iterations and at least 1 seconds but terminate if exceeding 150 seconds."
 echo "INFO: count=1050 first=1419 curr=1489 min=1418 max=1996 avg=1.5246e+03 std=13 p5=1421 median=1502 p95=1766"
 echo

@@ -16,7 +16,7 @@ import pytest
 from edgewright.benchmarks.record.measurement import Measurement, Plan
 from edgewright.benchmarks.record.record import read_records
 from edgewright.benchmarks.targets.adb import target
-from edgewright.benchmarks.targets.adb.phone import Phone
+from edgewright.benchmarks.targets.adb.phone import Phone, program
 from edgewright.benchmarks.targets.adb.target import TARGET
 from edgewright.benchmarks.targets.browser import TARGET as BROWSER
 from edgewright.runtime import Bundle
@@ -198,7 +198,17 @@ def test_adbd_that_is_killed_in_mid_run_leaves_nothing_and_says_how_to_go_on(
     assert complaints.count("\n") == 1
     assert f"the line to {adbd.serial} broke while measuring tflite-int8" in complaints
     assert "Run it again" in complaints
+    assert _ends(int((adbd.folder / "running").read_text()))
     assert not bundle.with_name("bundle-bench.json").exists()
+
+
+@pytest.mark.slow
+def test_program_on_the_phone_ends_with_its_line(adbd: Any) -> None:
+    adbd.mood.write_text("slow")
+    words = ["sh", str(adbd.tool), f"--graph={adbd.tool}"]
+    with pytest.raises(TargetError, match="did not end within 2 s"):
+        Phone(serial=adbd.serial).shell(program(words), "measuring x", seconds=-8)
+    assert _ends(int((adbd.folder / "running").read_text()))
 
 
 @pytest.mark.slow
@@ -209,3 +219,16 @@ def test_adb_without_a_phone_is_a_line(adbd: Any, bundle: Path, run: Run) -> Non
     assert complaints.endswith(
         "expected a phone behind adb, got none; connect one and switch its USB debugging on\n"
     )
+
+
+def _ends(pid: int) -> bool:
+    """Whether a process is gone when it has had time to go."""
+    end = time.monotonic() + 5
+    while time.monotonic() < end:
+        try:
+            if Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z":
+                return True
+        except OSError:
+            return True
+        time.sleep(0.05)
+    return False
