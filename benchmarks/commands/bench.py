@@ -123,7 +123,7 @@ def run(arguments: argparse.Namespace) -> int:
     if added.path != out:
         console.say(f"warning: {out} could not take it: it has changed, or would be too large to be read")
     console.say(f"wrote {added.path}")
-    broken = [line for found in records for line in limits.over_budget(found, budget)]
+    broken = [line for found in records for line in limits.over_budget(found, budget, job.keys)]
     if baseline is not None:
         pairs = [(found, baseline) for found in records]
         if job.target.devices:
@@ -135,7 +135,7 @@ def run(arguments: argparse.Namespace) -> int:
                 f"{baseline.environment.get('cpu', 'another')}, whose times say nothing there; make it anew"
             )
         for found, one in pairs:
-            broken += limits.slower(found, one, most)
+            broken += limits.slower(found, one, most, job.keys)
     for line in broken:
         console.complain(line)
     return 1 if broken else 0

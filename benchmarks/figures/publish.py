@@ -74,7 +74,7 @@ _FIRST = (*TIMES, "inferences_per_second", "peak_rss", "macs", "peak_share")  # 
 
 
 def bench_rows(record: Record) -> list[Row]:
-    """A row a figure of each variant, with its interval."""
+    """A row a figure of each variant, with its interval, and how far answers that were checked are off."""
     rows: list[Row] = []
     for key in record.by_key():
         measured = {"recipe": record.bundle, "variant": key[0], "target": key[1], "threads": key[2]}
@@ -82,6 +82,9 @@ def bench_rows(record: Record) -> list[Row]:
         for metric in dict.fromkeys(m for m in (*_FIRST, *figures) if m in figures and m != "bytes"):
             ends = {end: _rounded(value) for end, value in vars(figures[metric].estimate).items()}
             rows.append({**measured, "metric": metric, **ends, "unit": figures[metric].unit})
+        if check := next((m.check for m in record.by_key()[key] if m.check), None):
+            ends = dict.fromkeys(("value", "low", "high"), _rounded(check.max_abs_error))
+            rows.append({**measured, "metric": "golden_max_abs_error", **ends, "unit": ""})
     return rows
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -63,8 +63,9 @@ def parse_share(text: str) -> float:
     return float(match[1]) / (100 if match[2] else 1)
 
 
-def over_budget(record: Record, limits: list[Limit]) -> list[str]:
-    """A line for each limit that a variant breaks.
+def over_budget(record: Record, limits: list[Limit], asked: Collection[Key] | None = None) -> list[str]:
+    """A line for each limit that a variant breaks. Rows that a target gave besides those that were `asked`
+    for, such as of a browser's GPU, may lack a metric.
 
     Raises:
         InputError: a metric that its target does not measure.
@@ -74,6 +75,8 @@ def over_budget(record: Record, limits: list[Limit]) -> list[str]:
         figures = record.figures(key)
         for limit in limits:
             if limit.metric not in figures:
+                if asked is not None and key not in asked:
+                    continue
                 raise InputError(
                     f"expected --budget to name what target {key[1]} measures of {key[0]} "
                     f"({', '.join(figures)}), got {limit.text}"
@@ -116,11 +119,11 @@ def check_baseline(
                 )
 
 
-def slower(now: Record, baseline: Record, most: float) -> list[str]:
+def slower(now: Record, baseline: Record, most: float, asked: Collection[Key] | None = None) -> list[str]:
     """A line for each variant that became slower by more than the share `most`, and not by accident.
 
     The ratio of the medians has to be above the limit, and its 95 % interval over processes
-    (`stats.unpaired_ratio`) above 1.
+    (`stats.unpaired_ratio`) above 1. Rows besides those that were `asked` for may be in one alone.
 
     Raises:
         InputError: the baseline has no such figures.
@@ -128,6 +131,8 @@ def slower(now: Record, baseline: Record, most: float) -> list[str]:
     lines, before = [], baseline.by_key()
     for key, measured in now.by_key().items():
         values, old = speeds(measured), speeds(before.get(key, []))
+        if asked is not None and key not in asked and not (values and old):
+            continue
         if values.keys() != old.keys() or not values:
             raise InputError(
                 f"expected the baseline to measure {', '.join(values) or 'the speed'} of {named(key)}, "

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgewright.benchmarks.figures import browser, gpu, render
+from edgewright.benchmarks.figures import browser, gpu, publish, render
 from edgewright.benchmarks.record import record
 from edgewright.benchmarks.record.measurement import Check
 from edgewright.export.exporter import Result
@@ -87,6 +87,10 @@ def test_what_webgpu_makes_of_files_is_published_and_rendered(made: SimpleNamesp
         for m in made.timed()[:1]
     ]
     record.write_record(tmp_path / "bench.json", made.record(measured))
+    (off,) = [
+        row for row in publish.bench_rows(made.record(measured)) if row["metric"] == "golden_max_abs_error"
+    ]
+    assert (off["target"], off["value"]) == ("browser-webgpu", 0.7)
     words = [str(tmp_path / "bench.json"), "--out", str(tmp_path)]
     with pytest.raises(InputError, match="expected measurements of target gpu, got none"):
         gpu.main(words)

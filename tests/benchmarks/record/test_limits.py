@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from types import SimpleNamespace
 
 import pytest
@@ -160,3 +161,17 @@ def test_check_baseline_of_another_model_is_refused(made: SimpleNamespace) -> No
     before = made.record(made.timed())
     with pytest.raises(InputError, match="expected a baseline of 'mnist-cnn', got one of 'fashion-mlp'"):
         gates.check_baseline(before, "mnist-cnn", before.by_key(), made.MACHINE)
+
+
+def test_rows_that_a_target_gave_besides_may_have_answers_alone(made: SimpleNamespace) -> None:
+    timed = made.timed()
+    besides = [dataclasses.replace(m, target="browser-webgpu", samples_ns={}) for m in timed[:1]]
+    now, before = made.record([*timed, *besides]), made.record(timed)
+    asked = [("tflite-int8", "local", 1)]
+    budget = gates.parse_budget("p90=1us")
+    assert len(gates.over_budget(now, budget, asked)) == 1
+    assert gates.slower(now, before, 0.05, asked) == []
+    with pytest.raises(InputError, match="browser-webgpu"):
+        gates.over_budget(now, budget)
+    with pytest.raises(InputError, match="expected the baseline to measure"):
+        gates.slower(now, before, 0.05)
