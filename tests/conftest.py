@@ -252,7 +252,7 @@ class Browser:
             *(sys.executable, "-c", _ON_PIPES, str(to_read), str(to_write), program),
             *("--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--remote-debugging-pipe"),
             *("--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"),
-            "--host-resolver-rules=MAP plain.example 127.0.0.1",  # as another machine: no secure context
+            "--host-resolver-rules=MAP plain.example 127.0.0.1",  # no secure context
             *("--disable-dev-shm-usage", f"--user-data-dir={profile}", "about:blank"),
         ]
         quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import json
 import shutil
 import threading
 from collections.abc import Callable, Iterator
@@ -13,6 +14,9 @@ from typing import Any
 import pytest
 
 from edgewright.apps.web import assets
+from edgewright.runtime.bundle.manifest import MANIFEST, Manifest
+from edgewright.runtime.contract import stamp
+from edgewright.runtime.disk import jsonio
 
 PLAIN = "plain.example"  # the browser of the tests takes it for this machine, and not for a secure context
 
@@ -51,6 +55,22 @@ def host() -> Iterator[Callable[[Path], Host]]:
     yield serve
     for one in opened:
         one.close()
+
+
+def _change(bundle: Path, change: Callable[[dict[str, Any]], None]) -> None:
+    data = json.loads((bundle / MANIFEST).read_bytes())
+    change(data)
+    data["sha256"] = "0" * 64
+    raw = stamp(jsonio.dump(data))
+    (bundle / MANIFEST).write_bytes(raw)
+    (bundle / "labels.txt").write_bytes("".join(f"{label}\n" for label in data["labels"]).encode())
+    Manifest.from_bytes(raw, "x")
+
+
+@pytest.fixture(scope="session")
+def changed() -> Callable[[Path, Callable[[dict[str, Any]], None]], None]:
+    """Have a bundle's manifest say something else, hash and labels included."""
+    return _change
 
 
 @pytest.fixture(scope="session")

@@ -23,7 +23,7 @@ def test_demo_page_imports_nothing_heavy_and_says_how_to_have_engines(
     assert "npm install @litertjs/core@" in done.stderr
     folder = tmp_path / "node_modules"
     for package in assets.PACKAGES:
-        for name in (*package.files, *getattr(package, "webgpu", ())):
+        for name in (*package.files, *package.webgpu):
             (folder / package.name / name).parent.mkdir(parents=True, exist_ok=True)
             (folder / package.name / name).write_text("")
         (folder / package.name / "package.json").write_text(json.dumps({"version": "1"}))

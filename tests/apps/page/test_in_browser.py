@@ -17,7 +17,7 @@ from PIL import Image
 
 from edgewright.apps import page
 from edgewright.export.exporter import Result
-from edgewright.runtime import Bundle
+from edgewright.runtime import Bundle, load
 from edgewright.runtime.verification import GOLDEN_INPUTS, read_golden
 
 pytestmark = pytest.mark.slow
@@ -150,6 +150,36 @@ def test_page_works_without_a_network_once_it_was_loaded(
     found = _drop(browser, _png(np.zeros((50, 40, 3), np.uint8)), "offline")
     assert [card["name"] for card in found] == ["tflite-int8", "onnx-int8"]
     assert all(card["label"] for card in found)
+
+
+def test_several_labels_are_shown_as_text_and_unproven_files_are_marked(
+    browser: Any,
+    engines: Path,
+    exported: tuple[Path, Result],
+    changed: Callable[[Path, Callable[[dict[str, Any]], None]], None],
+    host: Callable[[Path], Any],
+    tmp_path: Path,
+) -> None:
+    def several(data: dict[str, Any]) -> None:
+        data |= {"head": "sigmoid", "threshold": 0.001, "labels": [f"<b>{label}" for label in data["labels"]]}
+        for variant in data["variants"]:
+            variant["parity"]["verdict"] = "not proven"
+
+    bundle = shutil.copytree(exported[0], tmp_path / "bundle")
+    image = read_golden(Bundle.open(bundle))[GOLDEN_INPUTS][0]
+    changed(bundle, several)
+    page.write(bundle, tmp_path / "page", given=str(engines), variants=["tflite-float32"])
+    with load(exported[0], variant="tflite-float32") as model:
+        scores = model.scores(image[np.newaxis])[0]
+    _open(browser, host(tmp_path / "page").url)
+    found = _drop(browser, _png(image), "several")
+    assert found[0]["label"].startswith("<b>")
+    yes = browser.run("[...document.querySelectorAll('.bars .yes bdi')].map((one) => one.textContent)")
+    labels = Bundle.open(bundle).manifest.labels
+    assert yes == [labels[i] for i in np.argsort(-scores, kind="stable") if scores[i] > 0.001]
+    assert browser.run("document.querySelector('#cards .badge').textContent") == "not proven"
+    assert browser.run("document.querySelectorAll('#cards b').length") == 1  # the milliseconds
+    _quiet(browser)
 
 
 def test_plain_http_from_elsewhere_says_what_is_missing_and_labels_pictures(browser: Any, shown: Any) -> None:

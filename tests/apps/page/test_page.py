@@ -16,12 +16,10 @@ import pytest
 from edgewright.apps import page
 from edgewright.apps.web import assets
 from edgewright.runtime import Bundle
-from edgewright.runtime.bundle.manifest import MANIFEST, Manifest
-from edgewright.runtime.contract import stamp
-from edgewright.runtime.disk import jsonio
 
 Run = Callable[..., tuple[int, str, str]]
 Change = Callable[[dict[str, Any]], None]
+Changed = Callable[[Path, Change], None]
 HOSTILE = "</title><script>alert(1)</script>\"&'\u202e\x1b[31m"
 
 
@@ -30,22 +28,11 @@ def stand_ins(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A node_modules with every file that is vendored, all but empty."""
     folder = tmp_path_factory.mktemp("node_modules")
     for package in assets.PACKAGES:
-        for name in (*package.files, *getattr(package, "webgpu", ())):
+        for name in (*package.files, *package.webgpu):
             (folder / package.name / name).parent.mkdir(parents=True, exist_ok=True)
             (folder / package.name / name).write_text(f"// {name}\n")
         (folder / package.name / "package.json").write_text(json.dumps({"version": package.version}))
     return folder
-
-
-def _change(bundle: Path, change: Change) -> None:
-    """Have a bundle's manifest say something else, hash and labels included."""
-    data = json.loads((bundle / MANIFEST).read_bytes())
-    change(data)
-    data["sha256"] = "0" * 64
-    raw = stamp(jsonio.dump(data))
-    (bundle / MANIFEST).write_bytes(raw)
-    (bundle / "labels.txt").write_bytes("".join(f"{label}\n" for label in data["labels"]).encode())
-    Manifest.from_bytes(raw, "x")
 
 
 def _found(out: Path) -> set[str]:
@@ -87,7 +74,9 @@ def test_variants_are_those_that_were_named_with_their_engine_alone(
     assert "did you mean 'tflite-int8'" in complaints
 
 
-def test_what_a_bundle_says_is_never_markup(run: Run, bundle: Path, stand_ins: Path, tmp_path: Path) -> None:
+def test_what_a_bundle_says_is_never_markup(
+    run: Run, bundle: Path, changed: Changed, stand_ins: Path, tmp_path: Path
+) -> None:
     def hostile(data: dict[str, Any]) -> None:
         data["name"] = HOSTILE
         data["labels"][0] = HOSTILE
@@ -96,7 +85,7 @@ def test_what_a_bundle_says_is_never_markup(run: Run, bundle: Path, stand_ins: P
         data["variants"][0]["file"] = f"a%2e#?<b> {'x' * 100}.tflite"
         (bundle / file).rename(bundle / data["variants"][0]["file"])
 
-    _change(bundle, hostile)
+    changed(bundle, hostile)
     out = tmp_path / "page"
     status, said, complaints = run("demo-page", bundle, "--out", out, "--assets", stand_ins)
     assert (status, complaints) == (0, "")
@@ -141,9 +130,9 @@ def _io(dtype: str) -> Change:
     ],
 )
 def test_bundle_that_no_browser_runs_gets_one_line_and_no_page(
-    run: Run, bundle: Path, stand_ins: Path, tmp_path: Path, change: Change, says: str
+    run: Run, bundle: Path, changed: Changed, stand_ins: Path, tmp_path: Path, change: Change, says: str
 ) -> None:
-    _change(bundle, change)
+    changed(bundle, change)
     status, said, complaints = run("demo-page", bundle, "--out", tmp_path / "page", "--assets", stand_ins)
     assert (status, said, complaints.count("\n")) == (1, "", 1)
     assert says in complaints
@@ -151,9 +140,9 @@ def test_bundle_that_no_browser_runs_gets_one_line_and_no_page(
 
 
 def test_file_that_browsers_do_not_run_is_left_out_and_said_unless_it_was_named(
-    run: Run, bundle: Path, stand_ins: Path, tmp_path: Path
+    run: Run, bundle: Path, changed: Changed, stand_ins: Path, tmp_path: Path
 ) -> None:
-    _change(bundle, lambda data: data["variants"][0]["output"].update(dtype="int8"))
+    changed(bundle, lambda data: data["variants"][0]["output"].update(dtype="int8"))
     name = Bundle.open(bundle).manifest.variants[0].name
     status, said, _ = run("demo-page", bundle, "--out", tmp_path / "page", "--assets", stand_ins)
     assert status == 0
@@ -193,24 +182,26 @@ def test_damaged_bundle_and_taken_place_are_refused_before_any_work(
 
 
 def test_same_bundle_gives_the_same_bytes_and_another_a_cache_of_its_own(
-    bundle: Path, stand_ins: Path, tmp_path: Path
+    bundle: Path, changed: Changed, stand_ins: Path, tmp_path: Path
 ) -> None:
     for name in ("a", "b"):
         page.write(bundle, tmp_path / name, given=str(stand_ins))
     assert all(
         (tmp_path / "a" / f).read_bytes() == (tmp_path / "b" / f).read_bytes() for f in _found(tmp_path / "a")
     )
-    _change(bundle, lambda data: data["labels"].__setitem__(0, "other"))
+    changed(bundle, lambda data: data["labels"].__setitem__(0, "other"))
     page.write(bundle, tmp_path / "c", given=str(stand_ins))
     assert (tmp_path / "c" / "worker.js").read_bytes() != (tmp_path / "a" / "worker.js").read_bytes()
 
 
-def test_unproven_files_are_marked_and_come_last(bundle: Path, stand_ins: Path, tmp_path: Path) -> None:
+def test_unproven_files_are_marked_and_come_last(
+    bundle: Path, changed: Changed, stand_ins: Path, tmp_path: Path
+) -> None:
     def unproven(data: dict[str, Any]) -> None:
         best = min(data["variants"], key=lambda v: v["rank"])
         best["parity"]["verdict"] = "not proven"
 
-    _change(bundle, unproven)
+    changed(bundle, unproven)
     page.write(bundle, tmp_path / "page", given=str(stand_ins))
     told = json.loads((tmp_path / "page" / "page.json").read_bytes())
     assert [file["proven"] for file in told["files"]] == [True] * (len(told["files"]) - 1) + [False]

@@ -240,7 +240,7 @@ def test_bench_names_a_variant_without_an_interpreter_and_measures_the_others(
         (["--out", "."], "expected --out to be a file, got the folder ."),
         (
             ["--images", "test.npz"],
-            "expected --images with a target that takes it (arm64, gpu, micro), got local",
+            "expected --images with a target that takes it (arm64, gpu, micro, ssh), got local",
         ),
         (["--target", "arm64", "--variants", "tflite-int8", "--threads", "2"], "expected 1 thread"),
         (["--target", "arm64", "--variants", "tflite-int8", "--images", "none.npz"], "cannot read none.npz"),

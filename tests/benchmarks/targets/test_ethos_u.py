@@ -107,7 +107,7 @@ def test_ethos_u_refuses_onnx_files_whether_vela_is_here_or_not(
 def test_ethos_u_refuses_options_an_estimate_knows_nothing_of(exported: tuple[Path, Result]) -> None:
     with pytest.raises(InputError, match="ethos-u"):
         TARGET.check(Bundle.open(exported[0]), "tflite-int8", Plan(threads=2))
-    with pytest.raises(InputError, match=r"expected --images with .*\(arm64, gpu, micro\), got ethos-u"):
+    with pytest.raises(InputError, match=r"expected --images with .*\(arm64, gpu, micro, ssh\), got ethos-u"):
         targets.check_options("ethos-u", ["images"])
 
 
