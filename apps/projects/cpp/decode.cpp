@@ -111,11 +111,13 @@ void read_stream(png_structp reader, png_bytep to, png_size_t size) {
   stream->left -= size;
 }
 
+void stop(png_structp reader, png_const_charp) { png_longjmp(reader, 1); }
+
 void ignore(png_structp, png_const_charp) {}
 
 bool png(const std::vector<std::uint8_t>& file, Decoded& found) {
   Stream stream = {file.data(), file.size()};
-  png_structp reader = png_create_read_struct(PNG_LIBPNG_VER_STRING, nullptr, nullptr, ignore);
+  png_structp reader = png_create_read_struct(PNG_LIBPNG_VER_STRING, nullptr, stop, ignore);
   png_infop info = reader ? png_create_info_struct(reader) : nullptr;
   if (!info || setjmp(png_jmpbuf(reader))) {
     png_destroy_read_struct(&reader, &info, nullptr);

@@ -40,11 +40,11 @@ final class ParityTests: XCTestCase {
     func testScoresMeanTheSame() throws {
         let scores = try floats("golden-scores")
         let answers = try floats("golden-answers")
-        let each = answers.count / (scores.count / contract.count)
+        let labels = answers.count / (scores.count / contract.count)
         let model = PictureModel(contract: contract, labels: [], engine: Nothing())
         for image in 0..<scores.count / contract.count {
             let got = model.probabilities(Array(scores[image * contract.count..<(image + 1) * contract.count]))
-            for i in 0..<each { XCTAssertEqual(got[i], answers[image * each + i], accuracy: 1e-5) }
+            for i in 0..<labels { XCTAssertEqual(got[i], answers[image * labels + i], accuracy: 1e-5) }
         }
     }
 

@@ -55,7 +55,7 @@ def jar(exported: tuple[Path, Any], tmp_path_factory: pytest.TempPathFactory) ->
     sources = sorted(map(str, folder.rglob("*.kt")))
     assert any(source.endswith("CameraActivity.kt") for source in sources)
     command = [
-        "sh",
+        "bash",
         str(KOTLINC),
         *sources,
         "-include-runtime",
