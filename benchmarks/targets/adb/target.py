@@ -106,6 +106,8 @@ class ADB(Target):
             gpu = dataclasses.replace(plans[0], threads=1)
             cells += [Cell(variant=name, target=GPU, plan=gpu) for name in variants]
         found: list[Measurement] = []
+        if "page" in options:  # first are the recorded images, and what may fail before hours are spent
+            found += page(phone, bundle, variants, plans, surroundings, say)
         for turn in range(max(plan.processes for plan in plans)):
             for cell in cells[:: -1 if turn % 2 else 1]:
                 if turn >= cell.plan.processes:
@@ -118,8 +120,6 @@ class ADB(Target):
                 found.append(measured)
                 if cell.target == CPU:
                     done(cell.variant)
-        if "page" in options:
-            found += page(phone, bundle, variants, plans, surroundings, say)
         remove = f"adb -s {phone.serial} shell rm -rf {phones.ROOM}"
         say(f"kept on {phone.serial} for the next time; to remove it: {remove}")
         return found
@@ -198,8 +198,17 @@ def page(
         phone.open(url)
 
     own = [dataclasses.replace(plan, options={}) for plan in plans]
+    taken = []
+    for name in variants:
+        try:
+            BROWSER.check(bundle, name, own[-1])
+            taken.append(name)
+        except InputError as reason:
+            say(f"{name} is not on the page: {reason}")
+    if not taken:
+        return []
     try:
-        found = BROWSER.run_all(bundle, variants, own, say=open_there)
+        found = BROWSER.run_all(bundle, taken, own, say=open_there)
     finally:
         for port in ports:
             phone.unreverse(port)

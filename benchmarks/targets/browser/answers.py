@@ -6,6 +6,7 @@ import dataclasses
 from typing import TYPE_CHECKING, TypeAlias
 
 from edgewright.benchmarks.record.measurement import Check
+from edgewright.benchmarks.targets import _golden
 from edgewright.benchmarks.targets.browser.work import Work
 from edgewright.runtime.disk.jsonio import JsonObject
 
@@ -14,7 +15,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from edgewright.runtime.bundle.manifest import VariantEntry
-    from edgewright.runtime.contract.heads import Head
 
 Answered: TypeAlias = tuple[Check, list[str]]  # with notes
 _MOST_TEXT = 200
@@ -24,29 +24,13 @@ _MOST_SCORE = 1e30
 def recorded(obj: JsonObject, entry: VariantEntry, work: Work, kernels: str) -> Answered:
     """How the device's scores stand to the recorded ones, with a note where they are others: by what the
     bundle tolerates of the interpreter's `kernels`. Raises the error of `obj`."""
-    import numpy as np
-
-    from edgewright.runtime.verification import judge
-
     expected = work.expected[entry.name]
     scores = _scores(obj, expected)
     if len(scores) != len(expected):
         raise obj.fail("scores", f"{expected.size} finite numbers")
-    head = _head(work)
-    verdict = judge(entry, kernels, scores, expected, head)
-    alike = 1.0
-    if not head.is_embedding:
-        same = head.decisions(scores) == head.decisions(expected)
-        alike = float(np.mean(same.reshape(len(same), -1).all(axis=1)))
-    right = not verdict.reason and verdict.max_abs_error <= entry.tolerance.max_abs
-    check = Check(
-        images=len(scores),
-        max_abs_error=verdict.max_abs_error,
-        agreement=alike,
-        verdict="wrong" if verdict.reason else "right" if right else "differs",
-    )
-    reason = f"{entry.name} does not give what was recorded in this browser: {verdict.reason}"
-    return check, [reason] if verdict.reason else []
+    check, reason = _golden.held(work.bundle.manifest, entry, kernels, scores, expected)
+    note = f"{entry.name} does not give what was recorded in this browser: {reason}"
+    return check, [note] if reason else []
 
 
 def beside(obj: JsonObject, entry: VariantEntry, work: Work) -> Answered:
@@ -69,7 +53,7 @@ def beside(obj: JsonObject, entry: VariantEntry, work: Work) -> Answered:
     check = judging.compare(
         [one[None] for one in theirs],
         [one[None] for one in expected[: len(theirs)]],
-        _head(work),
+        _golden.head_of(work.bundle.manifest),
         rounded=entry.arithmetic == "int8",
     )
     if check.verdict != "wrong":
@@ -95,13 +79,6 @@ def _scores(obj: JsonObject, expected: NDArray[np.float32]) -> NDArray[np.float3
     ):
         raise obj.fail("scores", f"{expected.size} finite numbers")
     return np.asarray(values, np.float64).astype(np.float32).reshape(-1, *expected.shape[1:])
-
-
-def _head(work: Work) -> Head:
-    from edgewright.runtime.contract.heads import Head
-
-    manifest = work.bundle.manifest
-    return Head(kind=manifest.head, count=manifest.scores, threshold=manifest.threshold)
 
 
 def text(obj: JsonObject, key: str) -> str:

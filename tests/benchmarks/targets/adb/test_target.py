@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from edgewright.apps.web import assets
 from edgewright.benchmarks.record.measurement import Measurement, Plan
 from edgewright.benchmarks.record.record import read_records
 from edgewright.benchmarks.targets.adb import target
@@ -158,6 +159,19 @@ def test_page_is_opened_over_the_cable_and_its_rows_are_of_the_same_phone(
         "-s X1 reverse tcp:1234 tcp:1234",
         "-s X1 reverse --remove tcp:1234",
     ]
+
+
+def test_page_that_a_phone_does_not_open_is_a_line(
+    phone: Any, bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engines = assets.Assets(files={}, webgpu={}, versions={})
+    monkeypatch.setattr(assets, "ready", lambda *unused: engines)
+    (phone.folder / "phone/am").write_text("#!/bin/sh\necho 'Error: Activity not started'\n")
+    said = r"expected X1 to open a page in its browser, got: Error: Activity not started; unlock its screen"
+    with pytest.raises(TargetError, match=said):
+        TARGET.run_all(Bundle.open(bundle), NAMES[:1], (plan(phone, page="yes"),))
+    reversed_ = [line for line in phone.called("adb-called") if "reverse" in line]
+    assert len(reversed_) == 2 and "--remove" in reversed_[1]
 
 
 @pytest.mark.slow
