@@ -74,7 +74,7 @@ class SSH(Target):
             found = device.run_all(bundle, variants, plans, done, say)
         say(
             f"kept on {at} for the next time, until it is not used for a month: {ROOT}; "
-            f"to remove it: ssh {line.destination(at)} rm -rf {ROOT}"
+            f"to remove it: ssh {line.destination(at)} 'rm -rf {ROOT}'"
         )
         return found
 

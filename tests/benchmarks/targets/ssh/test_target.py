@@ -67,7 +67,7 @@ def test_device_proves_itself_and_is_measured(device: Any, bundle: Path, images:
         assert m.counts["accuracy"][0] > 0.7
         assert m.peak_rss_bytes > 10**6
     assert said[1].startswith("sending 7 files to device, ")
-    assert said[-1].endswith("to remove it: ssh device rm -rf ~/.cache/edgewright/ssh")
+    assert said[-1].endswith("to remove it: ssh device 'rm -rf ~/.cache/edgewright/ssh'")
     assert device.left() == []
 
 
