@@ -93,6 +93,7 @@ class _Formatter(argparse.HelpFormatter):
 
     def __init__(self, prog: str) -> None:
         super().__init__(prog, width=_columns() - 2)
+        self._action_max_length = 13  # it forgets that commands are indented: the longest would get a line
 
 
 def _columns() -> int:
@@ -182,7 +183,7 @@ def _commands(words: Sequence[str]) -> Mapping[str, Callable[[], Any]]:
     found: dict[str, Callable[[], Any]] = {entry.name: entry.load for entry in entry_points(group=_GROUP)}
     found |= own
     order = (  # as they are used; others after
-        *("data", "train", "export", "label", "how-to", "app", "sign", "predict", "evaluate"),
+        *("data", "train", "export", "label", "how-to", "app", "demo-page", "sign", "predict", "evaluate"),
         *("verify", "inspect", "trust", "doctor", "lint", "bench", "compare", "tune", "report"),
     )
     return dict(sorted(found.items(), key=lambda item: (*order, item[0]).index(item[0])))
