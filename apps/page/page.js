@@ -25,7 +25,7 @@ const percent = (share) => unit(share > 0.9995 && share < 1 ? ">\u00a099.9" : sh
 
 let page = null; // what page.json says
 let current = null; // the picture that is shown
-let watching = null; // the camera's stream
+let watching = null, asking = false; // the camera's stream; whether it may be used is being asked
 const engines = {}, files = {};
 
 function trouble(text) {
@@ -116,13 +116,13 @@ function card(file, result) {
 const names = (result) => (result.decided.length ? result.decided.slice(0, MOST_YES).map((label) => page.labels[label]).join(", ") : "none of its labels");
 
 // What the files say, in a sentence.
-function sentence(results) {
+function sentence(results, live) {
   const told = results.filter(({ result }) => !result.failure);
   if (!told.length) return ["No file ran."];
   const [one, other] = told.map(({ result }) => names(result));
   const strong = (text) => made("strong", {}, made("bdi", {}, text));
   if (other === undefined) {
-    const { result } = told[0], sure = isSeveral() ? "" : `, ${percent(result.shares[result.decided[0]])}`;
+    const { result } = told[0], sure = live || isSeveral() ? "" : `, ${percent(result.shares[result.decided[0]])}`;
     return [strong(one), sure];
   }
   if (one === other) return ["Both say ", strong(one)];
@@ -160,7 +160,7 @@ async function classify(picture, { live = false, note = "" } = {}) {
   at("cards").replaceChildren(...results.map(({ file, result }) => card(file, result)));
   const answer = JSON.stringify(results.map(({ result }) => result.failure ?? result.decided));
   if (!live || (answer !== said && performance.now() - spoken > 1500)) { // a reader is not told every frame
-    told(...sentence(results));
+    told(...sentence(results, live));
     [said, spoken] = [answer, performance.now()];
   }
 }
@@ -217,7 +217,8 @@ const next = (video) => new Promise((done) => {
 
 async function watch() {
   trouble("");
-  at("camera").disabled = true; // one question at a time
+  if (asking) return; // one question at a time
+  asking = true;
   try {
     watching = await navigator.mediaDevices.getUserMedia({ audio: false, video: { facingMode: "environment", width: { ideal: 1280 } } });
   } catch (failure) {
@@ -225,7 +226,7 @@ async function watch() {
     trouble(`The camera cannot be used: ${why[failure.name] ?? say(failure)}.`);
     return;
   } finally {
-    at("camera").disabled = false;
+    asking = false;
   }
   const video = at("video"), stream = watching;
   video.srcObject = stream;
