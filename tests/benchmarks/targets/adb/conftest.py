@@ -121,11 +121,13 @@ def adbd(
     if None in found.values() or os.geteuid() != 0:
         pytest.skip("adb, adbd and a network namespace for them are not here")
     environment = {**os.environ, "PATH": f"{tmp_path}/phone:{os.environ['PATH']}", "ADBD_PORT": str(_PORT)}
-    apart = [str(found["unshare"]), "-n", "sh", "-c", "ip link set lo up && exec adbd"]
-    quiet = subprocess.DEVNULL
-    with subprocess.Popen(apart, env=environment, stdin=quiet, stdout=quiet, stderr=quiet) as daemon:
-        words = f"--net=/proc/{daemon.pid}/ns/net {found['adb']}"
-        programs("adb", f'#!/bin/sh\nHOME={tmp_path} exec {found["nsenter"]} {words} "$@"\n')
+    quiet = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    with subprocess.Popen([str(found["unshare"]), "-n", "sleep", "infinity"]) as network:  # outlives adbd
+        inside = [str(found["nsenter"]), f"--net=/proc/{network.pid}/ns/net"]
+        _until_apart(network.pid)
+        subprocess.run([*inside, str(found["ip"]), "link", "set", "lo", "up"], check=True)
+        daemon = subprocess.Popen([*inside, str(found["adbd"])], env=environment, **quiet)
+        programs("adb", f'#!/bin/sh\nHOME={tmp_path} exec {" ".join(inside)} {found["adb"]} "$@"\n')
         serial = f"127.0.0.1:{_PORT}"
         try:
             end = time.monotonic() + 20
@@ -136,6 +138,15 @@ def adbd(
         finally:
             _said("kill-server")
             daemon.kill()
+            daemon.wait()
+            network.kill()
+
+
+def _until_apart(pid: int) -> None:
+    """Until a process has a network namespace of its own."""
+    own, end = Path("/proc/self/ns/net").readlink(), time.monotonic() + 10
+    while Path(f"/proc/{pid}/ns/net").readlink() == own and time.monotonic() < end:
+        time.sleep(0.01)
 
 
 def _said(*words: str) -> str:
