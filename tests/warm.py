@@ -4,11 +4,11 @@ TensorFlow, the converters and the interpreters take seconds to import, and an e
 `Starter` stands where `ChildProcess` finds `subprocess.Popen`. For each module that it knows it starts this
 file as a program,
 
-    python -P tests/warm.py FD PRELOAD
+    python -P tests/warm.py FD NUMBER
 
-which imports what PRELOAD says and waits for tasks on the socket FD: a module to run as `python -P -m` would,
-environment, folder, and the files for standard input, output and error. A keeper, forked first, tells the
-process id and how it ended: who asked is not its parent.
+which imports what PRELOADS says of the module of that number and waits for tasks on the socket FD: a module
+to run as `python -P -m` would, environment, folder, and the files for standard input, output and error. A
+keeper, forked first, tells the process id and how it ended: who asked is not its parent.
 """
 
 from __future__ import annotations
@@ -68,8 +68,10 @@ class Starter:
         *python, module = command
         known = python == [sys.executable, "-P", "-m"] and module in PRELOADS and not how["pass_fds"]
         if self.forks and known:
+            if module in self._warm and not self._warm[module].is_running():
+                self._warm.pop(module).close()
             if module not in self._warm:
-                self._warm[module] = _Warm(PRELOADS[module])
+                self._warm[module] = _Warm(module)
             if self._warm[module].suits(how["env"]):
                 return _Forked(self._warm[module], module, how["env"], how["stderr"])
         return subprocess.Popen(command, **how)
@@ -82,15 +84,19 @@ class Starter:
 class _Warm:
     """The process that forks."""
 
-    def __init__(self, preload: str) -> None:
+    def __init__(self, module: str) -> None:
+        number = [*PRELOADS].index(module)  # not its name: some tests look for processes by that
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        command = [sys.executable, "-P", __file__, str(theirs.fileno()), preload]
+        command = [sys.executable, "-P", __file__, str(theirs.fileno()), str(number)]
         null = subprocess.DEVNULL
         self._process = subprocess.Popen(
             command, pass_fds=[theirs.fileno()], stdin=null, stdout=null, stderr=null
         )
         theirs.close()
         self._asked, self._environment = ours, dict(os.environ)
+
+    def is_running(self) -> bool:
+        return self._process.poll() is None
 
     def suits(self, environment: Mapping[str, str]) -> bool:
         """True if a fresh process would have loaded its libraries as this one has."""
@@ -105,7 +111,8 @@ class _Warm:
         socket.send_fds(self._asked, [json.dumps(task).encode()], list(files))
 
     def close(self) -> None:
-        self._asked.shutdown(socket.SHUT_RDWR)
+        with suppress(OSError):
+            self._asked.shutdown(socket.SHUT_RDWR)
         self._asked.close()
         self._process.wait()
 
@@ -147,13 +154,13 @@ class _Forked:
                 os.kill(self.pid, signal.SIGKILL)
 
 
-def main(number: str, preload: str) -> None:
+def main(asking: str, number: str) -> None:
     """The process that forks, until nobody can ask any more."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for who asks
-    exec(preload, {"use": _use})
+    exec([*PRELOADS.values()][int(number)], {"use": _use})
     gc.collect()
     gc.freeze()  # a collection in a fork would copy all pages
-    asked = socket.socket(fileno=int(number))
+    asked = socket.socket(fileno=int(asking))
     while True:
         raw, files, _, _ = socket.recv_fds(asked, 2**20, 4)
         if not raw:

@@ -48,6 +48,7 @@ def test_scorer_refuses_a_damaged_file_as_a_device_does(
         workers.submit(path)()
 
 
+@pytest.mark.usefixtures("cold")
 def test_scorer_workers_that_die_are_told_as_an_error_of_ours(
     exported: tuple[Path, Result], fashion_mini: Dataset, tmp_path: Path
 ) -> None:
