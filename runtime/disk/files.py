@@ -124,12 +124,15 @@ def check_output(path: Path, *, overwrite: bool, ours: tuple[str, ...]) -> None:
     """
     _mend(_real(path))
     if path.exists():
-        if not path.is_dir():
-            raise OutputError(f"expected {path} to be a folder or free, got a file; choose another --out")
-        entries = sorted(entry.name for entry in path.iterdir())
-        if entries and not overwrite:
-            raise OutputError(f"{path} already holds {entries[0]}; choose another --out or add --overwrite")
-        _check_ours(path, path, ours)
+        with contextlib.suppress(FileNotFoundError):  # gone: another writer replaces it at this moment
+            if not stat.S_ISDIR(path.stat().st_mode):
+                raise OutputError(f"expected {path} to be a folder or free, got a file; choose another --out")
+            entries = sorted(os.listdir(path))  # noqa: PTH208
+            if entries and not overwrite:
+                raise OutputError(
+                    f"{path} already holds {entries[0]}; choose another --out or add --overwrite"
+                )
+            _check_ours(path, path, ours)
     if _real(path) == _real(path).parent:
         raise OutputError(f"expected a folder that can be replaced, got {path}; choose another --out")
     _check_parent(path)
@@ -157,13 +160,13 @@ def _check_ours(path: Path, folder: Path, ours: tuple[str, ...]) -> None:
     """See that `folder`, which is or was at `path`, holds nothing but files of ours. Raises `OutputError`."""
     import fnmatch
 
-    for entry in sorted(folder.iterdir()):
-        name = f"{entry.name}/" if entry.is_dir() else entry.name
-        patterns = [pattern for pattern in ours if pattern.endswith("/") == entry.is_dir()]
-        if not any(fnmatch.fnmatch(name, pattern) for pattern in patterns):
+    with os.scandir(folder) as entries:
+        found = sorted((entry.name, entry.is_dir()) for entry in entries)
+    for name, is_folder in found:
+        patterns = [pattern for pattern in ours if pattern.endswith("/") == is_folder]
+        if not any(fnmatch.fnmatch(f"{name}/" if is_folder else name, pattern) for pattern in patterns):
             raise OutputError(
-                f"{path} holds '{entry.name}', which --overwrite would lose; "
-                "move it away or choose another --out"
+                f"{path} holds '{name}', which --overwrite would lose; move it away or choose another --out"
             )
 
 

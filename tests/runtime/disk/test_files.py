@@ -231,6 +231,20 @@ def test_new_folder_keeps_a_foreign_file_that_comes_while_we_write(old: Path) ->
     assert content(old) == {"manifest.json": "old", "thesis.txt": "mine"}
 
 
+@pytest.mark.parametrize("call", ["listdir", "scandir"])
+def test_check_output_of_a_folder_that_another_writer_has_just_taken_away(
+    call: str, old: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def gone(*_: object) -> None:
+        raise FileNotFoundError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(files.os, call, gone)
+        files.check_output(old, overwrite=True, ours=("*.json",))
+    with pytest.raises(OutputError, match="overwrite would lose"):
+        files.check_output(old, overwrite=True, ours=("other",))
+
+
 def test_check_output_refuses_what_cannot_be_an_output_folder_at_once(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("mine")
     for bad in (tmp_path / "file", tmp_path / "file" / "out", Path("/")):
