@@ -235,8 +235,12 @@ def test_new_folder_keeps_a_foreign_file_that_comes_while_we_write(old: Path) ->
 def test_check_output_of_a_folder_that_another_writer_has_just_taken_away(
     call: str, old: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def gone(*_: object) -> None:
-        raise FileNotFoundError
+    real = getattr(os, call)
+
+    def gone(path: object) -> object:
+        if path == old:
+            raise FileNotFoundError
+        return real(path)
 
     with monkeypatch.context() as patch:
         patch.setattr(files.os, call, gone)
