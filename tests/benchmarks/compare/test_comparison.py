@@ -13,7 +13,7 @@ import pytest
 
 from edgewright.benchmarks.compare import comparison as compare
 from edgewright.benchmarks.compare import measuring
-from edgewright.benchmarks.figures import comparisons
+from edgewright.benchmarks.figures.error_rates import comparisons
 from edgewright.export.exporter import Result
 from edgewright.runtime.errors import BundleError, EdgewrightError, InputError, UnknownNameError
 from edgewright.runtime.machine.child import ChildProcess

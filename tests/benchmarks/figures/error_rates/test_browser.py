@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgewright.benchmarks.figures import browser, gpu, publish, render
+from edgewright.benchmarks.figures import gpu, publish, render
+from edgewright.benchmarks.figures.error_rates import browser
 from edgewright.benchmarks.record import record
 from edgewright.benchmarks.record.measurement import Check
 from edgewright.export.exporter import Result

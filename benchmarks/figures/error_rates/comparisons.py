@@ -1,6 +1,6 @@
 """Shows that `edgewright compare` says what is so: with simulated noise, and with one real model.
 
-    python -m edgewright.benchmarks.figures.comparisons BUNDLE:VARIANT --out DIR [--comparisons 40]
+    python -m edgewright.benchmarks.figures.error_rates.comparisons BUNDLE:VARIANT --out DIR
 
 Of A against itself it has to find no difference 95 times in 100, of A against itself with a true
 slow-down of 5 % that B is slower 90 times in 100. The slow-down is a wait after each run for 5 % of the

@@ -1,7 +1,7 @@
 """Shows that figures of target `browser` say what is so: how often a file is called slower than itself,
 and how often a file that is slower by a twentieth is, by a browser's clock.
 
-    python -m edgewright.benchmarks.figures.browser BUNDLE:VARIANT… --out DIR [--frames 60]
+    python -m edgewright.benchmarks.figures.error_rates.browser BUNDLE:VARIANT… --out DIR [--frames 60]
 
 One page in a Chromium without a window times a file three times over, in turn: twice as it is, once with a
 21st run in each 20. Six frames are one comparison, as `edgewright bench` makes it. Then comparisons are drawn

@@ -1,6 +1,6 @@
 """How often the gate lets a file pass, by simulation: one just at a limit, and one that loses nothing.
 
-    python -m edgewright.benchmarks.figures.gate --out benchmarks/figures/results
+    python -m edgewright.benchmarks.figures.error_rates.gate --out benchmarks/figures/results
 
 In a cell a file's true loss is known and 10,000 test sets are drawn. At a limit's bound a file passes by
 chance alone; the interval aims at 2.5 %. `discordance` is the share of images on which file and model part.

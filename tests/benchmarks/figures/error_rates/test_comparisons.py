@@ -12,8 +12,8 @@ import pytest
 from edgewright.benchmarks.compare import comparison as compare
 from edgewright.benchmarks.compare import worker as compare_worker
 from edgewright.benchmarks.compare.measuring import Side
-from edgewright.benchmarks.figures import comparisons
 from edgewright.benchmarks.figures import render as readme
+from edgewright.benchmarks.figures.error_rates import comparisons
 from edgewright.export.exporter import Result
 
 
