@@ -19,7 +19,7 @@ from edgewright.train.fitting.batches import batches
 from edgewright.train.fitting.heads import loss_of, scorer
 from edgewright.train.normalization import Normalization
 from edgewright.train.recipe import Recipe
-from edgewright.train.stack import import_keras, import_tf_keras
+from edgewright.train.stack import import_keras, import_tf_keras, keep_freed_memory
 
 _LEARNING_RATE, _UNFROZEN_LEARNING_RATE = 1e-3, 1e-4  # Adam's
 _PATIENCE = 3  # epochs, or half of them: a cosine brings most towards its end
@@ -75,6 +75,7 @@ class Trainer:
             BridgeError: tf_keras cannot be given it.
         """
         self.tf_keras, keras = import_tf_keras(), import_keras()
+        keep_freed_memory()
         self.normalization = normalization
         self.record: dict[str, Any] = {}
         self._recipe, self._head, self._seed = recipe, head, seed

@@ -48,7 +48,7 @@ from edgewright.train.fitting.heads import Prepare, accuracy_of, check_head, hea
 from edgewright.train.fitting.plan import Plan, balance, unfreeze
 from edgewright.train.fitting.progress import Progress, State
 from edgewright.train.recipe import Recipe, where_it_failed
-from edgewright.train.stack import import_keras, versions
+from edgewright.train.stack import import_keras, keep_freed_memory, versions
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,6 +109,7 @@ def train(
         KeyboardInterrupt: before the first epoch was whole.
     """
     keras = import_keras()
+    keep_freed_memory()
     for module in ("matplotlib", "sklearn"):
         if not plugins.installed(module):
             raise MissingExtraError(f"{module}, which reports on training,", "train")
