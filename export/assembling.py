@@ -31,7 +31,7 @@ from edgewright.runtime.bundle.manifest import (
     labels_file,
 )
 from edgewright.runtime.disk import files
-from edgewright.runtime.verification import GOLDEN_INPUTS, GOLDEN_REFERENCE
+from edgewright.runtime.verification import GOLDEN_BOUNDARY, GOLDEN_INPUTS, GOLDEN_REFERENCE
 from edgewright.train import datasets
 from edgewright.train.stack import versions
 
@@ -57,6 +57,13 @@ def assemble(
         GOLDEN_REFERENCE: conversions.reference[picked],
     }
     scores |= {each.entry.name: each.golden for each in written}
+    if len(conversions.boundary):
+        near: dict[str, NDArray[Any]] = {
+            GOLDEN_INPUTS: source.test[conversions.boundary],
+            GOLDEN_REFERENCE: conversions.reference[conversions.boundary],
+            **{each.entry.name: each.boundary for each in written},
+        }
+        scores |= {f"{GOLDEN_BOUNDARY}{name}": array for name, array in near.items()}
     np.savez_compressed(folder / GOLDEN, allow_pickle=False, **scores)
     judged = [each.evidence for each in written if each.evidence]
     if judged:

@@ -7,6 +7,7 @@ import dataclasses
 import gzip
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,11 +25,11 @@ from edgewright.export.source.source import Source
 from edgewright.export.variants import Variant
 from edgewright.export.work.events import Converted, Failed
 from edgewright.export.work.protocol import REFERENCE, TEST
-from edgewright.export.work.score import Scored, Scorer
+from edgewright.export.work.score import PLAIN, TWO_THREADS, Scored, Scorer
 from edgewright.export.work.steps import Steps
-from edgewright.runtime import backends
+from edgewright.runtime import backends, verification
 from edgewright.runtime.backends import Scores
-from edgewright.runtime.bundle.manifest import FileEntry, VariantEntry
+from edgewright.runtime.bundle.manifest import FileEntry, Tolerance, VariantEntry
 from edgewright.runtime.bundle.parity import ParityReport
 from edgewright.runtime.errors import ModelFileError
 from edgewright.train import datasets
@@ -101,16 +102,28 @@ class Job:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Made:
+    """How a file was made, and what waits for its scores of all images, and `again` and on `plain` kernels of
+    the golden ones."""
+
+    conversion: Mapping[str, Any]
+    scored: Callable[[], Scored]
+    again: Callable[[], Scored]
+    plain: Callable[[], Scored]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Conversions:
     """What converting gave: the model's own scores of all test images, and `of_pool`, with its `figures`,
-    and by the name of each variant how its file was made and what waits for its scores, or why there is no
-    file; `picked` are the places of the golden images."""
+    and by the name of each variant what was made, or why there is no file; `picked` are the places of the
+    golden images, `boundary` those of the ones near a boundary."""
 
     reference: Scores
     of_pool: Scores
     figures: Mapping[str, Any]
     picked: NDArray[np.intp]
-    made: Mapping[str, tuple[Mapping[str, Any], Callable[[], Scored]]]
+    boundary: NDArray[np.intp]
+    made: Mapping[str, Made]
     failed: Mapping[str, str]
     needless: frozenset[str] = frozenset()
 
@@ -122,11 +135,12 @@ class Conversions:
 
 @dataclass(frozen=True, kw_only=True)
 class Written:
-    """What a bundle holds of a variant: its entry, its scores of the golden images, its evidence, which
-    embeddings have none of."""
+    """What a bundle holds of a variant: its entry, its scores of the golden images and of those near a
+    boundary, its evidence, which embeddings have none of."""
 
     entry: VariantEntry
     golden: Scores
+    boundary: Scores
     evidence: evidence.Judged | None
 
 
@@ -148,7 +162,7 @@ def convert(job: Job, steps: Steps, workers: Scorer, advance: Callable[[str], No
     """
     source, test = job.source, job.images_digest()
     by_name = {variant.name: variant for variant in job.variants}
-    made: dict[str, tuple[Mapping[str, Any], Callable[[], Scored]]] = {}
+    converted: dict[str, tuple[Mapping[str, Any], Callable[[], Scored]]] = {}
     failed: dict[str, str] = {}
     needless: set[str] = set()
     events = steps.convert(
@@ -167,7 +181,7 @@ def convert(job: Job, steps: Steps, workers: Scorer, advance: Callable[[str], No
                 variant = by_name[event.variant]
                 places = np.concatenate([job.places(variant), job.in_pool(variant)])
                 scored = steps.score(workers, job.scratch / variant.file, test, places)
-                made[event.variant] = (event.conversion, scored)
+                converted[event.variant] = (event.conversion, scored)
             elif isinstance(event, Failed):
                 failed[event.variant] = event.reason
                 needless |= {event.variant} if event.needless else set()
@@ -177,7 +191,14 @@ def convert(job: Job, steps: Steps, workers: Scorer, advance: Callable[[str], No
     source.check(reference)
     reference, of_pool = np.split(reference, [len(source.test)])
     common = job.places(*job.variants)
-    picked = common[golden.pick(source.head, reference[common], job.truth(common))]
+    sure = golden.pick(source.head, reference[common], job.truth(common))
+    picked, boundary = common[sure], common[golden.pick_boundary(source.head, reference[common], sure)]
+    shown = np.concatenate([picked, boundary])
+    made = {}
+    for name, (conversion, scored) in converted.items():
+        once_more = partial(steps.score, workers, job.scratch / by_name[name].file, test, shown)
+        again, plain = once_more(TWO_THREADS), once_more(PLAIN)
+        made[name] = Made(conversion=conversion, scored=scored, again=again, plain=plain)
     size, gzip_size = source.model.sizes()
     figures = {
         "samples": len(reference),
@@ -191,6 +212,7 @@ def convert(job: Job, steps: Steps, workers: Scorer, advance: Callable[[str], No
         of_pool=of_pool,
         figures=figures,
         picked=picked,
+        boundary=boundary,
         made=made,
         failed=failed,
         needless=frozenset(needless),
@@ -203,9 +225,9 @@ def judge(job: Job, conversions: Conversions, variant: Variant) -> Judgement:
     name, source = variant.name, job.source
     if name not in conversions.made:
         return Judgement(outcome=Outcome(name=name, reason=conversions.failed.get(name, "")))
-    conversion, wait = conversions.made[name]
+    conversion = conversions.made[name].conversion
     try:
-        scored = wait()
+        scored = conversions.made[name].scored()
     except ModelFileError as failure:
         return Judgement(outcome=Outcome(name=name, reason=f"cannot be run: {failure}"))
     if not np.isfinite(scored.scores).all():
@@ -243,6 +265,7 @@ def judge(job: Job, conversions: Conversions, variant: Variant) -> Judgement:
     if not outcome.is_written and not isinstance(undecided, Undecided):
         return Judgement(outcome=outcome)
     reader = backends.for_path(path)
+    shown = scores[np.searchsorted(places, np.concatenate([conversions.picked, conversions.boundary]))]
     made = {key: value for key, value in conversion.items() if key != "not_for_gpu"}
     training = {"passes": list(job.fine_tuned[variant.chain].record)} if variant.passes else {}
     entry = VariantEntry(
@@ -255,9 +278,7 @@ def judge(job: Job, conversions: Conversions, variant: Variant) -> Judgement:
         gzip_bytes=outcome.gzip_bytes,
         input=scored.input,
         output=scored.output,
-        tolerance=golden.tolerance(
-            settings.repeats, scored.kernels, scored.output.scale, parity.max_abs_error
-        ),
+        tolerance=_tolerance(conversions, variant, path, scored, shown),
         parity=parity,
         passes=variant.passes,
         peak_activation_bytes=reader.graph(reader.read(path)).peak_bytes(),
@@ -266,12 +287,33 @@ def judge(job: Job, conversions: Conversions, variant: Variant) -> Judgement:
     )
     found = Written(
         entry=entry,
-        golden=scores[np.searchsorted(places, conversions.picked)],
+        golden=shown[: len(conversions.picked)],
+        boundary=shown[len(conversions.picked) :],
         evidence=evidence.look(source.head, reference, scores, truth, places),
     )
     if isinstance(undecided, Undecided):
         return Judgement(outcome=outcome, open=(undecided, found))
     return Judgement(outcome=outcome, written=found)
+
+
+def _tolerance(
+    conversions: Conversions, variant: Variant, path: Path, scored: Scored, given: Scores
+) -> Tolerance:
+    """How closely the golden scores, `given`, have to be repeated."""
+    made = conversions.made[variant.name]
+    try:
+        plain = made.plain().scores
+    except ModelFileError:  # plain kernels lack something: then as closely as the file keeps to the model
+        plain = conversions.reference[np.concatenate([conversions.picked, conversions.boundary])]
+    return golden.tolerance(
+        scored.kernels,
+        verification.machine(path),
+        step=scored.output.scale,
+        rounds=variant.settings.arithmetic == "int8",
+        given=given,
+        again=made.again().scores,
+        plain=plain,
+    )
 
 
 def point_to_mixed(judgements: Sequence[Judgement]) -> list[Judgement]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgewright.runtime import backends
+from edgewright.runtime import backends, plugins
 from edgewright.runtime.backends import Scores
 from edgewright.runtime.bundle import arrays
 from edgewright.runtime.bundle.manifest import MANIFEST, Bundle, VariantEntry
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 GOLDEN_INPUTS = "inputs"  # uint8 (n, height, width, channels)
 GOLDEN_REFERENCE = "keras"  # float32 (n, classes): the float Keras model's scores
+GOLDEN_BOUNDARY = "boundary-"  # before the names of the same of images near the boundary of two classes
 _FLOAT_STEP = 1e-5  # how closely floats are repeated
 
 
@@ -39,7 +40,7 @@ class Verification:
     """What one variant gave here. `status` is "ok", "failed" or "not run" (then `reason` says why).
 
     `max_abs_error` is the largest difference of any score from the exporting host's, held against
-    `limit`.
+    `limit`; images near a boundary are held against it too, and the class has to be the same on the others.
     """
 
     variant: str
@@ -126,14 +127,15 @@ def _lone_by_golden(path: Path, golden: Path) -> Verification:
     contract = _own_contract(path)
     found = arrays.parse(golden, outside.read(golden, BundleError, arrays.MAX_BYTES))
     if contract.variant not in found:
-        known = ", ".join(sorted(set(found) - {GOLDEN_INPUTS, GOLDEN_REFERENCE})) or "none"
+        others = {name for name in found if name.startswith(GOLDEN_BOUNDARY)}
+        known = ", ".join(sorted({*found} - others - {GOLDEN_INPUTS, GOLDEN_REFERENCE})) or "none"
         raise BundleError(f"expected the scores of {contract.variant} in {golden}, got those of {known}")
     if missing := _missing(path, contract.variant):
         return missing
     with load(path) as predictor:
         _check_golden(found, contract.input.shape, predictor.head.count, (contract.variant,), golden)
         step = predictor.session.output.scale or _FLOAT_STEP
-        scores = _run(predictor, found)
+        scores = _run(predictor, found[GOLDEN_INPUTS])
         own, keras = found[contract.variant], found[GOLDEN_REFERENCE]
         limit = max(float(np.max(np.abs(own - keras))), 2 * step)
         return _held(contract.variant, predictor.session.kernels, scores, own, limit, predictor.head)
@@ -150,7 +152,8 @@ def _own_contract(path: Path) -> ModelContract:
 
 
 def read_golden(bundle: Bundle) -> Mapping[str, NDArray[Any]]:
-    """The golden arrays: `inputs`, `keras`, and the scores of each variant by its name.
+    """The golden arrays: `inputs`, `keras`, and the scores of each variant by its name; the same behind
+    `GOLDEN_BOUNDARY` of images near the boundary of two classes, which older bundles have none of.
 
     Raises:
         BundleError: damaged, or arrays of other shapes than the manifest promises.
@@ -169,12 +172,13 @@ def _check_golden(
     path: Path,
 ) -> None:
     """Raises `BundleError` unless there are images of that shape, and scores of Keras and of `names`."""
-    count = len(np.atleast_1d(golden.get(GOLDEN_INPUTS, ())))
-    if count == 0:
-        raise BundleError(f"expected images in {path}, got none")
-    arrays.check(golden, GOLDEN_INPUTS, (count, *image), np.uint8, path)
-    for name in (GOLDEN_REFERENCE, *names):
-        arrays.check(golden, name, (count, scores), np.float32, path)
+    for of in ("", *([GOLDEN_BOUNDARY] if f"{GOLDEN_BOUNDARY}{GOLDEN_INPUTS}" in golden else [])):
+        count = len(np.atleast_1d(golden.get(f"{of}{GOLDEN_INPUTS}", ())))
+        if count == 0:
+            raise BundleError(f"expected images in {path}, got none")
+        arrays.check(golden, f"{of}{GOLDEN_INPUTS}", (count, *image), np.uint8, path)
+        for name in (GOLDEN_REFERENCE, *names):
+            arrays.check(golden, f"{of}{name}", (count, scores), np.float32, path)
 
 
 def _missing(path: Path, variant: str) -> Verification | None:
@@ -187,8 +191,17 @@ def _missing(path: Path, variant: str) -> Verification | None:
     )
 
 
-def _run(predictor: Predictor, golden: Mapping[str, NDArray[Any]]) -> Scores:
-    return np.concatenate([predictor.scores(image[np.newaxis]) for image in golden[GOLDEN_INPUTS]])
+def _run(predictor: Predictor, images: NDArray[Any]) -> Scores:
+    return np.concatenate([predictor.scores(image[np.newaxis]) for image in images])
+
+
+def machine(path: Path) -> str:
+    """What decides how closely a file's scores are repeated: its interpreter's version, the processor's
+    kind."""
+    from edgewright.runtime.machine import processor
+
+    module = backends.for_path(path).module.partition(".")[0]
+    return f"{plugins.version(module)} on {processor.kind()}"
 
 
 def _verify(
@@ -197,24 +210,38 @@ def _verify(
     """One variant, opened from `path`: the bundle, or a copy of its file."""
     if missing := _missing(Path(entry.file.file), entry.name):
         return missing
+    here = machine(Path(entry.file.file))
     with load(path, variant=entry.name if path.is_dir() else None) as predictor:
-        scores = _run(predictor, golden)
-        return judge(entry, predictor.session.kernels, scores, golden[entry.name], predictor.head)
+        scores, kernels = _run(predictor, golden[GOLDEN_INPUTS]), predictor.session.kernels
+        found = judge(entry, kernels, scores, golden[entry.name], predictor.head, here)
+        if f"{GOLDEN_BOUNDARY}{GOLDEN_INPUTS}" not in golden:
+            return found
+        scores = _run(predictor, golden[f"{GOLDEN_BOUNDARY}{GOLDEN_INPUTS}"])
+    near = _held(entry.name, kernels, scores, golden[f"{GOLDEN_BOUNDARY}{entry.name}"], found.limit, None)
+    if near.reason and not found.reason:
+        found = replace(found, status=near.status, reason=f"{near.reason}, near the boundary of two classes")
+    return replace(found, max_abs_error=float(np.maximum(found.max_abs_error, near.max_abs_error)))
 
 
-def judge(entry: VariantEntry, kernels: str, scores: Scores, expected: Scores, head: Head) -> Verification:
-    """Hold scores `(n, scores)` against the ones that were recorded, by the manifest's tolerance.
+def judge(
+    entry: VariantEntry, kernels: str, scores: Scores, expected: Scores, head: Head, here: str = ""
+) -> Verification:
+    """Hold scores `(n, scores)` against the ones that were recorded, by the manifest's tolerance; no image
+    may be decided otherwise.
 
     Args:
         entry: the variant.
         kernels: what computed the scores.
         scores: what came of the golden images.
         expected: what the exporting host recorded.
-        head: what they mean: on other kernels no image may be decided otherwise.
+        head: what they mean.
+        here: what else has to be the same for scores to be repeated, as `machine` says of this one; empty of
+            any other than the exporting host.
     """
-    same = kernels == entry.tolerance.kernels
-    limit = entry.tolerance.max_abs if same else entry.tolerance.max_abs_elsewhere
-    return _held(entry.name, kernels, scores, expected, limit, None if same else head)
+    tolerance = entry.tolerance
+    same = kernels == tolerance.kernels and tolerance.machine in ("", here)
+    limit = tolerance.max_abs if same else tolerance.max_abs_elsewhere
+    return _held(entry.name, kernels, scores, expected, limit, head)
 
 
 def decided_otherwise(head: Head, scores: Scores, expected: Scores) -> NDArray[np.bool_]:

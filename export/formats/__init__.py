@@ -42,9 +42,7 @@ class Scheme:
     with, `int8` or `float32`. Of a bundle's files the one of the lowest `rank` is recommended, then the
     smallest: int8 is the fastest with every kind of layer, while int16x8 and 4-bit weights are small but up
     to fifty times slower. `default` schemes are written unless others are asked for; `calibrated` ones need
-    sample images. `repeats` says how closely another machine with the same kernels repeats the scores: to
-    1e-5 ("float"), to one step of the 8-bit output ("step"), or only about as closely as the scheme keeps to
-    the float model ("kernel": rounding inside). Of a slow scheme the gate sees `most_samples` test images,
+    sample images. Of a slow scheme the gate sees `most_samples` test images,
     drawn at random; None: all of them. A static scheme that `edgewright.export.repair` can mend has a
     `quantizer` that makes its models of a network and calibration images; with `mixed` ones, operators may
     stay in float32, and they are written where without that too much is lost, or by name.
@@ -56,7 +54,6 @@ class Scheme:
     rank: int = 5
     default: bool = False
     calibrated: bool = False
-    repeats: str = "float"
     most_samples: int | None = None
     tool: str = ""
     quantizer: Callable[[Any, Images], Quantizer] | None = None

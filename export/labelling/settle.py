@@ -33,7 +33,7 @@ from edgewright.runtime.bundle.manifest import (
 )
 from edgewright.runtime.disk import digest, files, jsonio, outside
 from edgewright.runtime.errors import BundleError
-from edgewright.runtime.verification import GOLDEN_INPUTS, GOLDEN_REFERENCE
+from edgewright.runtime.verification import GOLDEN_BOUNDARY, GOLDEN_INPUTS, GOLDEN_REFERENCE
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -163,6 +163,7 @@ def _fill(kept: Kept, entries: Sequence[VariantEntry], settled: Sequence[Settled
     names = [entry.name for entry in entries]
     path, golden = arrays.read(bundle, manifest.golden)
     wanted = [GOLDEN_INPUTS, GOLDEN_REFERENCE, *names]
+    wanted += [near for name in wanted if (near := f"{GOLDEN_BOUNDARY}{name}") in golden]
     if missing := {*wanted} - {*golden}:
         raise BundleError(f"expected '{min(missing)}' in {path}, got nothing; export again with --pool")
     np.savez_compressed(folder / GOLDEN, allow_pickle=False, **{name: golden[name] for name in wanted})

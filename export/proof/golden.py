@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -11,8 +13,11 @@ from edgewright.runtime.bundle.manifest import Tolerance
 from edgewright.runtime.contract.heads import Head
 
 IMAGES = 16
+BOUNDARY_IMAGES = 8
 MARGIN = 0.25  # between the two best scores: rounding on another machine does not turn it
 FLOAT_TOLERANCE = 1e-5
+STEP = 1 / 256  # of an 8-bit output that holds probabilities
+SPREAD = 2.0  # other kernels may differ more from those that recorded than the exporting host's plain ones
 
 
 def pick(head: Head, scores: Scores, truth: Truth | None) -> NDArray[np.intp]:
@@ -26,16 +31,29 @@ def pick(head: Head, scores: Scores, truth: Truth | None) -> NDArray[np.intp]:
     """
     if head.is_embedding:
         return np.unique(np.linspace(0, len(scores) - 1, IMAGES).astype(np.intp))
-    if head.is_sigmoid:
-        margin = np.abs(head.margins(scores)).min(axis=1)
-    else:
-        ordered = np.sort(scores, axis=1)
-        margin = ordered[:, -1] - ordered[:, -2]
+    margin = _margins(head, scores)
     sure = np.flatnonzero(margin >= MARGIN)
     if len(sure) < IMAGES:
         return np.sort(np.argsort(-margin, kind="stable")[:IMAGES])
     classes = truth if truth is not None and truth.ndim == 1 else head.probabilities(scores).argmax(1)
     return np.sort(sure[in_turn(classes[sure])[:IMAGES]])
+
+
+def pick_boundary(head: Head, scores: Scores, others: NDArray[np.intp]) -> NDArray[np.intp]:
+    """Where the 8 images lie that the reference is least sure of and that are none of `others`: a softmax or
+    sigmoid is steep there, and a small error inside the network shows. None of embeddings."""
+    if head.is_embedding:
+        return np.empty(0, np.intp)
+    order = np.argsort(_margins(head, scores), kind="stable")
+    return np.sort(order[~np.isin(order, others)][:BOUNDARY_IMAGES])
+
+
+def _margins(head: Head, scores: Scores) -> NDArray[np.floating[Any]]:
+    """How far each image is from being decided otherwise, `(n,)`."""
+    if head.is_sigmoid:
+        return np.asarray(np.abs(head.margins(scores)).min(axis=1))
+    ordered = np.sort(scores, axis=1)
+    return np.asarray(ordered[:, -1] - ordered[:, -2])
 
 
 def in_turn(labels: NDArray[np.int64]) -> NDArray[np.intp]:
@@ -47,19 +65,28 @@ def in_turn(labels: NDArray[np.int64]) -> NDArray[np.intp]:
     return np.argsort(rank, kind="stable")
 
 
-def tolerance(repeats: str, kernels: str, step: float, max_abs_error: float) -> Tolerance:
-    """How closely other machines must repeat the scores that `kernels` have computed here.
+def tolerance(
+    kernels: str, machine: str, *, step: float, rounds: bool, given: Scores, again: Scores, plain: Scores
+) -> Tolerance:
+    """How closely the golden scores have to be repeated, by what was measured here.
 
-    Where rounding differs (what `repeats` says, see `edgewright.export.formats.Scheme`), another machine
-    may be as far off as the scheme itself is from the float model, `max_abs_error`, and no further. `step`
-    is that of the output's quantization, 0 for floats.
+    On the same kernels of the same version and on such a processor, as closely as two threads repeated one,
+    and half a step of an 8-bit output, or 1e-5, more. Elsewhere twice as far off as plain kernels were from
+    the fast ones, at least two steps of an 8-bit output, of 8-bit arithmetic with float scores 1/128 of the
+    largest score, and 1e-5.
+
+    Args:
+        kernels, machine: as `Tolerance` has them.
+        step: that of the output's quantization, 0 for floats.
+        rounds: whether the file computes in 8 bits.
+        given: the scores of all images, `(n, scores)`, on one thread.
+        again, plain: the same on two threads, and on other kernels.
     """
-    step = step or FLOAT_TOLERANCE
-    loose = max(max_abs_error, 2 * step)
-    limits = {
-        "float": (FLOAT_TOLERANCE, FLOAT_TOLERANCE),
-        "step": (step * 1.01, loose),
-        "kernel": (loose, loose),
-    }
-    near, far = limits[repeats]
-    return Tolerance(kernels=kernels, max_abs=near, max_abs_elsewhere=far)
+    rounded = step or (STEP * float(np.abs(given).max()) if rounds else 0.0)
+    repeated, spread = (float(np.abs(other - given).max()) for other in (again, plain))
+    return Tolerance(
+        kernels=kernels,
+        machine=machine,
+        max_abs=repeated + (step / 2 or FLOAT_TOLERANCE),
+        max_abs_elsewhere=max(SPREAD * spread, 2 * rounded, FLOAT_TOLERANCE),
+    )

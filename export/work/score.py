@@ -27,6 +27,7 @@ from edgewright.runtime.errors import EdgewrightError, ExportError, ModelFileErr
 from edgewright.runtime.machine.child import ChildProcess, receive, send, standard_pipes
 from edgewright.runtime.machine.threads import cores
 
+FAST, TWO_THREADS, PLAIN = "fast", "two threads", "plain kernels"  # how a file is run
 _FREE_BATCH = 32  # images at once for files that take any number
 
 
@@ -66,12 +67,14 @@ class Scorer:
         self._idle: queue.SimpleQueue[_Worker] = queue.SimpleQueue()
         self._threads = ThreadPoolExecutor(workers)
 
-    def submit(self, model: Path, places: NDArray[np.intp] | None = None) -> Callable[[], Scored]:
-        """Have the images at `places` scored, in that order; by default all.
+    def submit(
+        self, model: Path, places: NDArray[np.intp] | None = None, how: str = FAST
+    ) -> Callable[[], Scored]:
+        """Have the images at `places` scored, in that order; by default all, and on one thread.
 
         Returns:
-            What waits for the scores. It raises `ModelFileError`, the file cannot be run, or `ExportError`, a
-            worker was killed.
+            What waits for the scores. It raises `ModelFileError`, the file cannot be run so, or
+            `ExportError`, a worker was killed.
         """
         if not self._workers:
             self._workers = [_Worker() for _ in range(self._wanted)]
@@ -79,13 +82,13 @@ class Scorer:
                 self._idle.put(worker)
         places = np.arange(self._count) if places is None else places
         shares = np.array_split(places, min(len(self._workers), len(places)))
-        pending = [self._threads.submit(self._score, model, share.tolist()) for share in shares]
+        pending = [self._threads.submit(self._score, model, share.tolist(), how) for share in shares]
         return lambda: _joined([part.result() for part in pending])
 
-    def _score(self, model: Path, places: list[int]) -> JsonObject:
+    def _score(self, model: Path, places: list[int], how: str) -> JsonObject:
         worker = self._idle.get()
         try:
-            return worker.do({"model": str(model), "images": str(self._images), "places": places})
+            return worker.do({"model": str(model), "images": str(self._images), "places": places, "how": how})
         finally:
             self._idle.put(worker)
 
@@ -133,22 +136,23 @@ def main() -> None:
     while (message := receive(questions)) is not None:
         task, _ = message
         try:
-            answer = _score(Path(task["model"]), Path(task["images"]), task["places"])
+            answer = _score(Path(task["model"]), Path(task["images"]), task["places"], task["how"])
         except EdgewrightError as failure:
             answer = {"error": str(failure)}
         send(answers, answer)
 
 
-def _score(model: Path, images: Path, places: list[int]) -> dict[str, Any]:
+def _score(model: Path, images: Path, places: list[int], how: str) -> dict[str, Any]:
     backend = backends.for_path(model)
     file = backend.read(model)
     file.contract()  # the stamped hash is checked here, as on a device
-    session = backend.open(file, threads=1)
+    session = backend.open_plain(file) if how == PLAIN else None
+    session = session or backend.open(file, threads=2 if how == TWO_THREADS else 1)
     pixels, size = np.load(images, mmap_mode="r"), session.input.shape[0]
     size = size if size > 0 else _FREE_BATCH
     batches = (places[start : start + size] for start in range(0, len(places), size))
     scores = np.concatenate([session.run(pixels[batch]) for batch in batches])
-    out = images.with_name(f"{model.name}-{places[0]}.scores.npy")
+    out = images.with_name(f"{model.name}-{places[0]}-{how.replace(' ', '-')}.scores.npy")
     np.save(out, scores)
     scored = Scored(scores=scores, kernels=session.kernels, input=session.input, output=session.output)
     return {"scores": str(out), **scored.said()}

@@ -23,7 +23,7 @@ from edgewright.export.variants import Variant
 from edgewright.export.work.cache import Cache
 from edgewright.export.work.events import Converted, Event, Failed, ModelLoaded, ReferenceScored
 from edgewright.export.work.protocol import REFERENCE, Child, ProcessEndedError
-from edgewright.export.work.score import Scored, Scorer
+from edgewright.export.work.score import FAST, Scored, Scorer
 from edgewright.runtime.contract import ModelContract
 from edgewright.runtime.disk import files, jsonio
 from edgewright.runtime.errors import ExportError
@@ -172,8 +172,11 @@ class Steps(ExitStack):
                 return
             yield lost
 
-    def score(self, workers: Scorer, file: Path, test: str, places: NDArray[np.intp]) -> Callable[[], Scored]:
-        """Have `file` scored on the images at `places` of those whose SHA-256 is `test`.
+    def score(
+        self, workers: Scorer, file: Path, test: str, places: NDArray[np.intp], how: str = FAST
+    ) -> Callable[[], Scored]:
+        """Have `file` scored on the images at `places` of those whose SHA-256 is `test`; `how` is as in
+        `Scorer.submit`.
 
         Returns:
             What waits for the scores; it raises as what `Scorer.submit` gives.
@@ -183,6 +186,7 @@ class Steps(ExitStack):
             "file": files.sha256_of(file),
             "images": test,
             "places": digest(places),
+            "how": how,
             "machine": _machine(),
             "versions": versions("edgewright", "numpy", *_INTERPRETERS),
         }
@@ -190,7 +194,7 @@ class Steps(ExitStack):
             return lambda: Scored.of(
                 np.load(entry / _SCORES, allow_pickle=False), jsonio.read(entry / _SPECS, ExportError)
             )
-        wait = workers.submit(file, places)
+        wait = workers.submit(file, places, how)
 
         def result() -> Scored:
             scored = wait()

@@ -237,6 +237,11 @@ class Backend(Protocol):
         """Load the model. Raises `ModelFileError`, `MissingExtraError`."""
         ...
 
+    def open_plain(self, file: ModelFile) -> Session | None:
+        """The same on the plainest kernels that the interpreter has, which round elsewhere than the fast
+        ones, on one thread; None where it has but one kind. Raises `ModelFileError`, `MissingExtraError`."""
+        return None
+
 
 def get(name: str) -> Backend:
     """A backend, or one of its engines: `BACKEND[:DEVICE][@ARITHMETIC]`, as `ort:CUDAExecutionProvider`,

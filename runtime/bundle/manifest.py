@@ -114,13 +114,19 @@ def _place(folder: Path, name: str) -> Path:
 class Tolerance:
     """How far a device's scores may be from the exporting host's, `max_abs` in units of score.
 
-    `kernels` is what computed there; where other kernels compute, `max_abs_elsewhere` holds, and
-    with it the top class.
+    `kernels` is what computed there, and `machine` the interpreter's version and the kind of processor; where
+    either is another, `max_abs_elsewhere` holds. Bundles from before there was `machine` have it empty: then
+    `kernels` alone says what is another.
     """
 
     kernels: str
     max_abs: float
     max_abs_elsewhere: float
+    machine: str = ""
+
+    @staticmethod
+    def from_json(obj: JsonObject) -> Tolerance:
+        return obj.make(Tolerance, {"machine": obj.text("machine") if obj.has("machine") else ""})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -166,7 +172,7 @@ class VariantEntry:
             "file": FileEntry.from_json(obj),
             "input": TensorSpec.from_json(obj.object("input")),
             "output": TensorSpec.from_json(obj.object("output")),
-            "tolerance": obj.object("tolerance").make(Tolerance, {}),
+            "tolerance": Tolerance.from_json(obj.object("tolerance")),
             "parity": ParityReport.from_json(obj.object("parity")),
             "peak_activation_bytes": peak,
             "not_for_gpu": obj.text("not_for_gpu") if obj.has("not_for_gpu") else "",

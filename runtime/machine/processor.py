@@ -27,6 +27,11 @@ def isa() -> tuple[str, ...] | None:
     return tuple(flag for flag in ISA if flag in flags) if flags else None
 
 
+def kind() -> str:
+    """What decides which kernels an interpreter picks, as one line: machine, and what there is of `ISA`."""
+    return " ".join((platform.machine(), *(isa() or ())))
+
+
 def is_virtual() -> bool:
     """True where the processor says that a hypervisor lends it, as x86 ones do on Linux."""
     return "hypervisor" in _flags()

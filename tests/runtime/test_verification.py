@@ -13,10 +13,19 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from edgewright.export import formats
 from edgewright.export.exporter import Result
+from edgewright.export.formats.tflite import tree as tflite_tree
+from edgewright.runtime import backends, verification
 from edgewright.runtime.bundle.manifest import GOLDEN, Bundle, FileEntry, Manifest, VariantEntry
 from edgewright.runtime.errors import BundleError
-from edgewright.runtime.verification import GOLDEN_INPUTS, GOLDEN_REFERENCE, read_golden, verify
+from edgewright.runtime.verification import (
+    GOLDEN_BOUNDARY,
+    GOLDEN_INPUTS,
+    GOLDEN_REFERENCE,
+    read_golden,
+    verify,
+)
 from edgewright.train.datasets import Dataset
 
 Arrays = dict[str, NDArray[Any]]
@@ -131,6 +140,77 @@ def test_verify_on_other_kernels_counts_the_top_class_too(
     change_variant(bundle, rewrite, VARIANT, tolerance=tolerance)
     result = next(v for v in verify(bundle) if v.variant == VARIANT)
     assert (result.status, result.reason) == ("failed", "another top class on 2 of 16 images")
+
+
+def test_verify_counts_the_top_class_on_the_same_kernels_too(
+    bundle: Path, rewrite: Rewrite, golden: Arrays, change_golden: ChangeGolden
+) -> None:
+    golden[VARIANT][:2] = golden[VARIANT][:2, ::-1]
+    change_golden(packed(golden))
+    tolerance = dataclasses.replace(Bundle.open(bundle).variant(VARIANT).tolerance, max_abs=2.0)
+    change_variant(bundle, rewrite, VARIANT, tolerance=tolerance)
+    result = next(v for v in verify(bundle) if v.variant == VARIANT)
+    assert (result.status, result.reason) == ("failed", "another top class on 2 of 16 images")
+
+
+@pytest.mark.parametrize(
+    ("recorded", "limit"), [("", 0.25), (None, 0.25), ("ai_edge_litert-0.1 on aarch64 asimd", 0.5)]
+)
+def test_verify_repeats_scores_closely_only_with_such_an_interpreter_on_such_a_processor(
+    bundle: Path, rewrite: Rewrite, recorded: str | None, limit: float
+) -> None:
+    entry = Bundle.open(bundle).variant("tflite-int8")
+    assert entry.tolerance.machine == verification.machine(Path(entry.file.file))
+    machine = entry.tolerance.machine if recorded is None else recorded
+    tolerance = dataclasses.replace(entry.tolerance, max_abs=0.25, max_abs_elsewhere=0.5, machine=machine)
+    change_variant(bundle, rewrite, entry.name, tolerance=tolerance)
+    assert next(v for v in verify(bundle) if v.variant == entry.name).limit == limit
+
+
+def test_the_boundary_images_are_others_that_keras_is_least_sure_of(golden: Arrays) -> None:
+    near = golden[GOLDEN_BOUNDARY + GOLDEN_INPUTS]
+    assert len(near) == 8
+    assert not {image.tobytes() for image in near} & {image.tobytes() for image in golden[GOLDEN_INPUTS]}
+    margins = [
+        np.diff(np.sort(golden[name], axis=1)[:, -2:])
+        for name in (GOLDEN_REFERENCE, GOLDEN_BOUNDARY + GOLDEN_REFERENCE)
+    ]
+    assert margins[1].max() < margins[0].min()
+
+
+def test_verify_a_bundle_from_before_there_were_boundary_images(
+    bundle: Path, golden: Arrays, change_golden: ChangeGolden
+) -> None:
+    change_golden(packed({name: a for name, a in golden.items() if not name.startswith(GOLDEN_BOUNDARY)}))
+    assert {v.status for v in verify(bundle)} == {"ok"}
+
+
+def test_verify_finds_a_zero_point_that_is_off_by_one(bundle: Path, rewrite: Rewrite) -> None:
+    entry = Bundle.open(bundle).variant("tflite-int8")
+    path = bundle / entry.file.file
+    tree = tflite_tree.read(path.read_bytes())
+    layer = next(op for op in tflite_tree.operators(tree) if op.name == "FULLY_CONNECTED")
+    kernel, bias = (tflite_tree.constant(tree, index) for index in layer.inputs[1:])
+    of_ones = kernel.reshape(len(kernel), -1).astype(np.int32).sum(1)  # what one more of each input adds
+    tflite_tree.set_constant(tree, layer.inputs[2], bias + of_ones)
+    contract = backends.for_path(path).read(path).contract()
+    assert contract is not None
+    path.write_bytes(tflite_tree.write(tree))
+    formats.get("tflite").attach(path, contract)
+    change_variant(bundle, rewrite, entry.name, file=FileEntry.of(path))
+    found = next(v for v in verify(bundle) if v.variant == entry.name)
+    assert (found.status, found.limit) == ("failed", entry.output.scale / 2)
+    assert found.max_abs_error > 4 * entry.output.scale
+
+
+def test_verify_one_changed_score_of_a_boundary_image_fails_its_variant_and_no_other(
+    bundle: Path, golden: Arrays, change_golden: ChangeGolden
+) -> None:
+    golden[GOLDEN_BOUNDARY + VARIANT][3, 2] += 1e-3
+    change_golden(packed(golden))
+    failed = [v for v in verify(bundle) if v.status != "ok"]
+    assert [(v.variant, v.max_abs_error > 9e-4) for v in failed] == [(VARIANT, True)]
+    assert failed[0].reason == "scores differ by 0.001, more than 1e-05, near the boundary of two classes"
 
 
 @pytest.mark.parametrize(

@@ -56,6 +56,7 @@ def _open(spec: TensorSpec, entry: VariantEntry) -> bool:
 def prepare(bundle: Bundle, variants: Sequence[str], plans: Sequence[Plan], **also: Any) -> Work:
     """Read what the page needs; `also` is what else it is told. Raises `BundleError`, `ModelFileError`."""
     from edgewright.benchmarks.agreement import judging
+    from edgewright.benchmarks.targets import _golden
     from edgewright.runtime.verification import GOLDEN_INPUTS, read_golden
 
     golden = read_golden(bundle)
@@ -82,7 +83,7 @@ def prepare(bundle: Bundle, variants: Sequence[str], plans: Sequence[Plan], **al
                 "output": {"scale": entry.output.scale, "zero_point": entry.output.zero_point},
                 "limits": {
                     "wasm": {
-                        "right": entry.tolerance.max_abs,
+                        "right": _golden.right_within(entry),
                         "tolerated": entry.tolerance.max_abs_elsewhere,
                     },
                     "webgpu": {

@@ -159,7 +159,6 @@ _INT8 = Scheme(
     rank=0,
     default=True,
     calibrated=True,
-    repeats="kernel",
     tool="quantize_static",
     quantizer=partial(Quantizer, signed=False),
 )
@@ -180,7 +179,6 @@ class Onnx:
             summary="16-bit floats, computed so where a device can",
             convert=_float16,
             rank=2,
-            repeats="kernel",
             tool="convert_float_to_float16",
         ),
         "dynamic-int8": Scheme(
@@ -188,7 +186,6 @@ class Onnx:
             convert=_dynamic_int8,
             arithmetic="int8",
             rank=1,
-            repeats="kernel",
             tool="quantize_dynamic",
         ),
         "int8": _INT8,

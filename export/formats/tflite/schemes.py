@@ -209,7 +209,6 @@ _INT8 = Scheme(
     rank=0,
     default=True,
     calibrated=True,
-    repeats="step",
     quantizer=Quantizer,
 )
 
@@ -229,14 +228,12 @@ class TFLite:
             arithmetic="int8",
             rank=1,
             default=True,
-            repeats="kernel",
         ),
         "dynamic-int8-gpu": Scheme(
             summary="dynamic-int8 that GPUs compute rightly where 1x1 convolutions stride, as in a ResNet",
             convert=_dynamic_int8_gpu,
             arithmetic="int8",
             rank=1,
-            repeats="kernel",
         ),
         "int8": _INT8,
         "int8-mixed": replace(
@@ -244,7 +241,6 @@ class TFLite:
             summary="int8 with the operators in float32 that 8 bits lose too much in",
             rank=1,
             default=False,
-            repeats="kernel",
             mixed=True,
         ),
         "int16x8": Scheme(
@@ -252,7 +248,6 @@ class TFLite:
             convert=_int16x8,
             arithmetic="int8",
             calibrated=True,
-            repeats="kernel",
             most_samples=2000,
         ),
         "weight-int8": Scheme(

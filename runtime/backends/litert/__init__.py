@@ -47,13 +47,16 @@ class LiteRT(Backend):
 
         return session.undelegated(file) if self.available() else None
 
-    def open(self, file: ModelFile, threads: int) -> Session:
+    def open(self, file: ModelFile, threads: int, *, plain: bool = False) -> Session:
         if not self.available():
             raise MissingExtraError("LiteRT, which runs .tflite files,", self.extra)
         from edgewright.runtime.backends.litert.session import LiteRTSession
 
         check_single(file.path, file.inputs, file.outputs)
-        return for_any_batch(LiteRTSession(file, threads))
+        return for_any_batch(LiteRTSession(file, threads, plain=plain))
+
+    def open_plain(self, file: ModelFile) -> Session | None:
+        return self.open(file, threads=1, plain=True)
 
 
 BACKEND = LiteRT()

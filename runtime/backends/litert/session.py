@@ -18,8 +18,8 @@ from edgewright.runtime.errors import MissingExtraError, ModelFileError
 class LiteRTSession:
     """Indices and the dequantization table are looked up once; a run is three calls."""
 
-    def __init__(self, file: ModelFile, threads: int) -> None:
-        self._interpreter = interpreter = _interpreter(file, threads)
+    def __init__(self, file: ModelFile, threads: int, *, plain: bool = False) -> None:
+        self._interpreter = interpreter = _interpreter(file, threads, plain=plain)
         self._path = file.path
         self.input, self.output = file.inputs[0], scores_spec(file.outputs[0])
         self.kernels = "xnnpack" if _delegated(interpreter) else "builtin"
@@ -67,15 +67,22 @@ class LiteRTSession:
         self._scores_shape = (len(pixels), *self.output.shape[1:])
 
 
-def _interpreter(file: ModelFile, threads: int) -> Any:
-    """LiteRT's own, tensors allocated; where the size of pictures is free the first run does that."""
+def _interpreter(file: ModelFile, threads: int, *, plain: bool = False) -> Any:
+    """LiteRT's own, tensors allocated; where the size of pictures is free the first run does that. A `plain`
+    one has its builtin kernels alone."""
     try:
-        from ai_edge_litert.interpreter import Interpreter
+        from ai_edge_litert.interpreter import Interpreter, OpResolverType
     except ImportError as failure:
         raise MissingExtraError(f"LiteRT cannot be imported ({failure}); it", "tflite") from failure
     try:
         with hushed():
-            interpreter = Interpreter(model_content=file.raw, num_threads=threads)
+            interpreter = Interpreter(
+                model_content=file.raw,
+                num_threads=threads,
+                experimental_op_resolver_type=(
+                    OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES if plain else OpResolverType.AUTO
+                ),
+            )
             if all(size > 0 for spec in file.inputs for size in spec.shape[1:]):
                 interpreter.allocate_tensors()
     except (RuntimeError, ValueError) as failure:

@@ -68,13 +68,16 @@ class OnnxRuntime(Backend):
         with damage_as(file.path, schema.DAMAGED):
             return graph.read(file.raw)
 
-    def open(self, file: ModelFile, threads: int) -> Session:
+    def open(self, file: ModelFile, threads: int, *, plain: bool = False) -> Session:
         if not self.available():
             raise MissingExtraError("onnxruntime, which runs .onnx files,", self.extra)
         from edgewright.runtime.backends.ort.session import OnnxSession
 
         check_single(file.path, file.inputs, file.outputs)
-        return for_any_batch(OnnxSession(file, threads, self.device or _CPU))
+        return for_any_batch(OnnxSession(file, threads, self.device or _CPU, plain=plain))
+
+    def open_plain(self, file: ModelFile) -> Session | None:
+        return self.open(file, threads=1, plain=True)
 
 
 BACKEND = OnnxRuntime()

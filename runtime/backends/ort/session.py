@@ -21,11 +21,12 @@ _EXACTLY: Mapping[str, Mapping[str, str]] = {"CUDAExecutionProvider": {"use_tf32
 
 
 class OnnxSession:
-    """`kernels` names the provider that computes, all that it does not take being left to the CPU's."""
+    """`kernels` names the provider that computes, all that it does not take being left to the CPU's. A
+    `plain` one runs the graph as it is written: operators of floats between 8-bit edges, none fused."""
 
     kernels = "onnxruntime-cpu"
 
-    def __init__(self, file: ModelFile, threads: int, provider: str = _CPU) -> None:
+    def __init__(self, file: ModelFile, threads: int, provider: str = _CPU, *, plain: bool = False) -> None:
         try:
             import onnxruntime
         except ImportError as failure:
@@ -35,6 +36,8 @@ class OnnxSession:
         options.inter_op_num_threads = 1
         options.log_severity_level = 4  # errors come as exceptions; nothing is printed
         options.add_session_config_entry(*EXACT_PRODUCTS)
+        if plain:
+            options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
         providers: list[Any] = [_CPU]
         if provider != _CPU:
             if provider not in (known := onnxruntime.get_available_providers()):

@@ -111,16 +111,36 @@ def scores_of(*rows: list[float]) -> NDArray[np.float32]:
 
 
 def test_agreement_counts_a_tie_that_holds_the_references_class() -> None:
-    reference = scores_of([0.2, 0.5, 0.3], [0.6, 0.3, 0.1], [0.1, 0.2, 0.7], [0.4, 0.3, 0.3])
-    scores = scores_of([0.4, 0.4, 0.2], [0.5, 0.4, 0.1], [0.5, 0.5, 0.0], [0.3, 0.4, 0.3])
-    found = judge(
-        Head(kind="softmax", count=3), reference, scores, np.array([1, 0, 2, 0]), Limits(max_drop=0.5)
-    )
-    assert found.agreement == 0.25
-    assert found.tie_agreement == 0.5
+    reference = scores_of([0.2, 0.5, 0.3], *[[0.6, 0.3, 0.1]] * 17, [0.1, 0.2, 0.7], [0.4, 0.3, 0.3])
+    scores = scores_of([0.4, 0.4, 0.2], *[[0.5, 0.4, 0.1]] * 17, [0.5, 0.5, 0.0], [0.3, 0.4, 0.3])
+    truth = np.array([1, *[0] * 17, 2, 0])
+    found = judge(Head(kind="softmax", count=3), reference, scores, truth, Limits(max_drop=0.5))
+    assert found.agreement == 17 / 20
+    assert found.tie_agreement == 18 / 20
     assert found.max_abs_error == pytest.approx(0.7)
-    assert found.accuracy == 0.25
-    assert found.drop == 0.75
+    assert found.accuracy == 17 / 20
+    assert found.drop == pytest.approx(3 / 20)
+
+
+@pytest.mark.parametrize(
+    ("head", "constant"),
+    [
+        (Head(kind="softmax", count=3), [1 / 3, 1 / 3, 1 / 3]),
+        (Head(kind="softmax", count=3), [0.5, 0.5, 0.0]),
+        (Head(kind="softmax", count=2), [0.5, 0.5]),
+        (Head(kind="sigmoid", count=1), [0.5]),
+        (Head(kind="sigmoid", count=3), [0.5, 0.5, 0.5]),
+    ],
+)
+def test_a_constant_output_that_ties_all_classes_agrees_by_chance_only(
+    head: Head, constant: list[float]
+) -> None:
+    reference = np.random.default_rng(0).random((300, head.count), np.float32)
+    scores = np.full_like(reference, constant)
+    by_chance = float((head.decisions(reference) == head.decisions(scores)).reshape(300, -1).all(1).mean())
+    assert by_chance < 0.6
+    found = figures.agreement(head, head.decisions(reference), head.decisions(scores), scores)
+    assert found == (by_chance, by_chance)
 
 
 def test_one_sigmoid_score_is_judged_by_its_decision_and_not_by_argmax() -> None:

@@ -33,18 +33,34 @@ def test_golden_pick_takes_the_surest_where_few_images_are_sure() -> None:
     )
 
 
+def test_golden_pick_boundary_takes_the_images_the_reference_is_least_sure_of_and_no_others() -> None:
+    margins = np.linspace(0.01, 0.5, 50)
+    scores = np.stack([0.5 + margins / 2, 0.5 - margins / 2], axis=1).astype(np.float32)
+    softmax, sigmoid = Head(kind="softmax", count=2), Head(kind="sigmoid", count=1)
+    assert golden.pick_boundary(softmax, scores, np.array([1, 40])).tolist() == [0, *range(2, 9)]
+    assert golden.pick_boundary(sigmoid, scores[:, :1], np.array([], np.intp)).tolist() == list(range(8))
+    assert golden.pick_boundary(softmax, scores[:3], np.arange(3)).tolist() == []
+    assert golden.pick_boundary(Head(kind="embedding", count=2), scores, np.arange(3)).tolist() == []
+
+
 @pytest.mark.parametrize(
-    ("repeats", "step", "near", "far"),
+    ("step", "rounds", "repeated", "spread", "near", "far"),
     [
-        ("float", 0.0, 1e-5, 1e-5),
-        ("step", 1 / 256, 1.01 / 256, 0.03),
-        ("kernel", 0.0, 0.03, 0.03),
-        ("kernel", 1 / 16, 2 / 16, 2 / 16),
+        (0.0, False, 0.0, 0.0, 1e-5, 1e-5),
+        (0.0, False, 2e-6, 3e-5, 1.2e-5, 6e-5),
+        (1 / 256, True, 0.0, 0.0, 0.5 / 256, 2 / 256),
+        (1 / 256, True, 1 / 256, 5 / 256, 1.5 / 256, 10 / 256),
+        (0.0, True, 0.0, 0.02, 1e-5, 0.04),
+        (0.0, True, 0.0, 0.001, 1e-5, 0.8 / 128),
     ],
 )
-def test_golden_tolerance_is_a_float_a_step_or_as_far_as_the_scheme_is_from_the_model(
-    repeats: str, step: float, near: float, far: float
+def test_golden_tolerance_is_what_two_threads_and_plain_kernels_gave_here_and_a_margin(
+    step: float, rounds: bool, repeated: float, spread: float, near: float, far: float
 ) -> None:
-    tolerance = golden.tolerance(repeats, "xnnpack", step, max_abs_error=0.03)
-    assert tolerance.kernels == "xnnpack"
-    assert (tolerance.max_abs, tolerance.max_abs_elsewhere) == pytest.approx((near, far))
+    given = np.array([[0.8, 0.2], [0.5, 0.5]], np.float64)
+    again, plain = given + np.array([0, repeated]), given - np.array([[0, 0], [spread, 0]])
+    found = golden.tolerance(
+        "xnnpack", "here", step=step, rounds=rounds, given=given, again=again, plain=plain
+    )
+    assert (found.kernels, found.machine) == ("xnnpack", "here")
+    assert (found.max_abs, found.max_abs_elsewhere) == pytest.approx((near, far))
