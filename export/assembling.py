@@ -16,7 +16,7 @@ from edgewright.export.attestation import provenance, sbom
 from edgewright.export.attestation.provenance import Input
 from edgewright.export.judging import Conversions, Job, Judgement
 from edgewright.export.labelling import kept
-from edgewright.export.proof import evidence
+from edgewright.export.proof import evidence, tries
 from edgewright.runtime import trust
 from edgewright.runtime.bundle.manifest import (
     EVIDENCE,
@@ -103,6 +103,7 @@ def assemble(
             **source.provenance,
             **{key: limit for key, limit in vars(job.options.limits).items() if limit is not None},
             "machine": platform.machine(),
+            "seeds_tried": tries.count(source.model.sha256, job.images_digest(), job.options.seed),
         },
         versions=versions(*_MADE_WITH),
     )

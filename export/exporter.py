@@ -11,9 +11,10 @@ from edgewright.export import formats
 from edgewright.export import variants as known_variants
 from edgewright.export.assembling import assemble, leave_for_labelling
 from edgewright.export.finetuning.chains import fine_tune
-from edgewright.export.judging import Job, Outcome, convert, judge, point_to_mixed
+from edgewright.export.judging import Job, Judgement, Outcome, convert, judge, judge_together, point_to_mixed
 from edgewright.export.labelling import kept
 from edgewright.export.network.model import KERAS, kind_of
+from edgewright.export.proof import tries
 from edgewright.export.source.open import open_source, usual
 from edgewright.export.source.options import Options
 from edgewright.export.variants import Variant
@@ -107,7 +108,7 @@ def export(path: Path | str, options: Options, progress: Progress = silent) -> R
                     if variant in asked_for or not conversions.is_needless(variant):
                         judgements.append(judge(job, conversions, variant))
                     advance(f"{variant.name} judged")
-                judgements = point_to_mixed(judgements)
+                judgements = judge_together(job, point_to_mixed(judgements), len(asked_for))
             entries = assemble(job, conversions, judgements, folder)
             wanted = leave_for_labelling(job, conversions, judgements, folder, suffixes)
     for entry in entries:
@@ -119,12 +120,38 @@ def export(path: Path | str, options: Options, progress: Progress = silent) -> R
         judging=source.judging,
         notes=(
             *source.notes,
+            *_of_all(judgements),
+            *_of_seeds(job),
             *([FAR_BELOW] if source.foreign and source.truth is not None else []),
             *([f"the signature of {out} was of what it held before: sign it again"] if stale else []),
         ),
         left_out=source.left_out,
         wanted=wanted,
     )
+
+
+def _of_seeds(job: Job) -> list[str]:
+    """That this is not the first seed on these test images, which gives a file beyond its limit another
+    chance."""
+    model, seed = job.source.model.sha256, job.options.seed
+    count = tries.count(model, job.images_digest(), seed)
+    if count == 1:
+        return []
+    return [
+        f"{count} seeds of this model were judged on these test images: of many, one passes by luck sooner"
+    ]
+
+
+def _of_all(judgements: Sequence[Judgement]) -> list[str]:
+    """What is to be said of the variants together: which are proven each, but not as one claim."""
+    outcomes = [judgement.outcome for judgement in judgements]
+    apart = [one.name for one in outcomes if one.passed and one.parity and not one.parity.bundle_wide]
+    if not apart:
+        return []
+    return [
+        f"each is proven by itself; as one claim about all files of the bundle (--bundle-wide) it would be "
+        f"without {', '.join(apart)}"
+    ]
 
 
 def _check(options: Options, variants: Sequence[Variant], kind: str) -> None:
@@ -147,6 +174,11 @@ def _check(options: Options, variants: Sequence[Variant], kind: str) -> None:
     if options.pool is not None and options.keep_unproven:
         raise InputError(
             "expected --pool or --keep-unproven, got both: labels may still prove what would be kept unproven"
+        )
+    if options.bundle_wide and (options.pool is not None or options.keep_unproven):
+        other = "--keep-unproven" if options.keep_unproven else "--pool"
+        raise InputError(
+            f"expected --bundle-wide or {other}, got both: labels and what is kept unproven are a file's own"
         )
     if options.finetune_epochs < 1:
         raise InputError(f"expected --finetune-epochs of at least 1, got {options.finetune_epochs}")

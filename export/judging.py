@@ -18,7 +18,7 @@ from edgewright.export import formats
 from edgewright.export.finetuning.chains import FineTuned
 from edgewright.export.labelling import kept
 from edgewright.export.labelling.kept import Undecided, consider
-from edgewright.export.proof import evidence, gate, golden
+from edgewright.export.proof import evidence, gate, golden, together
 from edgewright.export.proof.figures import Truth, own_figures
 from edgewright.export.source.options import Options
 from edgewright.export.source.source import Source
@@ -31,6 +31,7 @@ from edgewright.runtime import backends, verification
 from edgewright.runtime.backends import Scores
 from edgewright.runtime.bundle.manifest import FileEntry, Tolerance, VariantEntry
 from edgewright.runtime.bundle.parity import ParityReport
+from edgewright.runtime.contract import NOT_PROVEN
 from edgewright.runtime.errors import ModelFileError
 from edgewright.train import datasets
 
@@ -314,6 +315,36 @@ def _tolerance(
         again=made.again().scores,
         plain=plain,
     )
+
+
+def judge_together(job: Job, judgements: Sequence[Judgement], asked: int) -> list[Judgement]:
+    """Say of each variant whether it keeps its limits together with all others, and if that was asked for,
+    leave out what does not."""
+    chances = {
+        judgement.outcome.name: judgement.outcome.parity.chance or 0.0
+        for judgement in judgements
+        if judgement.outcome.parity is not None and judgement.outcome.parity.is_proven
+    }
+    asked = max(asked, len(chances))
+    held, allowed = together.holding(chances, asked), together.allowed(chances, asked)
+    return [_together(job, judgement, held, asked, allowed) for judgement in judgements]
+
+
+def _together(job: Job, given: Judgement, held: frozenset[str], asked: int, allowed: float) -> Judgement:
+    name, parity = given.outcome.name, given.outcome.parity
+    if parity is None:
+        return given
+    parity = replace(parity, bundle_wide=name in held)
+    if given.written is None or name in held or not job.options.bundle_wide or not parity.is_proven:
+        written = given.written and replace(given.written, entry=replace(given.written.entry, parity=parity))
+        return replace(given, outcome=replace(given.outcome, parity=parity), written=written)
+    reason = (
+        f"by itself it is proven, a file at a limit would pass as clearly in {parity.chance:.2%} of exports; "
+        f"together with all {asked} variants it may in {allowed:.2%}: ask for fewer, or give more test images"
+    )
+    parity = replace(parity, verdict=NOT_PROVEN, reason=reason)
+    outcome = replace(given.outcome, parity=parity, reason=reason, is_written=False)
+    return Judgement(outcome=outcome)
 
 
 def point_to_mixed(judgements: Sequence[Judgement]) -> list[Judgement]:

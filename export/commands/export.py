@@ -63,6 +63,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "one only by its name",
     )
     parser.add_argument(
+        "--bundle-wide",
+        action="store_true",
+        help="hold all variants to their limits as one claim about the bundle (Holm's procedure), not each "
+        "by itself",
+    )
+    parser.add_argument(
         "--calibration-size",
         type=int,
         default=256,
@@ -144,6 +150,7 @@ def run(arguments: argparse.Namespace) -> int:
         min_agreement=arguments.min_agreement,
         max_calibration_drop=arguments.max_calibration_drop,
         keep_unproven=arguments.keep_unproven,
+        bundle_wide=arguments.bundle_wide,
         calibration_size=arguments.calibration_size,
         seed=arguments.seed,
         overwrite=arguments.overwrite,

@@ -7,7 +7,9 @@ Both have judged the same images, so the accuracy drop is paired, and its 95 % i
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
+from statistics import NormalDist
 from typing import Any
 
 import numpy as np
@@ -27,6 +29,7 @@ from edgewright.runtime.backends import Scores
 from edgewright.runtime.bundle.parity import ParityReport
 from edgewright.runtime.contract.heads import Head
 
+_CLEAREST = 8.0  # standard errors: nothing is said to be clearer
 _MANY = 10**9  # images; what needs more is called out of reach
 _SEVERITY = ("passed", "not proven", "refused")  # the worst verdict of all limits is the file's
 
@@ -108,8 +111,46 @@ def judge(
         max_abs_error=float(np.abs(reference - scores).max()),
         verdict=verdict,
         reason=_reason(outcomes, verdict),
+        chance=1.0
+        if verdict == "refused"
+        else _chance(partial(_kept, head, reference, scores, truth, limits, losses, compared, agreement)),
         **known,
     )
+
+
+def _kept(
+    head: Head,
+    reference: Scores,
+    scores: Scores,
+    truth: Truth | None,
+    limits: Limits,
+    losses: Losses,
+    compared: int,
+    agreement: float,
+    z: float,
+) -> bool:
+    """Whether all limits would be kept if intervals reached `z` standard errors."""
+    if losses.interval(z=z)[1] > limits.max_drop:
+        return False
+    if judge_agreement(agreement, compared, limits.min_agreement, z)[0].verdict != "passed":
+        return False
+    if truth is None or not limits.need_labels:
+        return True
+    calibration = judge_calibration(head, reference, scores, truth, limits.max_calibration_drop, z)
+    drops = ClassDrops.of(head, reference, scores, truth)
+    return calibration.outcome.verdict == "passed" and drops.kept(limits.max_class_drop, z)
+
+
+def _chance(kept: Callable[[float], bool]) -> float:
+    """How often a file at a limit would pass as clearly: the level of the longest intervals that keep all
+    limits, 1 where not even a point within them does. To a part in a thousand of a standard error."""
+    if not kept(0.0):
+        return 1.0
+    low, high = 0.0, _CLEAREST
+    while high - low > 1e-3:
+        middle = (low + high) / 2
+        low, high = (middle, high) if kept(middle) else (low, middle)
+    return 1 - NormalDist().cdf(low)
 
 
 def _of_labelled(

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgewright.export.proof.figures import Truth, probabilities
-from edgewright.export.proof.interval import Losses, score_interval, z_of
+from edgewright.export.proof.interval import Losses, Z, score_interval, z_of
 from edgewright.runtime.backends import Scores
 from edgewright.runtime.contract.heads import Head
 from edgewright.runtime.evaluation.metrics import brier_each
@@ -141,6 +141,12 @@ class ClassDrops:
             remedy=f"--max-class-drop {above(ends[widest][1])}",
         )
 
+    def kept(self, limit: float | None, z: float) -> bool:
+        """Whether every class's upper end, `z` standard errors from its drop, keeps the limit."""
+        return limit is None or all(
+            self._interval(i, z)[1] <= limit for i in np.flatnonzero(self.images).tolist()
+        )
+
     def _interval(self, place: int, z: float | None = None) -> tuple[float, float]:
         counts = (int(self.lost[place]), int(self.won[place]), int(self.images[place]))
         return score_interval(*counts) if z is None else score_interval(*counts, z)
@@ -153,10 +159,13 @@ class ClassDrops:
         )
 
 
-def judge_agreement(share: float, images: int, limit: float | None) -> tuple[Outcome, tuple[float, float]]:
-    """Hold the share of images decided alike against its limit; gives the share's 95 % interval too."""
+def judge_agreement(
+    share: float, images: int, limit: float | None, z: float = Z
+) -> tuple[Outcome, tuple[float, float]]:
+    """Hold the share of images decided alike against its limit; gives the share's interval too, of 95 %
+    unless `z` is another (`score_interval`)."""
     parted = round((1 - share) * images)
-    low, high = score_interval(parted, 0, images)
+    low, high = score_interval(parted, 0, images, z)
     ends = (1 - high, 1 - max(low, 0.0))
     if limit is None or ends[0] >= limit:
         return Outcome(verdict="passed"), ends
@@ -179,9 +188,9 @@ class CalibrationVerdict:
 
 
 def judge_calibration(
-    head: Head, reference: Scores, scores: Scores, truth: Truth, limit: float | None
+    head: Head, reference: Scores, scores: Scores, truth: Truth, limit: float | None, z: float = Z
 ) -> CalibrationVerdict:
-    """Hold the rise of the mean Brier score against its limit.
+    """Hold the rise of the mean Brier score against its limit; `z` is as `score_interval` takes it.
 
     The paired difference of Brier scores is without bias at any number of images, which the expected
     calibration error is not.
@@ -189,7 +198,7 @@ def judge_calibration(
     most = 2.0 if head.labels > 2 and not head.is_multi_label else 1.0  # what an image can lose
     before, after = (brier_each(probabilities(head, one), truth) for one in (reference, scores))
     losses = Losses.of(np.round((after - before) / most, _DIGITS))
-    drop, (low, high) = most * losses.mean, (most * end for end in losses.interval())
+    drop, (low, high) = most * losses.mean, (most * end for end in losses.interval(z=z))
     outcome = Outcome(verdict="passed")
     if limit is not None and high > limit:
         reason = f"Brier score {drop:+.4f}, 95 % interval {low:+.4f} to {high:+.4f}, limit {limit:g}"

@@ -50,8 +50,9 @@ class Options:
 
     `out` is the folder to write; `variants` are names, with commas between them or one by one, by default the
     usual six. `max_drop` is the largest accuracy drop that passes, a share, `max_class_drop`, `min_agreement`
-    and `max_calibration_drop` are limits beside it (`edgewright.export.proof.limits.Limits`); `keep_unproven`
-    writes what is not proven too, flagged as such. `calibration_size` is how many images set the ranges of
+    and `max_calibration_drop` are limits beside it (`edgewright.export.proof.limits.Limits`); `bundle_wide`
+    wants all variants to keep them together (`edgewright.export.proof.together`); `keep_unproven` writes what
+    is not proven too, flagged as such. `calibration_size` is how many images set the ranges of
     8-bit files, and `seed` draws them; `overwrite` replaces a bundle that is there. `data` and `data_dir` say
     where the checkpoint's data set lies if not where it was, or which one is a model's that is no checkpoint;
     `given` is what such a model does not say itself. `interface` is what every file takes; `finetune_epochs`
@@ -67,6 +68,7 @@ class Options:
     min_agreement: float | None = None
     max_calibration_drop: float | None = None
     keep_unproven: bool = False
+    bundle_wide: bool = False
     calibration_size: int = 256
     seed: int = 0
     overwrite: bool = False

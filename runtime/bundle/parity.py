@@ -51,6 +51,10 @@ class ParityReport:
 
     `pool` is what a pool of pictures without labels added, where the test alone had not proven the variant:
     the `drop` of test and pool together, its interval, how many were disputed; empty without one.
+
+    `chance` is how often a file at a limit would pass as clearly as this one on the test images, and
+    `bundle_wide` whether it keeps its limits together with all that was asked for
+    (`edgewright.export.proof.together`). Older bundles have neither.
     """
 
     samples: int
@@ -78,6 +82,8 @@ class ParityReport:
     calibration_drop: float | None = None
     calibration_drop_low: float | None = None
     calibration_drop_high: float | None = None
+    chance: float | None = None
+    bundle_wide: bool | None = None
 
     @property
     def is_proven(self) -> bool:
@@ -101,6 +107,7 @@ class ParityReport:
             "not_judged": obj.texts("not_judged") if obj.has("not_judged") else (),
             "worst_class": obj.text("worst_class") if obj.has("worst_class") else "",
             "pool": _pool(obj.object("pool")) if obj.has("pool") else {},
+            "bundle_wide": obj.flag("bundle_wide") if obj.has("bundle_wide") else None,
         }
         if any(
             len(counts[key]) != len(counts["class_images"]) or min(counts[key], default=0) < 0
@@ -112,7 +119,7 @@ class ParityReport:
 
 _CLASS_COUNTS = ("class_images", "class_lost", "class_won")
 _ENDS = (
-    *("agreement_low", "agreement_high"),
+    *("agreement_low", "agreement_high", "chance"),
     *(f"{of}_drop{end}" for of in ("worst_class", "calibration") for end in ("", "_low", "_high")),
 )
 

@@ -26,7 +26,13 @@ from edgewright.runtime.bundle.parity import Judging
 from edgewright.runtime.contract import TensorSpec
 from edgewright.runtime.contract.heads import Head
 from edgewright.runtime.errors import CheckpointError, DataError, InputError, ModelFileError
-from edgewright.runtime.verification import GOLDEN_INPUTS, GOLDEN_REFERENCE, read_golden, verify
+from edgewright.runtime.verification import (
+    GOLDEN_BOUNDARY,
+    GOLDEN_INPUTS,
+    GOLDEN_REFERENCE,
+    read_golden,
+    verify,
+)
 from edgewright.train import datasets
 from edgewright.train.checkpoint import CHECKPOINT, MODEL, Checkpoint
 from edgewright.train.datasets import Dataset, Images
@@ -135,16 +141,20 @@ def test_export_golden_scores_are_what_keras_and_the_runtime_give(
 ) -> None:
     bundle = Bundle.open(exported[0])
     golden = read_golden(bundle)
-    assert set(golden) == {GOLDEN_INPUTS, GOLDEN_REFERENCE, *SIX}
+    names = {GOLDEN_INPUTS, GOLDEN_REFERENCE, *SIX}
+    assert set(golden) == names | {GOLDEN_BOUNDARY + name for name in names}
     places = {image.tobytes(): i for i, image in enumerate(fashion_mini.x_test)}
     picked = [places[image.tobytes()] for image in golden[GOLDEN_INPUTS]]
     assert len(set(picked)) == 16
     assert set(fashion_mini.y_test[picked]) == set(range(10))
-    np.testing.assert_allclose(golden[GOLDEN_REFERENCE], reference[picked], atol=1e-6)
-    for name in SIX:
-        with load(exported[0], variant=name) as predictor:
-            scores = np.concatenate([predictor.scores(i[np.newaxis]) for i in golden[GOLDEN_INPUTS]])
-        np.testing.assert_array_equal(scores, golden[name])
+    for of in ("", GOLDEN_BOUNDARY):
+        images = golden[of + GOLDEN_INPUTS]
+        picked = [places[image.tobytes()] for image in images]
+        np.testing.assert_allclose(golden[of + GOLDEN_REFERENCE], reference[picked], atol=1e-6)
+        for name in SIX:
+            with load(exported[0], variant=name) as predictor:
+                scores = np.concatenate([predictor.scores(image[np.newaxis]) for image in images])
+            np.testing.assert_array_equal(scores, golden[of + name])
 
 
 @pytest.mark.slow
@@ -348,10 +358,14 @@ def test_judge_takes_a_variant_alone_by_its_scores(
         of_pool=right[:0],
         figures={},
         picked=np.arange(16),
+        boundary=np.arange(16, 24),
         made={
-            "tflite-float32": ({}, wait(right * np.nan)),
-            "tflite-float16": ({}, wait(np.roll(right, 1, axis=1))),
-            "onnx-float32": ({}, damaged),
+            name: judging.Made(conversion={}, scored=scored, again=scored, plain=scored)
+            for name, scored in (
+                ("tflite-float32", wait(right * np.nan)),
+                ("tflite-float16", wait(np.roll(right, 1, axis=1))),
+                ("onnx-float32", damaged),
+            )
         },
         failed={"onnx-int8": "cannot be converted: no"},
     )
