@@ -34,6 +34,7 @@ from edgewright.train.fitting.fit import Options as TrainOptions
 from edgewright.train.fitting.fit import train
 from tests.warm import Starter
 
+pytest_plugins = ["tests.required"]
 ROOT = Path(__file__).resolve().parent.parent
 Run = Callable[..., tuple[int, str, str]]
 Fresh = Callable[..., "subprocess.CompletedProcess[str]"]
