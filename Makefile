@@ -4,7 +4,8 @@ PYTHON ?= python3
 DEMO ?= demo
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-PROJECT := -e ".[all,dev]" -c constraints.txt
+EXTRAS ?= all,dev
+PROJECT := -e ".[$(EXTRAS)]" -c constraints.txt
 SOURCES := runtime train apps export benchmarks tests
 PYTEST := $(BIN)/pytest -q -n auto --dist worksteal
 # Where it is set, each of the many processes that tests start compiles our sources, and pytest all tests, anew.
@@ -15,11 +16,12 @@ unexport PYTHONDONTWRITEBYTECODE
 help:  ## show this list
 	@grep -hE '^[a-z%-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
 
-# A Python environment in a folder, by uv where it is, with what pip is told to install.
+# A Python environment in a folder, by uv where it is, with what pip is told to install. Neither compiles what it
+# installs: Python does so with what is imported, a small part.
 define environment
 	@if command -v uv >/dev/null; then \
 		create="uv venv --quiet --python $(PYTHON)"; pip="uv pip install --quiet --python $(1)/bin/python"; \
-	else create="$(PYTHON) -m venv"; pip="$(1)/bin/pip install --quiet --disable-pip-version-check"; fi; \
+	else create="$(PYTHON) -m venv"; pip="$(1)/bin/pip install --quiet --no-compile --disable-pip-version-check"; fi; \
 	set -x; test -x $(1)/bin/python || $$create $(1); $$pip $(2)
 	@touch $@
 endef
