@@ -2,6 +2,7 @@
 VENV ?= .venv
 PYTHON ?= python3
 DEMO ?= demo
+DEMO_SECONDS ?= 1
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 EXTRAS ?= all,dev
@@ -36,7 +37,7 @@ demo: $(READY)  ## train, export, verify, predict and measure on real data (a mi
 	$(BIN)/edgewright verify $(DEMO)/bundle
 	$(BIN)/edgewright predict $(DEMO)/bundle docs/ankle-boot.png
 	$(BIN)/edgewright inspect $(DEMO)/bundle
-	$(BIN)/edgewright bench $(DEMO)/bundle --seconds 1 --out $(DEMO)/bench.json
+	$(BIN)/edgewright bench $(DEMO)/bundle --seconds $(DEMO_SECONDS) --out $(DEMO)/bench.json
 	$(BIN)/edgewright report $(DEMO)/bundle --bench $(DEMO)/bench.json --out $(DEMO)/report.html
 	@ls -d $(DEMO)/checkpoint/* $(DEMO)/bundle/* $(DEMO)/bench.json $(DEMO)/report.html
 

@@ -22,6 +22,7 @@ from typing import Any
 import pytest
 from filelock import FileLock
 
+from edgewright.apps.web import assets
 from edgewright.export import variants
 from edgewright.export.exporter import Options as ExportOptions
 from edgewright.export.exporter import Result, export
@@ -101,10 +102,13 @@ def _own_cache(_session_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Files whose tests take the shared model go first: of two processes, which begin at the head and in the
-    middle, one makes it and the other need not wait."""
+    """Files whose tests take the shared model go first, no more of them than half: of two processes, which
+    begin at the head and in the middle, one makes it and the other need not wait."""
     waiting = {item.path for item in items if {"trained", "exported"} & {*getattr(item, "fixturenames", ())}}
     items.sort(key=lambda item: item.path not in waiting)
+    half, count = len(items) // 2, sum(item.path in waiting for item in items)
+    if count > half:
+        items[half:] = [*items[count:], *items[half:count]]
 
 
 @pytest.fixture(scope="session")
@@ -157,6 +161,22 @@ def exported(made_once: MadeOnce, trained: Path, _session_cache: Path) -> tuple[
     found: tuple[Path, Result] = made_once("exported", make)
     vouched = found[0].parent.parent / "cache" / "known"
     shutil.copytree(vouched, _session_cache / "known", dirs_exist_ok=True)
+    return found
+
+
+@pytest.fixture(scope="session")
+def engines_cache(made_once: MadeOnce) -> Path:
+    """A cache folder with the browser's engines in it."""
+    if not shutil.which("npm"):
+        pytest.skip("npm, which brings the engines, is not here")
+
+    def make(folder: Path) -> Path:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("EDGEWRIGHT_CACHE", str(folder))
+            assets.ready(None, lambda line: None)
+        return folder
+
+    found: Path = made_once("engines-cache", make)
     return found
 
 

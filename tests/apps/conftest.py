@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import json
-import shutil
 import threading
 from collections.abc import Callable, Iterator
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -13,7 +12,6 @@ from typing import Any
 
 import pytest
 
-from edgewright.apps.web import assets
 from edgewright.runtime.bundle.manifest import MANIFEST, Manifest
 from edgewright.runtime.contract import stamp
 from edgewright.runtime.disk import jsonio
@@ -74,13 +72,7 @@ def changed() -> Callable[[Path, Callable[[dict[str, Any]], None]], None]:
 
 
 @pytest.fixture(scope="session")
-def engines(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def engines(engines_cache: Path) -> Path:
     """A folder with the packages of the engines, as --assets takes it."""
-    if not shutil.which("npm"):
-        pytest.skip("npm, which brings the engines, is not here")
-    folder = tmp_path_factory.mktemp("engines")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("EDGEWRIGHT_CACHE", str(folder))
-        assets.ready(None, lambda line: None)
-    (found,) = (folder / "targets").iterdir()
+    (found,) = (engines_cache / "targets").iterdir()
     return found

@@ -3,7 +3,6 @@ emulated machine that is set up once."""
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,8 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgewright.apps.web import assets
 from edgewright.benchmarks import targets
+from edgewright.benchmarks.record import measurement
 from edgewright.benchmarks.record.measurement import Measurement, Plan
 from edgewright.benchmarks.record.record import Model, Record
 from edgewright.benchmarks.targets import Option, Say
@@ -133,6 +132,12 @@ def made() -> SimpleNamespace:
     return SimpleNamespace(timed=timed, counted=counted, record=record, Target=Target, MACHINE=MACHINE)
 
 
+@pytest.fixture
+def two_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rows are measured by two processes each, for tests of what is around them."""
+    monkeypatch.setattr(measurement, "PROCESSES", 2)
+
+
 @pytest.fixture(scope="session")
 def machine_cache(made_once: Callable[..., Any]) -> Path:
     """A cache folder with the arm64 machine in it."""
@@ -153,19 +158,3 @@ def machine_cache(made_once: Callable[..., Any]) -> Path:
 def emulated(machine_cache: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
     monkeypatch.setenv("EDGEWRIGHT_CACHE", str(machine_cache))
     return machine.ready()
-
-
-@pytest.fixture(scope="session")
-def engines_cache(made_once: Callable[..., Any]) -> Path:
-    """A cache folder with the browser's engines in it."""
-    if not shutil.which("npm"):
-        pytest.skip("npm, which brings the engines, is not here")
-
-    def make(folder: Path) -> Path:
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setenv("EDGEWRIGHT_CACHE", str(folder))
-            assets.ready(None, lambda line: None)
-        return folder
-
-    found: Path = made_once("engines-cache", make)
-    return found

@@ -285,7 +285,10 @@ def test_export_most_samples_judges_a_slow_scheme_on_some_images_drawn_at_random
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("words", [("--batch", "dynamic", "--io", "float32"), ("--batch", "7")])
+@pytest.mark.parametrize(
+    "words",
+    [("--batch", "dynamic", "--io", "float32"), pytest.param(("--batch", "7"), marks=pytest.mark.long)],
+)
 def test_export_batch_and_dtype_files_are_proven_verified_and_predict(
     words: tuple[str, ...],
     build_conv: Any,

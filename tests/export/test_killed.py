@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -155,7 +156,15 @@ def check_next_export(start: Start, checkpoint: Path, out: Path, cache: Path) ->
     assert sorted(path.name for path in out.parent.iterdir()) == ["bundle"]
 
 
-OLD_OR_NOT = pytest.mark.parametrize("had_old", [False, True], ids=["no old bundle", "old bundle"])
+def old_or_not(names: str, **cases: Any) -> pytest.MarkDecorator:
+    """Each case without an old bundle and with one: in turn, and the other half, which is `long`."""
+    found = []
+    for place, (name, case) in enumerate(cases.items()):
+        for old in (False, True):
+            marks = [pytest.mark.long] * (old != bool(place % 2))
+            words = f"{name.replace('_', ' ')}, {'old' if old else 'no old'} bundle"
+            found.append(pytest.param(case, old, marks=marks, id=words))
+    return pytest.mark.parametrize((names, "had_old"), found)
 
 
 @pytest.fixture
@@ -201,8 +210,7 @@ def scoring(child: subprocess.Popen[str], out: Path) -> bool:
     return member(child.pid, "edgewright.export.work.score") is not None
 
 
-@OLD_OR_NOT
-@pytest.mark.parametrize("stage", [tensorflow, converting, scoring])
+@old_or_not("stage", tensorflow=tensorflow, converting=converting, scoring=scoring)
 def test_export_killed_while_a_child_is_at_work(
     stage: Callable[..., bool], start: Start, trained: Path, out: Path, had_old: bool, done_before: Path
 ) -> None:
@@ -214,18 +222,11 @@ def test_export_killed_while_a_child_is_at_work(
     check_next_export(start, trained, out, done_before)
 
 
-@OLD_OR_NOT
-@pytest.mark.parametrize(
-    ("stage", "victim"),
-    [
-        (tensorflow, "edgewright.export.work.convert"),
-        (converting, "edgewright.export.work.convert"),
-        (scoring, "edgewright.export.work.score"),
-    ],
-)
+@old_or_not("stage", tensorflow=tensorflow, scoring=scoring, converting=converting)
 def test_export_whose_child_is_killed_ends_with_a_clear_line(
-    stage: Callable[..., bool], victim: str, start: Start, trained: Path, out: Path, had_old: bool
+    stage: Callable[..., bool], start: Start, trained: Path, out: Path, had_old: bool
 ) -> None:
+    victim = f"edgewright.export.work.{'score' if stage is scoring else 'convert'}"
     child = start(trained, out)
     wait_until(lambda: stage(child, out))
     process = member(child.pid, victim)
@@ -275,8 +276,7 @@ def test_export_ctrl_c_ends_it_in_one_line_and_tidies_up(
 FULL = "import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, ({0}, {0}))"
 
 
-@OLD_OR_NOT
-@pytest.mark.parametrize("most", [1_000, 600_000], ids=["before any file", "in the midst of one"])
+@old_or_not("most", before_any_file=1_000, in_the_midst_of_one=600_000)
 def test_export_to_a_disk_that_takes_no_more_ends_in_one_line(
     most: int, had_old: bool, start: Start, trained: Path, out: Path
 ) -> None:

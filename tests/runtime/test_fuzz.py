@@ -33,8 +33,11 @@ def test_fuzz_a_few_mutants_are_survived(exported: tuple[Path, Result], tmp_path
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("file", FILES)
-def test_fuzz_two_hundred_mutants_of_each_file_are_survived(
-    exported: tuple[Path, Result], tmp_path: Path, file: str
+@pytest.mark.parametrize(
+    ("file", "count"),
+    [*((file, 60) for file in FILES), *(pytest.param(file, 200, marks=pytest.mark.long) for file in FILES)],
+)
+def test_fuzz_mutants_of_each_file_are_survived(
+    exported: tuple[Path, Result], tmp_path: Path, file: str, count: int
 ) -> None:
-    survive(exported[0] / file, 200, 1, tmp_path)
+    survive(exported[0] / file, count, 1, tmp_path)

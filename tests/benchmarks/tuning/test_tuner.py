@@ -234,6 +234,7 @@ def test_images_are_read_from_arrays_and_pictures_and_nothing_else(
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("two_processes")
 def test_tune_command_for_real_is_what_load_then_takes(bundle: Path, run: Run) -> None:
     words = ("tune", bundle, "--variants", "tflite-int8,onnx-float32", "--threads", "1")
     status, out, err = run(*words, "--json")

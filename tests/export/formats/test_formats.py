@@ -43,7 +43,7 @@ def softmax(logits: NDArray[np.float32]) -> NDArray[np.float32]:
     ("ends", "head"),
     [
         pytest.param((0.0, 1.0), "softmax", marks=pytest.mark.slow),
-        pytest.param((-1.0, 1.0), "softmax", marks=pytest.mark.slow),
+        pytest.param((-1.0, 1.0), "softmax", marks=[pytest.mark.slow, pytest.mark.long]),
         pytest.param((0.0, 255.0), "softmax", marks=pytest.mark.slow),
         ((-1.0, 1.0), "logits"),
     ],

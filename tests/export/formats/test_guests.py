@@ -99,8 +99,7 @@ def recurrent(keras: Any, kind: str, steps: int = 12) -> Any:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "kind",
-    ["LSTM", "GRU", "SimpleRNN"],
+    "kind", ["LSTM", *(pytest.param(kind, marks=pytest.mark.long) for kind in ("GRU", "SimpleRNN"))]
 )
 def test_recurrent_layer_is_in_every_default_variant(
     keras: Any, errors: Errors, kind: str, tmp_path: Path

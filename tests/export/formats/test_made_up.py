@@ -50,6 +50,7 @@ def made_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     sys.modules.pop("edgewright.export.formats.madeup", None)
 
 
+@pytest.mark.slow  # its children have another PYTHONPATH: they are started, not forked
 def test_made_up_format_scheme_is_a_variant_written_and_recommended_by_its_own_rank(
     made_up: str, trained: Path, tmp_path: Path
 ) -> None:

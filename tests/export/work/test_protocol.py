@@ -22,8 +22,6 @@ from edgewright.train.normalization import Normalization
 NetworkOf = Callable[[Path], Network]
 Start = Callable[..., tuple[Path, Generator[Event]]]
 
-pytestmark = pytest.mark.usefixtures("cold")
-
 _FAILED = r"ended with status 1 while computing the model's own scores: FileNotFoundError.*test\.npy"
 
 
@@ -56,7 +54,14 @@ def start(tmp_path: Path, fashion_mini: Dataset) -> Start:
 
 
 @pytest.fixture
-def child(cold: None) -> Iterator[Child]:
+def child() -> Iterator[Child]:
+    with Child() as process:
+        yield process
+
+
+@pytest.fixture
+def cold_child(cold: None) -> Iterator[Child]:
+    """A process that `children` finds by its command."""
     with Child() as process:
         yield process
 
@@ -66,8 +71,9 @@ def model_of(checkpoint: Path) -> Model:
 
 
 def test_child_convert_events_come_in_order_and_the_files_are_there(
-    network_of: NetworkOf, child: Child, start: Start, trained: Path, fashion_mini: Dataset
+    network_of: NetworkOf, cold_child: Child, start: Start, trained: Path, fashion_mini: Dataset
 ) -> None:
+    child = cold_child
     facts = child.load(model_of(trained)).facts
     folder, events = start(child, trained)
     assert (facts.shape, facts.classes, facts.head) == ((28, 28, 1), 10, "softmax")
@@ -100,12 +106,13 @@ def test_a_child_that_fails_is_told_with_its_last_line(child: Child, start: Star
     assert "\n" not in str(failed.value)
 
 
-def test_a_child_that_is_killed_is_told_with_its_status(child: Child, trained: Path) -> None:
+def test_a_child_that_is_killed_is_told_with_its_status(cold_child: Child, trained: Path) -> None:
     children()[0].kill()
     with pytest.raises(ExportError, match="ended by SIGKILL while starting; is there enough memory"):
-        child.load(model_of(trained))
+        cold_child.load(model_of(trained))
 
 
+@pytest.mark.usefixtures("cold")
 def test_child_process_is_ended_with_a_job_that_is_given_up(start: Start, trained: Path) -> None:
     with Child() as child:
         child.load(model_of(trained))

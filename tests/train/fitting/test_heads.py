@@ -150,7 +150,7 @@ def test_photos_end_in_the_head_that_the_data_asks_for(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("several", [False, True])
+@pytest.mark.parametrize("several", [pytest.param(False, marks=pytest.mark.long), True])
 def test_checkpoints_of_sigmoids_are_exported(tmp_path: Path, several: bool) -> None:
     from edgewright.export.exporter import Options as ExportOptions
     from edgewright.export.exporter import export

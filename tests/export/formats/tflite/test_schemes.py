@@ -48,8 +48,8 @@ def operators(path: Path) -> list[str]:
         ((0.0, 1.0), 1 / 255, {0}, False),
         ((-1.0, 1.0), 2 / 255, {127, 128}, True),
         pytest.param((0.0, 1.0), 1 / 255, {0}, True, marks=pytest.mark.slow),
-        pytest.param((-1.0, 1.0), 2 / 255, {127, 128}, False, marks=pytest.mark.slow),
-        pytest.param((0.0, 255.0), 1.0, {0}, False, marks=pytest.mark.slow),
+        pytest.param((-1.0, 1.0), 2 / 255, {127, 128}, False, marks=[pytest.mark.slow, pytest.mark.long]),
+        pytest.param((0.0, 255.0), 1.0, {0}, False, marks=[pytest.mark.slow, pytest.mark.long]),
         pytest.param((0.0, 255.0), 1.0, {0}, True, marks=pytest.mark.slow),
     ],
 )
