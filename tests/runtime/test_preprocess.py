@@ -18,7 +18,7 @@ from PIL import Image, ImageOps
 from edgewright.runtime import preprocess
 from edgewright.runtime.contract import RESAMPLES, InputContract
 from edgewright.runtime.errors import ImageError
-from edgewright.runtime.preprocess import decode, fitted, to_pixels
+from edgewright.runtime.preprocess import decode, fitted, look, to_pixels
 from tests.runtime.drawn import GREY, RGB, encoded, noise, with_exif
 
 WIDE = InputContract(height=20, width=30, channels=3)
@@ -332,3 +332,12 @@ def test_to_pixels_of_an_animated_picture_are_its_first_frame(kind: str) -> None
 def test_cmyk_jpegs_are_colour_pictures() -> None:
     pixels = to_pixels(encoded(Image.new("CMYK", (28, 28), (255, 0, 0, 0)), "JPEG"), RGB)
     assert np.abs(pixels.mean((0, 1, 2)) - [0, 255, 255]).max() < 3
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_look_tells_the_sides_of_a_picture_as_it_is_seen(orientation: int, tmp_path: Path) -> None:
+    path = tmp_path / "a.jpg"
+    path.write_bytes(encoded(Image.new("L", (40, 30)), "JPEG", exif=with_exif(orientation)))
+    with Image.open(path) as picture:
+        width, height = ImageOps.exif_transpose(picture).size
+    assert look(path) == (width, height, "L")

@@ -74,6 +74,14 @@ def test_verdict_of_other_heads_is_by_the_range_of_their_scores(kind: str) -> No
     )
 
 
+def test_logits_are_wrong_by_shares_of_their_range_and_not_by_a_quarter_of_one() -> None:
+    head, mine = Head(kind="logits", count=4), rows(*[[8.0, -2.0, 1.0, 0.5]] * 50)
+    for off, verdict in ((0.5, "differs"), (1.9, "differs"), (2.1, "wrong")):
+        theirs = [row.copy() for row in mine]
+        theirs[7][0, 0] -= off
+        assert judging.compare(theirs, mine, head, rounded=False).verdict == verdict
+
+
 class Made:
     """An engine that gives the scores that it is made with, or dies."""
 

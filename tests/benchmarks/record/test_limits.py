@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 from edgewright.benchmarks.record import limits as gates
+from edgewright.benchmarks.record import record, stats
 from edgewright.benchmarks.record.record import Record
 from edgewright.runtime.errors import InputError, UnknownNameError
 
@@ -80,6 +81,16 @@ def test_over_budget_has_a_line_for_each_limit_that_is_broken(made: SimpleNamesp
     assert gates.over_budget(found, gates.parse_budget("p90=1ms,bytes=1M,rss=60M,macs=1M")) == []
 
 
+def test_over_budget_is_what_its_middle_is_over(made: SimpleNamespace) -> None:
+    found = made.record(made.timed())
+    (key,) = found.by_key()
+    p50 = found.figures(key)["p50"].estimate
+    assert p50.low < p50.value < p50.high
+    for end, lines in ((p50.low, 1), (p50.high, 0)):
+        limit = f"p50={(p50.value + end) / 2 * 1e6:.3f}ns"
+        assert len(gates.over_budget(found, gates.parse_budget(limit))) == lines
+
+
 def test_over_budget_refuses_what_the_target_does_not_measure(made: SimpleNamespace) -> None:
     with pytest.raises(InputError, match=r"what target arm64 measures of tflite-int8 \(a76_instructions"):
         gates.over_budget(made.record(made.counted()), gates.parse_budget("p90=5ms"))
@@ -109,6 +120,21 @@ def test_slower_breaks_no_gate_by_a_spread_that_hides_the_change(made: SimpleNam
     )
     wild = [*now, *made.timed(middle_ns=5_000, processes=3, seed=3)]
     assert gates.slower(made.record(wild), made.record(before), 0.0) == []
+
+
+def test_slower_breaks_no_gate_where_the_middle_is_beyond_the_limit_and_the_interval_holds_1(
+    made: SimpleNamespace,
+) -> None:
+    """Four of six processes 9 % slower, two 10 % faster."""
+    before = made.record(made.timed(middle_ns=10_000, seed=2))
+    slow = made.timed(middle_ns=10_900, processes=4, seed=1)
+    wild = made.record([*slow, *made.timed(middle_ns=9_000, processes=2, seed=3)])
+    ratio = stats.unpaired_ratio(*(record.speeds(one.measurements)["p50"] for one in (before, wild)))
+    assert ratio.value > 1.05
+    assert ratio.low < 1
+    assert gates.slower(wild, before, 0.05) == []
+    surely = made.record([*slow, *made.timed(middle_ns=10_900, processes=2, seed=3)])
+    assert len(gates.slower(surely, before, 0.05)) == 1
 
 
 def test_slower_compares_instructions_where_there_is_no_time_on_any_machine(made: SimpleNamespace) -> None:

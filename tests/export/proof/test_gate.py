@@ -143,6 +143,14 @@ def test_a_constant_output_that_ties_all_classes_agrees_by_chance_only(
     assert found == (by_chance, by_chance)
 
 
+def test_agreement_calls_one_step_of_8_bits_no_tie() -> None:
+    step = 1 / 256
+    reference = scores_of([0.6, 0.4, 0.0], [0.4, 0.6, 0.0])
+    scores = scores_of([0.5, 0.5 + step, 0.0], [0.5, 0.5, 0.0])
+    found = judge(Head(kind="softmax", count=3), reference, scores, np.array([0, 1]), Limits(max_drop=0.5))
+    assert (found.agreement, found.tie_agreement) == (0.0, 0.5)
+
+
 def test_one_sigmoid_score_is_judged_by_its_decision_and_not_by_argmax() -> None:
     binary = Head(kind="sigmoid", count=1)
     truth = np.array([0, 1, 1, 0])

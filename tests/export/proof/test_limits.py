@@ -9,6 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from edgewright.export.proof.gate import judge
+from edgewright.export.proof.interval import score_interval, z_of
 from edgewright.export.proof.limits import ClassDrops, Limits, above, judge_agreement, judge_calibration
 from edgewright.runtime.bundle.parity import ParityReport
 from edgewright.runtime.contract.heads import Head
@@ -60,6 +61,13 @@ def test_classes_that_lose_little_are_not_refused_and_a_limit_that_is_asked_for_
     assert unproven.reason.endswith("it would pass now with --max-class-drop 0.0209")
     assert planted.judge(Limits(max_class_drop=0.0209)).verdict == "passed"
     assert planted.judge(Limits(max_class_drop=0.003)).verdict == "refused"
+
+
+def test_one_class_of_ten_has_to_be_lost_more_surely_than_one_of_one() -> None:
+    """Nine points of 200 images: by itself surely beyond 5 points, not by the interval of one of ten."""
+    assert score_interval(18, 0, 200)[0] > 0.05 > score_interval(18, 0, 200, z_of(0.0025))[0]
+    assert Planted(sizes=[200] * 10, lost={3: 18}).judge(Limits(max_drop=0.02)).verdict == "passed"
+    assert Planted(sizes=[200] * 10, lost={3: 19}).judge(Limits(max_drop=0.02)).verdict == "refused"
 
 
 def test_classes_with_too_few_images_are_named_and_none_at_all_prove_no_limit() -> None:
