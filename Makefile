@@ -12,7 +12,7 @@ PYTEST := $(BIN)/pytest -q -n auto --dist worksteal
 # Where it is set, each of the many processes that tests start compiles our sources, and pytest all tests, anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo test test-slow test-all check format types docs results clean
+.PHONY: help demo test test-slow test-all check format types docs figures figures-check results clean
 
 help:  ## show this list
 	@grep -hE '^[a-z%-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
@@ -69,6 +69,8 @@ format: $(READY)  ## rewrite the sources as `make check` wants them
 docs: $(READY)  ## build the pages of docs/ as a site; a broken link fails
 	$(BIN)/sphinx-build -E -W --keep-going -q -d .cache/doctrees docs .cache/site
 
+figures: results-all  ## make all published figures again (hours; goes on where it was), and say what moved
+figures-check: results-again  ## hold what is cheap to derive against the published figures (minutes)
 results: results-demo
 results-%:  ## publish figures anew; make results-help shows which
 	@$(if $(filter benchmarks/%,$(MAKEFILE_LIST)),$(error expected a name that make results-help shows, got $@))

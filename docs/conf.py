@@ -9,6 +9,9 @@ import re
 from importlib import import_module
 from pathlib import Path
 
+from edgewright.benchmarks.figures import render
+from edgewright.benchmarks.figures.pedigree.stale import standings
+
 ROOT = Path(__file__).resolve().parent.parent
 PAPERS = {"index": "README", "contributing": "CONTRIBUTING", "changelog": "CHANGELOG"}
 
@@ -42,10 +45,13 @@ python_use_unqualified_type_names = True
 
 
 def read_papers(app, docname, source):
-    """The first line of a page that stands for a paper of the repository becomes that paper."""
+    """The first line of a page that stands for a paper of the repository becomes that paper; below tables is
+    said how old they are."""
     if docname in PAPERS:
         text = (ROOT / f"{PAPERS[docname]}.md").read_text(encoding="utf-8")
         source[0] = text.replace("](docs/", "](") + "\n" + source[0].partition("\n")[2]
+    elif "<!-- table: " in source[0]:  # what changes with the code is as it is today
+        source[0] = render.render(source[0], standings=app.standings)
     for page, paper in PAPERS.items():
         source[0] = re.sub(rf"\]\((\.\./)*{paper}\.md", f"](/{page}.md", source[0])
 
@@ -76,6 +82,7 @@ def setup(app):
         public = {name: getattr(face, name) for name in getattr(face, "__all__", ())}
         vars(face).update(public)  # autodoc does not see what is imported when it is asked for
         face.__all__ = sorted(public, key=lambda name, of=public: isinstance(of[name], type))
+    app.standings = standings()
     app.connect("source-read", read_papers)
     app.connect("autodoc-process-docstring", as_written)
     app.connect("autodoc-process-signature", plain_defaults)

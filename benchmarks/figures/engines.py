@@ -40,6 +40,7 @@ from edgewright.runtime import backends, console, plugins, trust
 from edgewright.runtime.backends import EXACT
 from edgewright.runtime.bundle.manifest import Bundle
 from edgewright.runtime.contract.heads import Head
+from edgewright.runtime.disk import files
 from edgewright.runtime.errors import EdgewrightError, InputError
 from edgewright.runtime.machine.threads import cores
 from edgewright.runtime.machine.tuned import Choice
@@ -118,6 +119,7 @@ def rows_of(folder: Path, openings: int, options: tuner.TuneOptions) -> list[Row
                             "variant": choice.variant,
                             "threads": common["threads"],
                             **told,
+                            "file_sha256": bundle.variant(choice.variant).file.sha256,
                         }
                     )
     return made
@@ -288,9 +290,10 @@ def main(words: list[str]) -> int:
             options = dataclasses.replace(
                 options, rounds=6, turns=2, warmup_seconds=0.05, block_seconds=0.002
             )
+        judged = {} if pool is None else {"data_sha256": files.sha256_of(Path(given or ""))}
         for row in rows_of(folder, arguments.openings, options):
             show(row)
-            rows.append(row)
+            rows.append({**row, **judged})
         publish.write(arguments.out / "engines.json", surroundings, rows)  # what follows takes minutes
     return 0
 

@@ -13,9 +13,9 @@ import dataclasses
 from pathlib import Path
 
 from edgewright.benchmarks.figures import script
-from edgewright.benchmarks.figures.publish import Row, write
+from edgewright.benchmarks.figures.pedigree import made
+from edgewright.benchmarks.figures.publish import Row, held, write
 from edgewright.benchmarks.record.record import Record, read_record
-from edgewright.runtime.disk import jsonio
 from edgewright.runtime.errors import InputError
 
 FILES = {"gpu": "gpu.json", "browser-webgpu": "webgpu.json"}
@@ -24,7 +24,12 @@ FILES = {"gpu": "gpu.json", "browser-webgpu": "webgpu.json"}
 def rows_of(record: Record, target: str) -> list[Row]:
     """Those of a bundle's variants that were held against the CPU on that target."""
     return [
-        {"recipe": record.bundle, "variant": m.variant, **dataclasses.asdict(m.check)}
+        {
+            "recipe": record.bundle,
+            "variant": m.variant,
+            **dataclasses.asdict(m.check),
+            "file_sha256": record.models[m.variant].sha256,
+        }
         for m in record.measurements
         if m.check is not None and m.target == target
     ]
@@ -37,6 +42,8 @@ def main(words: list[str]) -> int:
     parser.add_argument("--target", choices=FILES, default="gpu")
     arguments = parser.parse_args(words)
     records = [read_record(path) for path in arguments.files]
+    for path in arguments.files:
+        made.check("bench", path, [{"target": "gpu" if arguments.target == "gpu" else "browser"}])
     rows = [row for record in records for row in rows_of(record, arguments.target)]
     if not rows:
         raise InputError(
@@ -46,10 +53,8 @@ def main(words: list[str]) -> int:
     told = first.environment
     what = told["cpu"] if arguments.target == "gpu" else f"{told['gpu']}, by WebGPU in {told['browser']}"
     path = arguments.out / FILES[arguments.target]
-    if path.exists():
-        anew = {row["recipe"] for row in rows}
-        held = [row.data for row in jsonio.read(path, InputError).objects("rows")]
-        rows = [*(row for row in held if row["recipe"] not in anew), *rows]
+    anew = {row["recipe"] for row in rows}
+    rows = [*(row for row in held(path) if row["recipe"] not in anew), *rows]
     write(path, {"cpu": what, "versions": told["versions"]}, rows)
     return 0
 

@@ -12,14 +12,15 @@ import argparse
 from pathlib import Path
 
 from edgewright.benchmarks.figures import script
-from edgewright.benchmarks.figures.publish import Row, export_rows, write
+from edgewright.benchmarks.figures.pedigree import made
+from edgewright.benchmarks.figures.publish import Row, export_rows, held, write
 from edgewright.runtime.bundle.manifest import Bundle
 from edgewright.runtime.disk import jsonio
-from edgewright.runtime.errors import CheckpointError, InputError
+from edgewright.runtime.errors import CheckpointError
 
 FILE = "int4.json"
 _PARITY = ("accuracy", "drop", "drop_low", "drop_high", "agreement", "verdict")
-_KEPT = ("recipe", "data", "variant", "bytes", *_PARITY)
+_KEPT = ("recipe", "data", "variant", "bytes", *_PARITY, "file_sha256", "data_sha256")
 
 
 def rows_of(bundle: Path, models: Path) -> list[Row]:
@@ -27,9 +28,11 @@ def rows_of(bundle: Path, models: Path) -> list[Row]:
     manifest = Bundle.open(bundle).manifest
     checkpoint = jsonio.read(models / bundle.name / "checkpoint.json", CheckpointError)
     epochs = checkpoint.object("training").integer("epochs")
+    rows = export_rows(manifest)
+    made.check("export", bundle, rows)
     return [
-        {key: row[key] for key in _KEPT} | {"way": way(row["variant"]), "epochs": epochs}
-        for row in export_rows(manifest)
+        {key: row[key] for key in _KEPT if key in row} | {"way": way(row["variant"]), "epochs": epochs}
+        for row in rows
         if row["variant"].endswith("weight-int4") and "drop" in row
     ]
 
@@ -49,10 +52,8 @@ def main(words: list[str]) -> int:
     manifests = [Bundle.open(bundle).manifest for bundle in arguments.bundles]
     surroundings = {"machine": manifests[0].provenance["machine"], "versions": dict(manifests[0].versions)}
     path = arguments.out / FILE
-    if path.exists():
-        anew = {row["recipe"] for row in rows}
-        held = [row.data for row in jsonio.read(path, InputError).objects("rows")]
-        rows = [*(row for row in held if row["recipe"] not in anew), *rows]
+    anew = {row["recipe"] for row in rows}
+    rows = [*(row for row in held(path) if row["recipe"] not in anew), *rows]
     write(path, surroundings, rows)
     return 0
 

@@ -24,7 +24,7 @@ from edgewright.benchmarks.measure import environment
 from edgewright.benchmarks.record.stats import paired_ratio
 from edgewright.runtime import backends, console
 from edgewright.runtime.bundle.manifest import Bundle
-from edgewright.runtime.disk import jsonio
+from edgewright.runtime.disk import files, jsonio
 from edgewright.runtime.errors import CheckpointError, ExportError
 from edgewright.runtime.machine.threads import cores
 
@@ -93,6 +93,8 @@ def main(words: list[str]) -> int:
         "inference_seconds": round(statistics.median(inferences), 2),
         **publish.ratio(ratio, 3),
         "limit": LIMIT,
+        "file_sha256": found.text("model_sha256"),
+        "data_sha256": files.sha256_of(arguments.data),
     }
     publish.write(arguments.out / "proof.json", environment.describe(), [row])
     return 0

@@ -3,7 +3,9 @@
     python -m edgewright.benchmarks.figures.render [--check] [--results DIR] README.md docs …
 
 What stands between `<!-- table: NAME -->` and `<!-- end -->` in the files, and in the Markdown files of the
-folders, is replaced. `--check` writes nothing and exits with 1 if a table is not what the results say.
+folders, is replaced. Below a table stands how many of its rows were made by earlier code, but in README,
+which is short; table `pedigree` lists that of all results. `--check` writes nothing and exits with 1 if a
+table is not what the results say. How old its rows are is no part of that: it changes with the code.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from edgewright.benchmarks.figures import script
+from edgewright.benchmarks.figures.pedigree.stale import RESULTS, Standing, standings
 from edgewright.benchmarks.figures.tables import (
     Row,
     Rows,
@@ -33,27 +36,63 @@ from edgewright.runtime.disk import jsonio
 from edgewright.runtime.disk.files import write_file
 from edgewright.runtime.errors import InputError
 
-RESULTS = Path(__file__).parent / "results"
+README = "README.md"
 _TABLE = re.compile(r"(<!-- table: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
-def render(text: str, results: Path = RESULTS) -> str:
+def render(text: str, results: Path = RESULTS, standings: Sequence[Standing] | None = None) -> str:
     """`text` with every table made anew.
+
+    Args:
+        text: a page; notes on the age of rows are taken out of its tables.
+        results: the folder of the results.
+        standings: how results stand to the code of today, for notes; None leaves out what changes with it.
 
     Raises:
         InputError: a table of an unknown name, or results that are missing or broken.
     """
 
+    notes = {one.kind: _note(one) for one in standings or ()}
+
     def made_anew(match: re.Match[str]) -> str:
         name = match[2]
+        if name == PEDIGREE:
+            return match[0] if standings is None else f"{match[1]}\n{_pedigree(standings)}\n{match[3]}"
         if name not in _RENDERERS:
             raise InputError(f"expected a table of {', '.join(_RENDERERS)}, got '{name}'")
         file, renderer = _RENDERERS[name]
         found = jsonio.read(results / f"{file}.json", InputError)
         rows = [row.data for row in found.objects("rows")]
-        return f"{match[1]}\n{renderer(rows, found.object('environment').data)}\n{match[3]}"
+        made = renderer(rows, found.object("environment").data)
+        return f"{match[1]}\n{made}{notes.get(file, '')}\n{match[3]}"
 
     return _TABLE.sub(made_anew, text)
+
+
+PEDIGREE = "pedigree"
+_NOTE = re.compile(r"\n\d+ of \d+ rows of `\w+\.json` were made by earlier code.*\n")
+
+
+def _note(standing: Standing) -> str:
+    if not standing.stale:
+        return ""
+    count = f"{standing.stale} of {standing.rows} rows of `{standing.kind}.json`"
+    commands = ", ".join(f"`{command}`" for command in standing.commands)
+    return f"\n{count} were made by earlier code or of files since replaced; {commands} makes them again.\n"
+
+
+def _pedigree(standings: Sequence[Standing]) -> str:
+    """A row a results file: how many of its rows the code of today has not made, and what makes those."""
+    lines = [
+        (
+            f"`{one.kind}.json`",
+            *(f"{count:,}" for count in (one.rows, one.other + one.unknown, one.replaced)),
+            ", ".join(f"`{command}`" for command in one.commands),
+        )
+        for one in standings
+    ]
+    columns = ("results", "rows", "by earlier code", "of files since replaced", "made again by")
+    return markdown(columns, lines, left=1)
 
 
 def _train(rows: Rows, _: Row) -> str:
@@ -319,10 +358,11 @@ def main(words: list[str]) -> int:
     parser.add_argument("--check", action="store_true")
     arguments = parser.parse_args(words)
     stale = 0
+    now = None if arguments.check else standings(arguments.results)
     for page in pages(arguments.paths):
         text = page.read_text(encoding="utf-8")
-        made = render(text, arguments.results)
-        if made == text:
+        made = render(text, arguments.results, now if page.name != README else None)
+        if made == (_NOTE.sub("", text) if arguments.check else text):
             continue
         stale += 1
         if arguments.check:

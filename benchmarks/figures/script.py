@@ -8,12 +8,15 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import NoReturn
 
+from edgewright.benchmarks.figures.pedigree import code
 from edgewright.runtime import console
 from edgewright.runtime.errors import EdgewrightError
 
 
 def run(main: Callable[[list[str]], int]) -> NoReturn:
-    """Call `main` with the command line's words and exit with its status; a failure is a line and 1."""
+    """Call `main` with the command line's words and exit with its status; a failure is a line and 1. What
+    it publishes is stamped with the code that it begins with."""
+    code.begin()
     try:
         sys.exit(main(sys.argv[1:]))
     except EdgewrightError as failure:

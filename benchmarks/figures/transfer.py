@@ -44,6 +44,7 @@ def measure(data: Path, weights: str, scratch: Path, *, epochs: int, features: b
         "epochs": epochs,
         "seconds": found.object("training").number("seconds"),
         "test_accuracy": found.object("metrics").number("test_accuracy"),
+        "data_sha256": found.object("data").text("sha256"),
         "versions": found.object("versions").data,
     }
 

@@ -142,7 +142,8 @@ def main(words: list[str]) -> int:
         folder, _, variant = text.rpartition(":")
         bundle = Bundle.open(Path(folder))
         frames, step_ns = recorded(bundle, bundle.variant(variant).name, arguments.frames, arguments.seconds)
-        made += rows((bundle.manifest.name, variant), frames, step_ns, arguments.draws)
+        found = rows((bundle.manifest.name, variant), frames, step_ns, arguments.draws)
+        made += [{**row, "file_sha256": bundle.variant(variant).file.sha256} for row in found]
     publish.write(arguments.out / "browser.json", surroundings, made)
     return 0
 

@@ -26,6 +26,7 @@ from edgewright.benchmarks.figures import publish, script
 from edgewright.benchmarks.measure import environment
 from edgewright.benchmarks.record.stats import paired_ratio
 from edgewright.runtime import console
+from edgewright.runtime.disk import files
 
 SLOW_DOWN = 0.05
 
@@ -110,7 +111,8 @@ def rows(model: Side, count: int, minutes: float, simulations: int) -> list[Mapp
     for share, results in zip(shares, measured(model, count, minutes), strict=True):
         ratio = paired_ratio([result.ratio.value for result in results], confidence=1)
         common = {"machine": f"this one, {model.name}", "slow_down": share, "comparisons": len(results)}
-        made.append({**common, "found": _found(results, share), **publish.ratio(ratio, 4)})
+        behind = {"file_sha256": files.sha256_of(model.path)}
+        made.append({**common, "found": _found(results, share), **publish.ratio(ratio, 4), **behind})
     return made
 
 

@@ -9,7 +9,7 @@ chance alone; the interval aims at 2.5 %. `discordance` is the share of images o
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -41,14 +41,16 @@ def share(draws: Iterable[tuple[int, ...]], passes: Callable[..., bool]) -> int:
     return total
 
 
-def lost_and_won(random: np.random.Generator, images: int, discordance: float, drop: float) -> list[Any]:
+def lost_and_won(
+    random: np.random.Generator, images: int, discordance: float, drop: float, draws: int
+) -> list[Any]:
     """Of each draw how many images are lost and won, so many `images` with a true `drop`."""
     chances = ((discordance + drop) / 2, (discordance - drop) / 2, 1 - discordance)
-    found: Counts = random.multinomial(images, chances, DRAWS)
+    found: Counts = random.multinomial(images, chances, draws)
     return list(map(tuple, found[:, :2].tolist()))
 
 
-def drops(random: np.random.Generator) -> Iterable[Row]:
+def drops(random: np.random.Generator, draws: int) -> Iterable[Row]:
     """`--max-drop`, at the bound and without any drop."""
     for images in IMAGES:
         for discordance, bound in ((0.005, 0.005), (0.01, 0.01), (0.02, 0.01), (0.05, 0.01), (0.1, 0.01)):
@@ -57,11 +59,12 @@ def drops(random: np.random.Generator) -> Iterable[Row]:
                 return score_interval(lost, won, n)[1] <= limit
 
             for drop in (bound, 0.0):
-                drawn = lost_and_won(random, images, discordance, drop)
-                yield _row("max-drop", bound, images, discordance, share(drawn, passes), drop == bound)
+                drawn = lost_and_won(random, images, discordance, drop, draws)
+                passed = share(drawn, passes)
+                yield _row("max-drop", bound, images, discordance, (passed, draws), drop == bound)
 
 
-def agreements(random: np.random.Generator) -> Iterable[Row]:
+def agreements(random: np.random.Generator, draws: int) -> Iterable[Row]:
     """`--min-agreement`, at the bound and with half of that disagreement."""
     for images in IMAGES:
         for discordance in (0.005, 0.01, 0.02, 0.05, 0.1):
@@ -70,14 +73,12 @@ def agreements(random: np.random.Generator) -> Iterable[Row]:
                 return judge_agreement(1 - parted / n, n, limit)[0].verdict == "passed"
 
             for true in (discordance, discordance / 2):
-                drawn = [(int(k),) for k in random.binomial(images, true, DRAWS)]
-                row = _row(
-                    "min-agreement", 1 - discordance, images, true, share(drawn, passes), true == discordance
-                )
-                yield row
+                drawn = [(int(k),) for k in random.binomial(images, true, draws)]
+                passed = (share(drawn, passes), draws)
+                yield _row("min-agreement", 1 - discordance, images, true, passed, true == discordance)
 
 
-def classes(random: np.random.Generator) -> Iterable[Row]:
+def classes(random: np.random.Generator, draws: int) -> Iterable[Row]:
     """`--max-class-drop` with one of ten classes at the bound; and what is refused without it: a class at the
     5 points that make one lost is no error either way, one that is wholly lost, or loses 30 points, is."""
     for images in IMAGES:
@@ -97,15 +98,16 @@ def classes(random: np.random.Generator) -> Iterable[Row]:
             return passes
 
         for discordance, bound in ((0.05, 0.05), (0.1, 0.05), (0.1, 0.1)):
-            drawn = lost_and_won(random, each, discordance, bound)
-            yield _row("max-class-drop", bound, images, discordance, share(drawn, judged(bound)), True)
+            drawn = lost_and_won(random, each, discordance, bound, draws)
+            passed = (share(drawn, judged(bound)), draws)
+            yield _row("max-class-drop", bound, images, discordance, passed, True)
         for discordance, loss in ((0.02, 0.0), (0.1, 0.05), (0.3, 0.3), (1.0, 1.0)):
-            drawn = lost_and_won(random, each, discordance, loss)
-            row = _row("class-lost", 0.05, images, discordance, share(drawn, judged(None)), False)
+            drawn = lost_and_won(random, each, discordance, loss, draws)
+            row = _row("class-lost", 0.05, images, discordance, (share(drawn, judged(None)), draws), False)
             yield {**row, "class_drop": loss}
 
 
-def calibrations(random: np.random.Generator) -> Iterable[Row]:
+def calibrations(random: np.random.Generator, draws: int) -> Iterable[Row]:
     """`--max-calibration-drop`, at the bound: images that part change their Brier score much, either way, the
     others a little."""
     bound = 0.01
@@ -114,7 +116,7 @@ def calibrations(random: np.random.Generator) -> Iterable[Row]:
             size = 0.6  # of a change, in shares of the largest
             worse = (discordance + bound / size) / 2
             passed = 0
-            for _ in range(DRAWS):
+            for _ in range(draws):
                 parted = random.random(images) < discordance
                 sign = np.where(random.random(images) < worse / discordance, 1.0, -1.0)
                 jumps = random.uniform(0.5, 1.5, images) * size * sign
@@ -124,20 +126,30 @@ def calibrations(random: np.random.Generator) -> Iterable[Row]:
                 shares = counts.astype(np.float64)
                 below = float(values @ shares) / images < bound
                 passed += below and errors_below(bound, values, shares) >= Z
-            yield _row("max-calibration-drop", bound, images, discordance, passed, True)
+            yield _row("max-calibration-drop", bound, images, discordance, (passed, draws), True)
 
 
-def _row(limit: str, bound: float, images: int, discordance: float, passed: int, at_bound: bool) -> Row:
-    console.say(f"{limit} {bound:g}, {images:,} images, discordance {discordance:g}: {passed / DRAWS:.4f}")
+def _row(
+    limit: str, bound: float, images: int, discordance: float, counted: tuple[int, int], at_bound: bool
+) -> Row:
+    """`counted` are the draws that pass, of so many."""
+    passed, draws = counted
     return {
         "limit": limit,
         "bound": bound,
         "images": images,
         "discordance": discordance,
-        "draws": DRAWS,
+        "draws": draws,
         "passed": passed,
         "at_bound": at_bound,
     }
+
+
+def rows(draws: int) -> Iterator[Row]:
+    """A row a cell, seeded."""
+    random = np.random.default_rng(0)
+    for part in (drops, agreements, classes, calibrations):
+        yield from part(random, draws)
 
 
 def main(words: list[str]) -> int:
@@ -145,10 +157,16 @@ def main(words: list[str]) -> int:
     parser.add_argument("--out", type=Path, required=True)
     arguments = parser.parse_args(words)
     surroundings = environment.describe()
-    random = np.random.default_rng(0)
-    rows = [row for part in (drops, agreements, classes, calibrations) for row in part(random)]
-    worst = max(row["passed"] / row["draws"] for row in rows if row["at_bound"])
-    publish.write(arguments.out / "gate.json", surroundings, rows)
+    made = []
+    for row in rows(DRAWS):
+        passed = row["passed"] / row["draws"]
+        console.say(
+            "{limit} {bound:g}, {images:,} images, discordance {discordance:g}: ".format(**row)
+            + f"{passed:.4f}"
+        )
+        made.append(row)
+    worst = max(row["passed"] / row["draws"] for row in made if row["at_bound"])
+    publish.write(arguments.out / "gate.json", surroundings, made)
     console.say(f"at the bound at most {worst:.4f} pass")
     return 0
 

@@ -47,7 +47,13 @@ def natively(bundle: Bundle, seconds: float) -> publish.Row:
 
     half, single = (bare.litert(path)(pixels) for path in paths)
     ratio = interleaved.over_openings(opened, seconds, OPENINGS)
-    return {**publish.ratio(ratio, 4), "max_abs_error": float(np.abs(half - single).max())}
+    return {**publish.ratio(ratio, 4), "max_abs_error": float(np.abs(half - single).max()), **of(bundle)}
+
+
+def of(bundle: Bundle) -> publish.Row:
+    """Which files are compared."""
+    sums = (bundle.variant(name).file.sha256 for name in FILES)
+    return dict(zip(("file_sha256", "against_sha256"), sums, strict=True))
 
 
 def in_the_browser(bundles: Sequence[Bundle], modules: Path, seconds: float) -> list[publish.Row]:
@@ -79,8 +85,9 @@ def in_the_browser(bundles: Sequence[Bundle], modules: Path, seconds: float) -> 
         {
             **publish.ratio(paired_ratio([statistics.median(ratios) for ratios in one["ratios"]]), 4),
             "max_abs_error": one["max_abs_error"],
+            **of(bundle),
         }
-        for one in said["found"]
+        for bundle, one in zip(bundles, said["found"], strict=True)
     ]
 
 

@@ -25,8 +25,8 @@ from edgewright.benchmarks.figures.guests import Guest, all_guests
 from edgewright.benchmarks.measure import environment
 from edgewright.runtime import console, load
 from edgewright.runtime.bundle.manifest import Bundle
-from edgewright.runtime.disk import jsonio
-from edgewright.runtime.errors import EdgewrightError, InputError, UnknownNameError
+from edgewright.runtime.disk import files, jsonio
+from edgewright.runtime.errors import EdgewrightError, UnknownNameError
 
 Row = dict[str, Any]
 MAX_DROP = "0.02"
@@ -48,8 +48,8 @@ def main(words: list[str]) -> int:
         make(guests[arguments.names[0]], arguments.make)
         return 0
     path = arguments.out / "guests.json"
-    kept = jsonio.read(path, InputError).objects("rows") if path.exists() else []
-    rows = {name: [row.data for row in kept if row.data.get("model") == name] for name in guests}
+    kept = publish.held(path)
+    rows = {name: [dict(row) for row in kept if row.get("model") == name] for name in guests}
     for name in arguments.names or guests:
         rows[name] = tried(name)
         publish.write(path, environment.describe(), [row for made in rows.values() for row in made])
@@ -100,14 +100,16 @@ def _of_model(made: Mapping[str, Any], folder: Path) -> list[Row]:
     rows = []
     for entry in manifest.variants:
         error = _error(out, folder, variant=entry.name)
-        rows.append(_row(entry.format, entry.scheme, entry.parity.verdict, "", seconds, error))
+        row = _row(entry.format, entry.scheme, entry.parity.verdict, "", seconds, error)
+        rows.append({**row, "file_sha256": entry.file.sha256})
     for refused in manifest.refused:
         format_, _, scheme = str(refused["name"]).partition("-")
         parity = refused.get("parity") or {"verdict": "failed"}
         reason = str(refused["reason"])
         error = parity.get("max_abs_error")
         rows.append(_row(format_, scheme, parity["verdict"], reason, seconds, error))
-    return rows
+    data = manifest.provenance["data"].get("sha256")
+    return [{**row, "data_sha256": data} for row in rows] if data else rows
 
 
 def _of_file(made: Mapping[str, Any], folder: Path) -> list[Row]:
@@ -115,12 +117,14 @@ def _of_file(made: Mapping[str, Any], folder: Path) -> list[Row]:
     path, start = Path(made["path"]), time.perf_counter()
     asked = json.loads(made["words"][0]) if made["words"] else {}
     format_ = path.suffix.removeprefix(".")
+    behind = {"file_sha256": files.sha256_of(path)}
     try:
         error = _error(path, folder, **asked)
     except EdgewrightError as failure:
-        return [_row(format_, "foreign", "refused", str(failure), time.perf_counter() - start, None)]
+        refused = _row(format_, "foreign", "refused", str(failure), time.perf_counter() - start, None)
+        return [refused | behind]
     verdict = "passed" if error is not None and error <= 1e-5 else "differs"
-    return [_row(format_, "foreign", verdict, "", round(time.perf_counter() - start, 1), error)]
+    return [_row(format_, "foreign", verdict, "", round(time.perf_counter() - start, 1), error) | behind]
 
 
 def _error(model: Path, folder: Path, **asked: Any) -> float | None:

@@ -21,6 +21,7 @@ from edgewright.benchmarks.targets.arm64 import machine
 from edgewright.benchmarks.targets.arm64.processors import PROCESSORS
 from edgewright.runtime import console
 from edgewright.runtime.bundle.manifest import Bundle
+from edgewright.runtime.disk import files
 from edgewright.runtime.errors import InputError
 
 PICTURE = (500, 375)  # divisible by no factor in both sides, so never scaled while it is decoded
@@ -41,6 +42,7 @@ def main(words: list[str]) -> int:
         raise InputError(
             f"expected CIFAR-10 with x_test in {arguments.cifar10}, got none ({failure})"
         ) from failure
+    data_sha256 = files.sha256_of(arguments.cifar10)
     lacking = machine.missing()
     if lacking:
         console.say(f"without arm64: it needs {lacking}")
@@ -53,9 +55,10 @@ def main(words: list[str]) -> int:
         for variant in (name for name in VARIANTS if name in held):
             for name, measure in stages.machines(arguments.rounds, emulated, PROCESSORS[-1:]).items():
                 told = {"recipe": bundle.manifest.name, "variant": variant, "machine": name}
+                behind = {"file_sha256": bundle.variant(variant).file.sha256, "data_sha256": data_sha256}
                 unit = "seconds" if name == "here" else "instructions"
                 found = stages.rows_of(bundle, variant, jpeg, PICTURE, measure)
-                rows += [{**told, "unit": unit, **row} for row in found]
+                rows += [{**told, "unit": unit, **row, **behind} for row in found]
                 console.say(
                     f"{folder.name} {variant} on {name}: {sum(row['cost'] for row in found):.6g} {unit}"
                 )

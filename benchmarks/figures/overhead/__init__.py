@@ -37,6 +37,7 @@ from edgewright.benchmarks.record.stats import Estimate, paired_ratio
 from edgewright.export.proof.interval import score_interval
 from edgewright.runtime import InputContract, Predictor, console, load, trust
 from edgewright.runtime.bundle.manifest import Bundle
+from edgewright.runtime.disk import files
 from edgewright.runtime.errors import InputError
 from edgewright.runtime.machine.threads import cores
 from edgewright.runtime.preprocess import to_pixels
@@ -51,7 +52,8 @@ MANY, PARTS = 10_000, 10  # pictures for `predict_many`, in parts that take turn
 @dataclass(frozen=True, kw_only=True)
 class Row:
     """A ratio to what `against` names, with the interval of `stats.paired_ratio` but where its maker says
-    another, and the limit, which it is to be `at most` or `at least`."""
+    another, and the limit, which it is to be `at most` or `at least`; of a model `file`, and pictures of a
+    data set."""
 
     name: str
     against: str
@@ -59,6 +61,8 @@ class Row:
     limit: float
     sense: str = "at most"
     reason: str = ""
+    file: Path | None = None
+    data_sha256: str = ""
 
     @property
     def verdict(self) -> str:
@@ -74,14 +78,17 @@ class Row:
             "met": self.verdict == "met",
             "verdict": self.verdict,
             "reason": "" if self.verdict == "met" else self.reason,
+            **({} if self.file is None else {"file_sha256": files.sha256_of(self.file)}),
+            **({"data_sha256": self.data_sha256} if self.data_sha256 else {}),
         }
 
 
 class Models:
     """The bundles, and the pictures that are shown to them."""
 
-    def __init__(self, folder: Path, images: NDArray[np.uint8]) -> None:
-        """`images` are uint8 `(n, 32, 32, 3)`."""
+    def __init__(self, folder: Path, images: NDArray[np.uint8], data_sha256: str = "") -> None:
+        """`images` are uint8 `(n, 32, 32, 3)` of a data set."""
+        self.data_sha256 = data_sha256
         self._bundles = {name: Bundle.open(folder / name) for name in (SMALL, LARGE, COLOUR)}
         self.images = images
 
@@ -125,7 +132,8 @@ def sessions(models: Models) -> Iterator[Row]:
                 return partial(session.run, pixels), partial(other, pixels)
 
             ratio = interleaved.over_openings(opened, SECONDS)
-            yield Row(name=f"Session.run, {bundle} {path.stem}", against=against, ratio=ratio, limit=limit)
+            name = f"Session.run, {bundle} {path.stem}"
+            yield Row(name=name, against=against, ratio=ratio, limit=limit, file=path)
 
 
 def pictures(models: Models) -> Iterator[Row]:
@@ -148,6 +156,8 @@ def pictures(models: Models) -> Iterator[Row]:
                 against="Pillow decode and resize, set_tensor, invoke, get_tensor",
                 ratio=interleaved.over_openings(partial(_floor, path, raw), SECONDS),
                 limit=limit,
+                file=path,
+                data_sha256=models.data_sha256,
             )
             yield floor
         yield Row(
@@ -156,6 +166,8 @@ def pictures(models: Models) -> Iterator[Row]:
             ratio=interleaved.over_openings(opened, SECONDS),
             limit=limit,
             reason="" if floor is None else f"the stream and the model alone take {floor.ratio.value:.3f}",
+            file=path,
+            data_sha256=models.data_sha256,
         )
     at_224 = InputContract(height=224, width=224, channels=3)
     raw = Camera(PHONE).take(models.images[0])
@@ -166,6 +178,7 @@ def pictures(models: Models) -> Iterator[Row]:
             lambda: (lambda: to_pixels(raw, at_224), lambda: bare.pixels_of(raw, *at_224.shape)), SECONDS
         ),
         limit=0.30,
+        data_sha256=models.data_sha256,
     )
 
 
@@ -209,19 +222,21 @@ def agreement(models: Models, count: int) -> Iterator[Row]:
             kept_by_photo = list(pool.map(kept, models.images[:count], nudges))
     float_kept, int8_kept, float_control, int8_control = map(list, zip(*kept_by_photo, strict=True))
     told = f"with one pixel value in fifty changed by one, {sum(float_control)} of them keep it"
-    common: dict[str, Any] = {"limit": 0.995, "sense": "at least"}
+    common: dict[str, Any] = {"limit": 0.995, "sense": "at least", "data_sha256": models.data_sha256}
     name = f"top class of {count} photos of 12 megapixels, {COLOUR}"
     yield Row(
         name=f"{name} tflite-float32",
         against="the class of the photo decoded whole",
         ratio=wilson(sum(float_kept), count),
         reason=told if sum(float_control) <= sum(float_kept) else "",  # else the control does not carry it
+        file=exact_file,
         **common,
     )
     yield Row(
         name=f"{name} tflite-int8: {sum(int8_kept)} keep that of the photo decoded whole",
         against=f"{sum(int8_control)} with one pixel value in fifty changed by one",
         ratio=paired_share(int8_kept, int8_control),
+        file=small_file,
         **common | {"limit": 1.0},
     )
 
@@ -254,13 +269,15 @@ def starts(models: Models, scratch: Path) -> Iterator[Row]:
     picture = scratch / "picture.jpg"
     picture.write_bytes(Camera(PICTURE).take(models.images[0]))
     for variant, code in (("tflite-int8", bare.LITERT_SCRIPT), ("onnx-int8", bare.ONNX_SCRIPT)):
-        words = [str(models.file(SMALL, variant)), str(picture)]
+        file = models.file(SMALL, variant)
+        words = [str(file), str(picture)]
+        behind: dict[str, Any] = {"file": file, "data_sha256": models.data_sha256}
         ours = [sys.executable, "-P", "-m", "edgewright.runtime", "predict", *words]
         by_hand = [sys.executable, "-P", "-c", code, *words, str(models.labels(SMALL))]
         wall, peak = interleaved.processes(ours, by_hand, PAIRS, compiled)
         name = f"cold start of predict FILE IMAGE, {SMALL} {variant}"
-        yield Row(name=f"{name}: wall time", against="a ten-line script", ratio=wall, limit=1.25)
-        yield Row(name=f"{name}: peak memory", against="a ten-line script", ratio=peak, limit=1.10)
+        yield Row(name=f"{name}: wall time", against="a ten-line script", ratio=wall, limit=1.25, **behind)
+        yield Row(name=f"{name}: peak memory", against="a ten-line script", ratio=peak, limit=1.10, **behind)
     ratios, both = [], ("from edgewright.runtime import load", "import numpy, PIL.Image")
     for turn in range(PAIRS + 1):
         taken = {code: _import_seconds(code, compiled) for code in both[:: 1 if turn % 2 else -1]}
@@ -296,6 +313,8 @@ def many(models: Models) -> Iterator[Row]:
         limit=1.8,
         sense="at least",
         reason=f"{cores()} core" if cores() < 2 else "",
+        file=path,
+        data_sha256=models.data_sha256,
     )
 
 
@@ -309,11 +328,13 @@ def _seconds_for(predictor: Predictor, encoded: Sequence[bytes], count: int, wor
 def isolated(models: Models) -> Iterator[Row]:
     """A call of a file that nobody vouched for, in microseconds more than here."""
     for bundle, variant in ((SMALL, "tflite-int8"), (SMALL, "onnx-int8"), (COLOUR, "tflite-int8")):
+        path = models.file(bundle, variant)
         yield Row(
             name=f"Session.run in the process apart, {bundle} {variant}: microseconds more",
             against="Session.run in this process",
-            ratio=apart.added(models.file(bundle, variant)),
+            ratio=apart.added(path),
             limit=100,
+            file=path,
         )
 
 
@@ -322,7 +343,8 @@ def soak(models: Models, minutes: float) -> Iterator[Row]:
 
     It is one run: the interval is from its smallest to its largest figure.
     """
-    words = [str(models.file(COLOUR, "tflite-int8")), str(minutes)]
+    path = models.file(COLOUR, "tflite-int8")
+    words = [str(path), str(minutes)]
     told = json.loads(
         script.python(["-m", "edgewright.benchmarks.figures.overhead.soaking", *words], "the soak")
     )
@@ -335,6 +357,7 @@ def soak(models: Models, minutes: float) -> Iterator[Row]:
         against=f"after {minutes / 5:g} minutes",
         ratio=Estimate(value=last / first, low=min(resident) / first, high=max(resident) / first),
         limit=1.02,
+        file=path,
     )
 
 
@@ -356,7 +379,7 @@ def main(words: list[str]) -> int:
             f"expected CIFAR-10 with x_test in {arguments.cifar10}, got none ({failure})"
         ) from failure
     surroundings = environment.describe()
-    models = Models(arguments.bundles, images)
+    models = Models(arguments.bundles, images, files.sha256_of(arguments.cifar10))
     rows: list[Row] = []
     start = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:

@@ -138,7 +138,9 @@ def measure(bundle: Bundle, models: Sequence[Path], rounds: int) -> tuple[list[R
                 versions[peer.package] = one.version or versions.get(peer.package, "")
         take_turns([one for one in running if not one.failed], rounds, bundle.manifest.name)
     ours = {one.variant: one for one in running if one.peer == OURS}
-    return [row(bundle.manifest.name, one, ours[one.against]) for one in running], versions
+    sums = {name: files.sha256_of(Path(source["path"])) for name, source in sources.items()}
+    rows = [row(bundle.manifest.name, one, ours[one.against]) for one in running]
+    return [{**made, "file_sha256": sums[made["variant"]]} for made in rows], versions
 
 
 def sources_of(bundle: Bundle, models: Sequence[Path]) -> dict[str, dict[str, Any]]:

@@ -10,8 +10,6 @@ from edgewright.benchmarks.figures import publish
 from edgewright.benchmarks.figures.reliability.attacks import ATTACKS
 from edgewright.benchmarks.figures.reliability.targets import TARGETS
 from edgewright.benchmarks.measure import environment
-from edgewright.runtime.disk import jsonio
-from edgewright.runtime.errors import InputError
 
 Row = Mapping[str, Any]
 KILLED = ("train", "export", "bench")
@@ -27,8 +25,7 @@ def put(folder: Path, rows: Sequence[Row]) -> None:
     """
     path = folder / FILE
     names = {row["attack"] for row in rows}
-    others = jsonio.read(path, InputError).objects("rows") if path.exists() else []
-    kept = [row.data for row in others if row.data.get("attack") not in names]
+    kept = [row for row in publish.held(path) if row.get("attack") not in names]
     publish.write(
         path, environment.describe(), sorted((*kept, *rows), key=lambda r: NAMES.index(r["attack"]))
     )

@@ -30,7 +30,7 @@ from edgewright.benchmarks.measure import environment
 from edgewright.export.proof.interval import score_interval
 from edgewright.runtime import backends, console
 from edgewright.runtime.bundle.manifest import Bundle
-from edgewright.runtime.disk import jsonio
+from edgewright.runtime.disk import files, jsonio
 from edgewright.runtime.errors import InputError
 
 CASE_ORDER = (*CASES, *trained.NETWORKS)
@@ -136,6 +136,8 @@ def of_case(
             "drop_high": high,
             "float_ops": float_ops(path),
             "seconds": round(seconds, 1),
+            "file_sha256": files.sha256_of(path),
+            "data_sha256": files.sha256_of(data),
         }
         if way.startswith("nncf"):  # how much less accurate ours is than this, at the far end
             ours = rights["onnx", "edgewright"]
@@ -171,14 +173,8 @@ def main(words: list[str]) -> int:
         if arguments.models and (path := arguments.models / f"{name}.keras").exists():
             models[name] = path
     surroundings, published = environment.describe(), arguments.out / "repair.json"
-    rows: list[Row] = []
-    if published.exists():
-        kept = jsonio.read(published, InputError).objects("rows")
-        rows = [
-            row.data
-            for row in kept
-            if row.data.get("case") in trained.NETWORKS and row.data["case"] not in models
-        ]
+    away = {*trained.NETWORKS} - {*models}
+    rows: list[Row] = [row for row in publish.held(published) if row.get("case") in away]
     for case, model in models.items():
         with tempfile.TemporaryDirectory() as folder:
             rows += list(of_case(case, arguments.data, arguments.nncf, Path(folder), model))

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
 from edgewright.benchmarks.figures import publish, render
+from edgewright.benchmarks.figures.pedigree import code, kinds, made
 from edgewright.benchmarks.record import measurement
 from edgewright.runtime.bundle.manifest import Bundle
 from edgewright.runtime.cli import main
@@ -19,12 +21,12 @@ ROOT = Path(__file__).resolve().parents[3]
 
 ROW_KEYS = {
     "train": "recipe data seed epochs best_epoch seconds parameters train_accuracy validation_accuracy "
-    "test_accuracy",
+    "test_accuracy file_sha256 data_sha256 code",
     "export": "recipe data variant accuracy drop drop_low drop_high agreement tie_agreement max_abs_error "
     "bytes gzip_bytes samples verdict reason seed agreement_low agreement_high class_images class_lost "
     "class_won not_judged worst_class worst_class_drop worst_class_drop_low worst_class_drop_high "
-    "calibration_drop calibration_drop_low calibration_drop_high brier ece",
-    "bench": "recipe variant target threads metric value low high unit",
+    "calibration_drop calibration_drop_low calibration_drop_high brier ece file_sha256 data_sha256 code",
+    "bench": "recipe variant target threads metric value low high unit file_sha256 code",
 }
 
 
@@ -37,7 +39,7 @@ def test_render_check_readme_and_docs_show_the_published_results() -> None:
 def test_render_tables_are_all_shown_in_readme_or_docs() -> None:
     pages = render.pages([ROOT / "README.md", ROOT / "docs"])
     shown = {name for page in pages for name in re.findall(r"<!-- table: (\w+) -->", page.read_text("utf-8"))}
-    assert shown == set(render._RENDERERS)
+    assert shown == {*render._RENDERERS, render.PEDIGREE}
 
 
 def test_render_check_names_a_stale_table_and_leaves_it(
@@ -56,20 +58,24 @@ def test_render_check_names_a_stale_table_and_leaves_it(
 
 
 def test_publish_takes_results_from_what_the_commands_wrote(
-    trained: Path, bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    checkpoint: Path, bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(measurement, "PROCESSES", 1)
     bench = tmp_path / "bench.json"
     words = ["--variants", "tflite-int8", "--seconds", "0.06", "--out", str(bench)]
     assert main(["bench", str(bundle), *words]) == 0
     out = tmp_path / "results"
-    for kind, source in {"train": trained, "export": bundle, "bench": bench}.items():
+    sources = {"train:fashion-mlp": checkpoint, "export": bundle, "bench:local": bench}
+    for word, source in sources.items():
+        kind = word.partition(":")[0]
+        made_now(word, source)
         assert publish.main([kind, str(source), "--out", str(out)]) == 0
     for name, keys in ROW_KEYS.items():
         found = json.loads((out / f"{name}.json").read_text())
         assert found["schema_version"] == 1
         assert found["environment"]["versions"]["edgewright"]
         assert set(found["rows"][-1]) == set(keys.split())
+        assert all(row["code"] == code.now(kinds.part(name, row)) for row in found["rows"])
     (tmp_path / "README.md").write_text("<!-- table: demo -->\nold\n<!-- end -->\n")
     assert render.main([str(tmp_path / "README.md"), "--results", str(out)]) == 0
     rendered = (tmp_path / "README.md").read_text()
@@ -86,14 +92,22 @@ def test_render_names_an_unknown_table_and_missing_results(tmp_path: Path) -> No
 
 
 def test_publish_does_not_put_results_of_different_versions_into_one_table(
-    trained: Path, checkpoint: Path
+    checkpoint: Path, tmp_path: Path
 ) -> None:
+    first = Path(shutil.copytree(checkpoint, tmp_path / "first"))
     found = json.loads((checkpoint / "checkpoint.json").read_text())
     found["versions"]["keras"] = "3.0.0"
     (checkpoint / "checkpoint.json").write_text(json.dumps(found))
+    for folder in (first, checkpoint):
+        made_now("train:fashion-mlp", folder)
     with pytest.raises(InputError, match="one set of versions"):
-        publish.main(["train", str(trained), str(checkpoint), "--out", str(checkpoint.parent / "out")])
+        publish.main(["train", str(first), str(checkpoint), "--out", str(checkpoint.parent / "out")])
     assert not (checkpoint.parent / "out").exists()
+
+
+def made_now(word: str, out: Path) -> None:
+    """As if the code of today had just made it."""
+    made.stamp(word, out, code.now(made.part_of(word)[1]))
 
 
 def row(recipe: str, variant: str, **figures: object) -> dict[str, object]:
@@ -141,12 +155,15 @@ def test_publish_keeps_rows_of_other_recipes_unless_versions_have_changed(
     bundle: Path, tmp_path: Path
 ) -> None:
     versions = Bundle.open(bundle).manifest.versions
+    made_now("export", bundle)
     out = tmp_path / "export.json"
     for held, stay in ((dict(versions), True), ({**versions, "numpy": "0"}, False)):
-        publish.write(out, {"versions": held}, [row("other", "keras-float32")])
+        publish.write(out, {"versions": held}, [row("other", "keras-float32", code="earlier")])
         assert publish.main(["export", str(bundle), "--out", str(tmp_path)]) == 0
         assert publish.main(["export", str(bundle), "--out", str(tmp_path)]) == 0
-        recipes = [found["recipe"] for found in json.loads(out.read_text())["rows"]]
+        rows = json.loads(out.read_text())["rows"]
+        recipes = [found["recipe"] for found in rows]
+        assert [found["code"] for found in rows if found["recipe"] == "other"] == ["earlier"] * stay
         assert ("other" in recipes) is stay
         assert len(recipes) == len(Bundle.open(bundle).manifest.variants) + 1 + stay
 
@@ -156,7 +173,7 @@ def test_publish_of_one_target_keeps_the_others_rows_and_the_machine_they_are_of
 ) -> None:
     """Counts are the same under any load: times keep the circumstances they were taken in."""
     busy = {**made.record([]).environment, "load_1min": 99.0}
-    timed = publish.bench_rows(made.record(made.timed()))
+    timed = [{**row, "code": "as it was"} for row in publish.bench_rows(made.record(made.timed()))]
     publish.write(tmp_path / "bench.json", made.record([]).environment, timed)
     counted = publish.bench_rows(made.record(made.counted()))
     monkeypatch.setattr(publish, "_rows", lambda kind, path: (busy, counted))
@@ -169,6 +186,7 @@ def test_publish_of_one_target_keeps_the_others_rows_and_the_machine_they_are_of
 
 
 def test_publish_refuses_two_bundles_that_disagree(bundle: Path, tmp_path: Path) -> None:
+    made_now("export", bundle)
     assert publish.main(["export", str(bundle), str(bundle), "--out", str(tmp_path)]) == 0
     manifest = Bundle.open(bundle).manifest
     rows = publish.export_rows(manifest)
@@ -179,7 +197,7 @@ def test_publish_refuses_two_bundles_that_disagree(bundle: Path, tmp_path: Path)
 def test_render_bench_gives_times_and_counts_a_table_each(made: SimpleNamespace, tmp_path: Path) -> None:
     record = made.record([*made.timed(), *made.timed("onnx-int8"), *made.counted()])
     rows = publish.bench_rows(record)
-    assert {tuple(row) for row in rows} == {tuple(ROW_KEYS["bench"].split())}
+    assert {tuple(row) for row in rows} == {tuple(ROW_KEYS["bench"].split()[:-1])}
     assert all(row["low"] <= row["value"] <= row["high"] for row in rows)
     publish.write(tmp_path / "bench.json", record.environment, rows)
     shown = render.render("<!-- table: bench -->\n<!-- end -->", tmp_path)
