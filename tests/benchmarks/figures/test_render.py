@@ -25,7 +25,8 @@ ROW_KEYS = {
     "export": "recipe data variant accuracy drop drop_low drop_high agreement tie_agreement max_abs_error "
     "bytes gzip_bytes samples verdict reason seed agreement_low agreement_high class_images class_lost "
     "class_won not_judged worst_class worst_class_drop worst_class_drop_low worst_class_drop_high "
-    "calibration_drop calibration_drop_low calibration_drop_high brier ece file_sha256 data_sha256 code",
+    "calibration_drop calibration_drop_low calibration_drop_high chance bundle_wide brier ece file_sha256 "
+    "data_sha256 code",
     "bench": "recipe variant target threads metric value low high unit file_sha256 code",
 }
 
