@@ -96,6 +96,7 @@ def test_mediapipe_gives_the_same_labels_from_the_tflite_metadata(
             )
 
 
+@pytest.mark.long
 def test_side_by_side_times_every_peer_and_sees_what_we_see(
     program: Callable[[str], list[str]], colour_cnn: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

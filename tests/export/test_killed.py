@@ -55,6 +55,7 @@ MOMENTS = {
     "exchange": ("ctypes.dlsym", "renameat2", 1),
     "removal": ("shutil.rmtree", "bundle", 1),
 }
+BESIDE = 5  # of these happen beside the bundle, be there an old one or none
 ONLY_ANEW = ("calibration written",)  # not if it is found in the cache
 ONLY_WITH_OLD, ONLY_WITHOUT = ("exchange",), ("the only rename",)
 
@@ -177,9 +178,9 @@ def out(had_old: bool, request: pytest.FixtureRequest, tmp_path: Path) -> Path:
 @pytest.mark.parametrize(
     ("moment", "had_old"),
     [
-        (moment, old)
+        pytest.param(moment, old, marks=[pytest.mark.long] * (not old and place < BESIDE))
         for old in (False, True)
-        for moment in MOMENTS
+        for place, moment in enumerate(MOMENTS)
         if moment not in (ONLY_WITHOUT if old else ONLY_WITH_OLD)
     ],
 )

@@ -286,6 +286,7 @@ def test_passes_of_a_model_of_ones_own_train_on_the_data_that_is_given(
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_qat_takes_a_file_interface_of_batches_and_floats(cache: Path, small: Path, tmp_path: Path) -> None:
     out = tmp_path / "bundle"
     export(small, options(out, "qat+tflite-int8", interface=FileInterface(batch=4, dtype="float32")))

@@ -114,6 +114,7 @@ def test_recurrent_layer_is_in_every_default_variant(
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_recurrent_layer_both_ways_and_stacked_is_in_static_files(keras: Any, errors: Errors) -> None:
     layers = keras.layers
     keras.utils.set_random_seed(0)

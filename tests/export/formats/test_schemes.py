@@ -121,7 +121,7 @@ slow = pytest.mark.slow
         (mobile, (-1.0, 1.0)),
         pytest.param(resizing, (0.0, 1.0), marks=slow),
         pytest.param(mlp, (0.0, 1.0), marks=[slow, pytest.mark.long]),
-        pytest.param(resnet8, (0.0, 1.0), marks=slow),
+        pytest.param(resnet8, (0.0, 1.0), marks=[slow, pytest.mark.long]),
     ],
 )
 def test_schemes_all_give_the_keras_models_scores(

@@ -30,7 +30,6 @@ from edgewright.train.datasets import Dataset
 
 NetworkOf = Callable[[Path], Network]
 MakeCheckpoint = Callable[..., Path]
-FORMATS = ("tflite", "onnx")
 TFLITE_FIRST = pytest.mark.parametrize("name", ["tflite", pytest.param("onnx", marks=pytest.mark.slow)])
 ONNX_FIRST = pytest.mark.parametrize("name", [pytest.param("tflite", marks=pytest.mark.slow), "onnx"])
 LOUD = (1, 4, 6)  # channels
@@ -173,7 +172,7 @@ def test_repair_rounds_weights_anew_closer_on_other_images_and_moves_no_scale(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize("name", ["tflite", pytest.param("onnx", marks=pytest.mark.long)])
 def test_repair_frees_few_operators_where_equalization_does_not_reach(
     climb: Any, keras: Any, sound: Any, name: str, colour: Dataset, tmp_path: Path
 ) -> None:
