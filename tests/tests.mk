@@ -2,7 +2,7 @@
 EDGEWRIGHT_CLIENTS ?= .cache/clients
 ENVIRONMENTS := tests/clients/environments
 
-.PHONY: clients fuzz faults
+.PHONY: clients fuzz faults mutants
 
 # Wheels' exact versions are listed whole; npm's install scripts would download what CPUs do not need.
 clients: $(patsubst %,$(EDGEWRIGHT_CLIENTS)/%/.ready,openvino mediapipe opencv node kotlin)  ## install what tests/clients opens our files with
@@ -41,3 +41,9 @@ $(FUZZED): fuzz-%: $(VENV)/.fuzz
 FAULTS ?= 34
 faults: $(READY)  ## kill and starve train, export and bench at 102 random moments (an hour)
 	EDGEWRIGHT_FAULTS=$(FAULTS) $(BIN)/pytest -q tests/faults -m slow
+
+# Faults on purpose, each in a copy of the project: MUTANTS of them, other ones each TURN, which is the day's.
+MUTANTS ?=
+TURN ?= $(shell date +%j)
+mutants: $(READY)  ## plant deliberate faults: a test has to notice each (MUTANTS=10: ten of them)
+	$(BIN)/python -m edgewright.benchmarks.figures.mutants $(if $(MUTANTS),--count $(MUTANTS) --turn $(TURN))

@@ -49,13 +49,17 @@ def job(tmp_path: Path) -> judging.Job:
 
 def judged(job: judging.Job, name: str, reference: Scores, scores: Scores) -> judging.Outcome:
     spec = TensorSpec(name="y", shape=(1, 3), dtype="float32")
-    scored = Scored(scores=scores, kernels="none", input=spec, output=spec)
+
+    def waited() -> Scored:
+        return Scored(scores=scores, kernels="none", input=spec, output=spec)
+
     conversions = judging.Conversions(
         reference=reference,
         of_pool=reference[:0],
         figures={},
         picked=np.arange(16),
-        made={name: ({}, lambda: scored)},
+        boundary=np.arange(16, 24),
+        made={name: judging.Made(conversion={}, scored=waited, again=waited, plain=waited)},
         failed={},
     )
     (variant,) = (variant for variant in job.variants if variant.name == name)
