@@ -14,11 +14,19 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from edgewright.export import formats
 from edgewright.export.exporter import Result
 from edgewright.runtime import Predictor, load
 from edgewright.runtime.bundle.manifest import Bundle
-from edgewright.runtime.contract import InputContract, ModelContract, TensorSpec
-from edgewright.runtime.errors import BundleError, ImageError, InputError, ModelFileError, UnknownNameError
+from edgewright.runtime.contract import NOT_PROVEN, InputContract, ModelContract, TensorSpec
+from edgewright.runtime.errors import (
+    BundleError,
+    ImageError,
+    InputError,
+    ModelFileError,
+    UnknownNameError,
+    UnprovenWarning,
+)
 from edgewright.runtime.predictor import recommended
 from edgewright.runtime.verification import GOLDEN_INPUTS, read_golden
 
@@ -81,6 +89,31 @@ def test_recommended_variant_is_not_one_that_is_small_but_slow(opened: Bundle) -
     for variants, best in (((slow, entry), entry), ((slow, entry, fast), fast), ((slow,), slow)):
         manifest = dataclasses.replace(opened.manifest, variants=variants)
         assert recommended(dataclasses.replace(opened, manifest=manifest)) == best
+
+
+def test_recommended_variant_is_one_that_is_proven(opened: Bundle) -> None:
+    def without(*names: str) -> Bundle:
+        entries = [
+            dataclasses.replace(entry, parity=dataclasses.replace(entry.parity, verdict=NOT_PROVEN))
+            if entry.name in names
+            else entry
+            for entry in opened.manifest.variants
+        ]
+        manifest = dataclasses.replace(opened.manifest, variants=tuple(entries))
+        return dataclasses.replace(opened, manifest=manifest)
+
+    assert recommended(without("tflite-int8")).name == "onnx-int8"
+    with pytest.raises(InputError, match=r"is proven in .*name one of: tflite-float32, "):
+        recommended(without(*VARIANTS))
+
+
+def test_load_warns_of_a_file_that_is_not_proven(bundle: Path) -> None:
+    name = "onnx-float32"
+    path = bundle / f"{name}.onnx"
+    contract = Bundle.open(bundle).manifest.contract(name)
+    formats.get("onnx").attach(path, dataclasses.replace(contract, verdict=NOT_PROVEN))
+    with pytest.warns(UnprovenWarning, match="not proven: it was written though"):
+        load(path).close()
 
 
 def test_load_backend_can_be_asked_for(opened: Bundle) -> None:

@@ -206,6 +206,23 @@ def test_howto_answer_is_what_the_head_means(manifest: Manifest, head: str, kotl
     assert ("above 0.4" in facts) == (head.startswith(("binary", "sigmoid")))
 
 
+@pytest.mark.parametrize(
+    ("head", "probability"),
+    [
+        ("binary", "yes = found[0][1]"),
+        ("binary-logits", "yes = 1 / (1 + math.exp(-found[0][1]))"),
+        ("sigmoid", "probability = score"),
+        ("sigmoid-logits", "probability = 1 / (1 + math.exp(-score))"),
+    ],
+)
+def test_howto_python_by_mediapipe_makes_probabilities_of_scores(
+    manifest: Manifest, head: str, probability: str
+) -> None:
+    code = howto.snippet("raspberry-pi", *of(manifest, head), mediapipe=True)
+    assert probability in [line.strip() for line in code.splitlines()]
+    assert "> 0.4" in code
+
+
 def test_howto_python_gives_embeddings_and_compares_them(
     bundle: Path, manifest: Manifest, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

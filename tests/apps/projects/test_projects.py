@@ -14,7 +14,7 @@ import pytest
 
 from edgewright.apps import folder, projects
 from edgewright.apps.projects import App
-from edgewright.runtime.bundle.manifest import Bundle, VariantEntry
+from edgewright.runtime.bundle.manifest import Bundle, Manifest, VariantEntry
 from edgewright.runtime.contract import InputContract
 from edgewright.runtime.errors import BundleError
 
@@ -181,6 +181,24 @@ def test_command_says_which_file_it_wants(
     status, said, complaints = run("app", bundle, "--lang", "kotlin", "--out", tmp_path / "app", *words)
     assert (status, said, complaints.count("\n")) == (1, "", 1)
     assert says in complaints
+
+
+def test_project_is_made_of_the_smallest_file_that_is_proven(app: App) -> None:
+    def without(*names: str) -> Manifest:
+        entries = [
+            dataclasses.replace(entry, parity=dataclasses.replace(entry.parity, verdict="not proven"))
+            if entry.name in names
+            else entry
+            for entry in app.manifest.variants
+        ]
+        return dataclasses.replace(app.manifest, variants=tuple(entries))
+
+    sizes = {v.name: v.file.bytes for v in app.manifest.variants if v.format == "tflite"}
+    first, second, *_ = sorted(sizes, key=sizes.__getitem__)
+    assert projects.smallest(without(), (".tflite",), "kotlin").name == first
+    assert projects.smallest(without(first), (".tflite",), "kotlin").name == second
+    with pytest.raises(BundleError, match="got none that is proven; name one by --variant: tflite-"):
+        projects.smallest(without(*sizes), (".tflite",), "kotlin")
 
 
 def test_command_imports_no_interpreter(fresh: Fresh, bundle: Path, tmp_path: Path) -> None:

@@ -15,7 +15,8 @@ from edgewright.benchmarks.figures.pedigree import code, kinds, made
 from edgewright.benchmarks.record import measurement
 from edgewright.runtime.bundle.manifest import Bundle
 from edgewright.runtime.cli import main
-from edgewright.runtime.errors import InputError
+from edgewright.runtime.disk.jsonio import JsonObject
+from edgewright.runtime.errors import CheckpointError, InputError
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -83,6 +84,18 @@ def test_publish_takes_results_from_what_the_commands_wrote(
     assert "old" not in rendered
     manifest = json.loads((bundle / "manifest.json").read_text())
     assert f"{manifest['variants'][3]['bytes']:,}" in rendered
+
+
+def test_publish_train_has_each_accuracy_under_its_own_name(trained: Path) -> None:
+    figures = json.loads((trained / "checkpoint.json").read_text())["metrics"]
+    figures |= {"train_accuracy": 0.75, "validation_accuracy": 0.5, "test_accuracy": 0.25}
+    told = json.loads((trained / "checkpoint.json").read_text()) | {"metrics": figures}
+    row = publish.train_row(JsonObject(told, "a checkpoint", CheckpointError))
+    assert {name: row[f"{name}_accuracy"] for name in ("train", "validation", "test")} == {
+        "train": 0.75,
+        "validation": 0.5,
+        "test": 0.25,
+    }
 
 
 def test_render_names_an_unknown_table_and_missing_results(tmp_path: Path) -> None:

@@ -78,6 +78,12 @@ def test_advise_of_those_as_fast_the_smallest_and_of_those_the_most_accurate(som
     assert "among the fastest" in found.reason
 
 
+def test_advise_takes_no_file_that_keeps_within_the_limit_by_chance(some_row: Row) -> None:
+    """The first loses .95 points, which may be 1.05; the limit is one."""
+    rows = [made(some_row, "tflite-a", 100, drop=0.0095), made(some_row, "tflite-b", 400, drop=0.008)]
+    assert advice.advise(rows, WORDS).best is rows[1]
+
+
 def test_advise_without_measurements_of_every_model_leaves_speed_out(some_row: Row) -> None:
     rows = [made(some_row, "tflite-a", 400, ms=1.0), made(some_row, "tflite-b", 200, model="other")]
     found = advice.advise(rows, WORDS)

@@ -11,7 +11,9 @@ from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
 from edgewright.export.exporter import Result
 from edgewright.runtime import load
+from edgewright.runtime.backends.litert.session import _dequantizer
 from edgewright.runtime.bundle.manifest import Bundle
+from edgewright.runtime.contract import TensorSpec
 from edgewright.runtime.verification import GOLDEN_INPUTS, read_golden
 
 INT8 = "tflite-int8"
@@ -93,3 +95,14 @@ def test_litert_opening_a_file_prints_nothing(opened: Bundle, capfd: pytest.Capt
     with load(opened.folder, variant=INT8) as predictor:
         predictor.scores(np.zeros((1, 28, 28, 1), np.uint8))
     assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(("dtype", "zero_point"), [("int8", -20), ("uint8", 3), ("int16", 7)])
+def test_dequantized_scores_are_codes_less_the_zero_point(dtype: str, zero_point: int) -> None:
+    """Probabilities of 8 bits have a zero point of 0, or -128 of int8: logits and embeddings have others."""
+    limits = np.iinfo(dtype)
+    codes = np.array([[limits.min, 1, 100, limits.max]], dtype)
+    spec = TensorSpec(name="y", shape=(1, 4), dtype=dtype, scale=0.5, zero_point=zero_point)
+    dequantize = _dequantizer(spec)
+    assert dequantize is not None
+    np.testing.assert_array_equal(dequantize(codes), (codes.astype(np.float32) - zero_point) * 0.5)

@@ -29,6 +29,14 @@ def steps(raw: bytes) -> float:
     return tflite_tree.quantization(tree, last.inputs[0])[0]
 
 
+def ends(raw: bytes) -> tuple[float, float]:
+    """The least and the largest logit that the file can say."""
+    tree = tflite_tree.read(raw)
+    last = next(op for op in tflite_tree.operators(tree) if op.name == "SOFTMAX")
+    scale, zero_point = tflite_tree.quantization(tree, last.inputs[0])
+    return (-128 - zero_point) * scale, (127 - zero_point) * scale
+
+
 def narrowed_by(quantized: bytes, float32: bytes, calibration: Images) -> tuple[bytes, str] | None:
     """The file with its logits narrowed, and what was said of it; None if it was left as it is."""
     tree = tflite_tree.read(quantized)
@@ -92,6 +100,18 @@ def test_narrowed_logits_are_never_wider_and_what_is_narrow_already_is_left(
     assert steps(once[0]) < steps(quantized)
     twice = narrowed_by(once[0], float32, fashion_mini.x_train[:images])
     assert twice is None or steps(twice[0]) == pytest.approx(steps(once[0]), rel=0.02)
+
+
+def test_narrowed_logits_end_where_they_did_above_and_where_it_says_below(
+    both: tuple[bytes, bytes], fashion_mini: Dataset
+) -> None:
+    """To half of a step, which a zero point is rounded by."""
+    narrowed = narrowed_by(*both, fashion_mini.x_train[:128])
+    assert narrowed is not None
+    (_, wide), (low, high) = ends(both[0]), ends(narrowed[0])
+    half = 0.51 * steps(narrowed[0])
+    assert abs(high - wide) <= half
+    assert abs(low - float(narrowed[1].split()[2].rstrip(":"))) <= half + 0.005
 
 
 def test_narrowed_logits_keep_every_8_bit_score_within_reach(
