@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 import shutil
@@ -96,6 +97,21 @@ def test_publish_train_has_each_accuracy_under_its_own_name(trained: Path) -> No
         "validation": 0.5,
         "test": 0.25,
     }
+
+
+def test_publish_export_has_a_row_of_each_variant_that_was_left_out(bundle: Path) -> None:
+    manifest = Bundle.open(bundle).manifest
+    judged = dataclasses.asdict(manifest.variants[0].parity) | {"verdict": "refused"}
+    refused = (
+        {"name": "tflite-int16x8", "reason": "too far", "bytes": 9, "gzip_bytes": 8, "parity": judged},
+        {"name": "onnx-float16", "reason": "no such operator", "parity": None},
+    )
+    rows = publish.export_rows(dataclasses.replace(manifest, refused=refused))
+    assert len(rows) == 1 + len(manifest.variants) + 2
+    assert [(row["variant"], row["verdict"], row["reason"]) for row in rows[-2:]] == [
+        ("tflite-int16x8", "refused", "too far"),
+        ("onnx-float16", "failed", "no such operator"),
+    ]
 
 
 def test_render_names_an_unknown_table_and_missing_results(tmp_path: Path) -> None:
