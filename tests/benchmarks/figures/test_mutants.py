@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,6 +13,7 @@ from edgewright.benchmarks.figures.mutants import __main__ as mutants
 from edgewright.benchmarks.figures.mutants import project, table
 from edgewright.benchmarks.figures.mutants.project import PACKAGES, Project
 from edgewright.benchmarks.figures.mutants.table import Mutant
+from edgewright.benchmarks.figures.render import RESULTS
 from edgewright.runtime.errors import EdgewrightError, InputError
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -42,6 +44,14 @@ def test_faults_are_many_in_every_folder_and_nearly_all_are_noticed() -> None:
     by_folder = [sum(mutant.folder == folder for mutant in EVERY) for folder in PACKAGES]
     assert (sum(by_folder), min(by_folder) >= 10) == (len(EVERY), True)
     assert sum(bool(mutant.killers) for mutant in EVERY) >= 0.95 * len(EVERY)
+
+
+def test_faults_published_are_those_of_the_table() -> None:
+    rows = json.loads((RESULTS / mutants.FILE).read_text(encoding="utf-8"))["rows"]
+    assert [(row["name"], row["folder"]) for row in rows] == [(m.name, m.folder) for m in EVERY]
+    for row, mutant in zip(rows, EVERY, strict=True):
+        assert bool(row["killed_by"]) == bool(mutant.killers)
+        assert row["killed_by"].partition("[")[0] in (*mutant.killers, "")
 
 
 def test_turns_take_every_fault_of_a_known_killer_once() -> None:
