@@ -42,13 +42,13 @@ def main(words: list[str]) -> int:
     parser.add_argument("--target", choices=FILES, default="gpu")
     arguments = parser.parse_args(words)
     records = [read_record(path) for path in arguments.files]
-    for path in arguments.files:
-        made.check("bench", path, [{"target": "gpu" if arguments.target == "gpu" else "browser"}])
     rows = [row for record in records for row in rows_of(record, arguments.target)]
     if not rows:
         raise InputError(
             f"expected measurements of target {arguments.target}, got none; run edgewright bench"
         )
+    for path in arguments.files:
+        made.check("bench", path, [{"target": arguments.target}])
     first = next(m for m in records[0].measurements if m.check and m.target == arguments.target)
     told = first.environment
     what = told["cpu"] if arguments.target == "gpu" else f"{told['gpu']}, by WebGPU in {told['browser']}"

@@ -28,11 +28,9 @@ def rows_of(bundle: Path, models: Path) -> list[Row]:
     manifest = Bundle.open(bundle).manifest
     checkpoint = jsonio.read(models / bundle.name / "checkpoint.json", CheckpointError)
     epochs = checkpoint.object("training").integer("epochs")
-    rows = export_rows(manifest)
-    made.check("export", bundle, rows)
     return [
         {key: row[key] for key in _KEPT if key in row} | {"way": way(row["variant"]), "epochs": epochs}
-        for row in rows
+        for row in export_rows(manifest)
         if row["variant"].endswith("weight-int4") and "drop" in row
     ]
 
@@ -48,6 +46,8 @@ def main(words: list[str]) -> int:
     parser.add_argument("--models", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
     arguments = parser.parse_args(words)
+    for bundle in arguments.bundles:
+        made.check("export", bundle, [{}])
     rows = [row for bundle in arguments.bundles for row in rows_of(bundle, arguments.models)]
     manifests = [Bundle.open(bundle).manifest for bundle in arguments.bundles]
     surroundings = {"machine": manifests[0].provenance["machine"], "versions": dict(manifests[0].versions)}

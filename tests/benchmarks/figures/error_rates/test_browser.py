@@ -13,6 +13,8 @@ import pytest
 
 from edgewright.benchmarks.figures import gpu, publish, render
 from edgewright.benchmarks.figures.error_rates import browser
+from edgewright.benchmarks.figures.pedigree import code
+from edgewright.benchmarks.figures.pedigree import made as stamps
 from edgewright.benchmarks.record import record
 from edgewright.benchmarks.record.measurement import Check
 from edgewright.export.exporter import Result
@@ -95,6 +97,9 @@ def test_what_webgpu_makes_of_files_is_published_and_rendered(made: SimpleNamesp
     words = [str(tmp_path / "bench.json"), "--out", str(tmp_path)]
     with pytest.raises(InputError, match="expected measurements of target gpu, got none"):
         gpu.main(words)
+    with pytest.raises(InputError, match=r"bench\.json\.made to say which code made it.*make results-bench"):
+        gpu.main([*words, "--target", "browser-webgpu"])
+    stamps.stamp("bench:browser", tmp_path / "bench.json", code.now(stamps.part_of("bench:browser")[1]))
     assert gpu.main([*words, "--target", "browser-webgpu"]) == 0
     shown = render.render("<!-- table: webgpu -->\n<!-- end -->", tmp_path)
     assert "| `fashion-mlp` | `tflite-int8` | wrong |  | take another variant | 3 | 50.0 | 0.7 |" in shown
