@@ -51,7 +51,9 @@ def test_float16_in_the_browser_is_what_the_page_posts(
     folder = browser(tmp_path / "bin", answer)
     monkeypatch.setenv("PATH", str(folder))
     (row,) = timing.in_the_browser([shared], folder / "modules", 0.1)
-    assert row == {"ratio": 1.5, "ratio_low": 1.5, "ratio_high": 1.5, "max_abs_error": 0.25}
+    behind = {"file_sha256": "tflite-float16", "against_sha256": "tflite-float32"}
+    sums = {key: shared.variant(name).file.sha256 for key, name in behind.items()}
+    assert row == {"ratio": 1.5, "ratio_low": 1.5, "ratio_high": 1.5, "max_abs_error": 0.25, **sums}
     folder = browser(tmp_path / "failing", {"error": "no wasm"})
     monkeypatch.setenv("PATH", str(folder))
     with pytest.raises(EdgewrightError, match="no wasm"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 import shutil
 from pathlib import Path
@@ -121,6 +122,16 @@ def test_overhead_row_is_judged_by_its_whole_interval(limit: float, sense: str, 
     told = row.to_json()
     assert (row.verdict, told["verdict"], told["met"]) == (verdict, verdict, verdict == "met")
     assert told["reason"] == ("" if verdict == "met" else "rain")
+    assert not {"file_sha256", "data_sha256"} & {*told}
+
+
+def test_overhead_row_says_of_which_file_and_data_it_is(tmp_path: Path) -> None:
+    (tmp_path / "net.tflite").write_bytes(b"net")
+    behind = {"file": tmp_path / "net.tflite", "data_sha256": "d" * 64}
+    row = overhead.Row(name="a", against="b", ratio=Estimate(value=1, low=1, high=1), limit=1, **behind)
+    told = row.to_json()
+    assert told["file_sha256"] == hashlib.sha256(b"net").hexdigest()
+    assert told["data_sha256"] == "d" * 64
 
 
 @pytest.mark.slow

@@ -60,6 +60,32 @@ def test_render_check_names_a_stale_table_and_leaves_it(
     assert render.main(["--check", str(tmp_path / "docs")]) == 0
 
 
+def test_render_says_below_a_table_that_earlier_code_made_its_rows(tmp_path: Path) -> None:
+    results = tmp_path / "results"
+    results.mkdir()
+    rows = [row("a", "keras-float32"), row("a", "tflite-int8", code="earlier")]
+    publish.write(results / "export.json", {"versions": {}}, rows)
+    (tmp_path / "docs").mkdir()
+    page, readme = tmp_path / "docs" / "accuracy.md", tmp_path / "README.md"
+    for paper in (page, readme):
+        paper.write_text("<!-- table: drops -->\n<!-- end -->\n<!-- table: pedigree -->\n<!-- end -->\n")
+    words = [str(readme), str(page.parent), "--results", str(results)]
+    assert render.main(words) == 0
+    said = "1 of 2 rows of `export.json` were made by earlier code or of files since replaced; "
+    assert f"\n{said}`make results-export` makes them again.\n" in page.read_text()
+    assert "| `export.json` | 2 | 1 | 0 | `make results-export` |" in page.read_text()
+    assert "earlier" not in readme.read_text()
+    made = page.read_text()
+    page.write_text(made.replace("1 of 2 rows", "2 of 2 rows"))  # is no failure, as it changes with the code
+    assert render.main(["--check", *words]) == 0
+    assert render.main(words) == 0
+    assert page.read_text() == made
+    publish.write(results / "export.json", {"versions": {}}, rows[:1])
+    assert render.main(["--check", *words]) == 1
+    assert render.main(words) == 0
+    assert said not in page.read_text()
+
+
 def test_publish_takes_results_from_what_the_commands_wrote(
     checkpoint: Path, bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

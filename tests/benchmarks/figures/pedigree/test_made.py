@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +13,7 @@ import pytest
 
 from edgewright.benchmarks.figures import publish
 from edgewright.benchmarks.figures.pedigree import code, kinds, made
+from edgewright.benchmarks.figures.pedigree.code import Tree
 from edgewright.runtime.bundle.manifest import Bundle
 from edgewright.runtime.errors import InputError
 
@@ -154,3 +157,36 @@ def test_rows_of_results_that_did_not_say_what_made_them_never_will(tmp_path: Pa
     publish.write(path, {}, [*publish.held(path), {"limit": "max-class-drop"}])
     codes = [row["code"] for row in json.loads(path.read_text())["rows"]]
     assert codes == ["", code.now(kinds.part("gate", {}))]
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="no make")
+def test_make_exports_again_what_the_export_code_has_changed_and_never_hides_a_crash(tmp_path: Path) -> None:
+    model, bundle = tmp_path / "models/net/checkpoint.json", tmp_path / "bundles/net/manifest.json"
+    (edition := tmp_path / "code/export").parent.mkdir()
+    for path in (model, bundle):
+        path.parent.mkdir(parents=True)
+        path.write_text("{}")
+    words = [
+        "make",
+        "-n",
+        "-f",
+        "benchmarks/figures/Makefile",
+        f"VENV={sys.prefix}",
+        f"CODE={edition.parent}",
+    ]
+    words += [f"MODELS={model.parents[1]}", f"BUNDLES={bundle.parents[1]}", str(bundle)]
+
+    def printed() -> str:
+        return subprocess.run(words, cwd=code.ROOT, capture_output=True, encoding="utf-8", check=True).stdout
+
+    export = f"pedigree.made export {bundle.parent} --of {model} -- "
+    assert export in printed()  # nobody knows which code made it
+    assert edition.read_text() == f"export {Tree().code(kinds.part('export', {}))}\n"
+    after = edition.stat().st_mtime_ns + 1
+    os.utime(bundle, ns=(after, after))
+    assert export not in printed()
+    edition.write_text("export of another edition\n")
+    said = printed()
+    assert export in said
+    assert "||" not in said.partition(export)[2]
+    assert "rm " not in said  # checkpoints are no steps to a bundle that make may remove
