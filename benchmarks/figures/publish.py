@@ -73,10 +73,12 @@ def export_rows(manifest: Manifest) -> list[Row]:
 
 
 def _parity(report: Row) -> Row:
-    """A report with what stands beside its figures among them, and what a pool gave by names of its own."""
+    """A report with what stands beside its figures among them, and what a pool gave by names of its own, as
+    JSON gives it back."""
     own = {key: value for key, value in report.items() if key not in ("beside", "pool")}
     pool = {f"pool_{key}": value for key, value in report.get("pool", {}).items()}
-    return {**own, **report.get("beside", {}), **pool}
+    told = {**own, **report.get("beside", {}), **pool}
+    return {key: list(value) if isinstance(value, tuple) else value for key, value in told.items()}
 
 
 _FIRST = (*TIMES, "inferences_per_second", "peak_rss", "macs", "peak_share")  # then all that a target counts

@@ -101,13 +101,19 @@ def is_made(word: str, out: Path, command: Sequence[str], of: Sequence[Path]) ->
     try:
         told = jsonio.read(stamp_of(out), InputError)
         return (
-            told.text("sha256") == files.sha256_of(artifact(kind, out))
-            and told.object("codes").data.get(part.name) == code.now(part)
+            _is_current(kind, part, out)
             and told.array("command") in ([], _asked(command))
             and (not told.array("of") or told.array("of") == [files.sha256_of(path) for path in of])
         )
     except EdgewrightError:
         return False
+
+
+def _is_current(kind: str, part: code.Part, out: Path) -> bool:
+    """Whether all of what is there was made by the code of today. Raises `EdgewrightError`: nothing says."""
+    told = jsonio.read(stamp_of(out), InputError)
+    is_it = told.text("sha256") == files.sha256_of(artifact(kind, out))
+    return is_it and told.object("codes").data.get(part.name) == code.now(part)
 
 
 def _asked(command: Sequence[str]) -> list[str]:
@@ -120,7 +126,7 @@ def run(word: str, out: Path, command: Sequence[str], of: Sequence[Path]) -> int
 
     Raises:
         InputError: it ended well and wrote nothing, or the code changed meanwhile; or it goes on with what
-            other code began.
+            other code began, or adds to a record that other code made.
     """
     kind, part = part_of(word)
     target, begun = artifact(kind, out), out.with_name(f"{out.name}.begun")
@@ -134,6 +140,13 @@ def run(word: str, out: Path, command: Sequence[str], of: Sequence[Path]) -> int
             f"expected to go on with what the code of today began, got other code's; remove {out.parent}/."
             f"{out.name}.training, and it begins anew"
         )
+    if kind == "bench" and target.exists():  # it adds up what is measured
+        try:
+            is_ours = _is_current(kind, part, out)
+        except EdgewrightError:
+            is_ours = False
+        if not is_ours:
+            raise InputError(f"expected no record or one by the code of today, got {out}; remove it")
     before = _identity(target)
     out.parent.mkdir(parents=True, exist_ok=True)
     files.write_file(begun, today.encode())

@@ -96,6 +96,17 @@ def test_made_does_not_go_on_with_what_other_code_began(tmp_path: Path) -> None:
         made.run("train:mnist-cnn", out, [sys.executable, "--resume"], [])
 
 
+def test_made_adds_to_no_record_of_other_code(tmp_path: Path) -> None:
+    out = tmp_path / "bench.json"
+    measure = [sys.executable, "-c", f"open({str(out)!r}, 'a').write('1')"]
+    assert made.run("bench:local", out, measure, []) == 0
+    assert made.run("bench:local", out, [*measure, "again"], []) == 0
+    made.stamp("bench:local", out, "0" * 16)
+    with pytest.raises(InputError, match="expected no record or one by the code of today"):
+        made.run("bench:local", out, measure, [])
+    assert out.read_text() == "11"
+
+
 def test_made_refuses_sources_that_changed_while_it_ran(
     out: Path, source: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
