@@ -6,7 +6,7 @@ writes the code of all parts of such results into a file that make goes by; one 
 
 Exports go by the export code, what it takes of training, and the runtime that files are judged through;
 measurements by their own module, all of `benchmarks/` that it imports, and the runtime's timed path. What
-only writes, shows or describes figures is left out, so that a table's wording makes no row stale.
+only collects, writes, shows or describes figures is left out, so that a table's wording makes no row stale.
 """
 
 from __future__ import annotations
@@ -81,8 +81,7 @@ def _bench(row: Row) -> Part:
 
 
 def _on_gpu(name: str, target: str) -> Part:
-    roots = (*_bench({"target": target}).roots, f"{_FIGURES}.gpu")
-    return _part(name, roots, ("benchmarks", "apps.web", *TIMED))
+    return _part(name, _bench({"target": target}).roots, ("benchmarks", "apps.web", *TIMED))
 
 
 def _compare(row: Row) -> Part:
@@ -127,7 +126,7 @@ def _file(name: str) -> str:
 _OF: Mapping[str, Callable[[Row], Part]] = {
     "train": _train,
     "export": _export,
-    "int4": lambda row: _figure("int4", f"{_FIGURES}.int4", *_EXPORT_ROOTS, within=_EXPORT),
+    "int4": lambda row: _part("int4", _EXPORT_ROOTS, _EXPORT),
     "bench": _bench,
     "gpu": lambda row: _on_gpu("gpu", "gpu"),
     "webgpu": lambda row: _on_gpu("webgpu", "browser"),
