@@ -32,7 +32,7 @@ from edgewright.runtime.backends import Scores
 from edgewright.runtime.bundle.manifest import FileEntry, Tolerance, VariantEntry
 from edgewright.runtime.bundle.parity import ParityReport
 from edgewright.runtime.contract import NOT_PROVEN
-from edgewright.runtime.errors import ModelFileError
+from edgewright.runtime.errors import ExportError, ModelFileError
 from edgewright.train import datasets
 
 
@@ -304,7 +304,7 @@ def _tolerance(
     made = conversions.made[variant.name]
     try:
         plain = made.plain().scores
-    except ModelFileError:  # plain kernels lack something: then as closely as the file keeps to the model
+    except (ModelFileError, ExportError):  # they lack something: then as closely as it keeps to the model
         plain = conversions.reference[np.concatenate([conversions.picked, conversions.boundary])]
     return golden.tolerance(
         scored.kernels,

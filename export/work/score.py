@@ -66,6 +66,7 @@ class Scorer:
         self._wanted = workers
         self._idle: queue.SimpleQueue[_Worker] = queue.SimpleQueue()
         self._threads = ThreadPoolExecutor(workers)
+        self._closed = False
 
     def submit(
         self, model: Path, places: NDArray[np.intp] | None = None, how: str = FAST
@@ -89,11 +90,19 @@ class Scorer:
         worker = self._idle.get()
         try:
             return worker.do({"model": str(model), "images": str(self._images), "places": places, "how": how})
+        except ExportError:  # it is gone, and the next file may do better
+            worker.close()
+            self._workers.remove(worker)
+            if not self._closed:
+                worker = _Worker()
+                self._workers.append(worker)
+            raise
         finally:
             self._idle.put(worker)
 
     def close(self) -> None:
-        for worker in self._workers:
+        self._closed = True
+        for worker in list(self._workers):
             worker.close()  # whoever waits for an answer gets none, and ends
         self._threads.shutdown(wait=True, cancel_futures=True)
 

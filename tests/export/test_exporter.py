@@ -25,7 +25,7 @@ from edgewright.runtime import Bundle, load
 from edgewright.runtime.bundle.parity import Judging
 from edgewright.runtime.contract import TensorSpec
 from edgewright.runtime.contract.heads import Head
-from edgewright.runtime.errors import CheckpointError, DataError, InputError, ModelFileError
+from edgewright.runtime.errors import CheckpointError, DataError, ExportError, InputError, ModelFileError
 from edgewright.runtime.verification import (
     GOLDEN_BOUNDARY,
     GOLDEN_INPUTS,
@@ -384,3 +384,28 @@ def test_judge_takes_a_variant_alone_by_its_scores(
     assert failed.reason == "cannot be converted: no"
     assert assembling.assemble(job, conversions, judged, tmp_path / "nowhere") == []
     assert not (tmp_path / "nowhere").exists()
+
+
+def test_tolerance_where_plain_kernels_cannot_run_a_file_is_by_the_model_itself() -> None:
+    spec = TensorSpec(name="x", shape=(1, 2), dtype="float32")
+    reference = np.full((24, 2), 0.5, np.float32)
+    given = reference + np.float32(0.01)
+
+    def again() -> Scored:
+        return Scored(scores=given, kernels="xnnpack", input=spec, output=spec)
+
+    def lost() -> Scored:
+        raise ExportError("a scoring process was ended from outside")
+
+    conversions = judging.Conversions(
+        reference=reference,
+        of_pool=reference[:0],
+        figures={},
+        picked=np.arange(16),
+        boundary=np.arange(16, 24),
+        made={"tflite-float32": judging.Made(conversion={}, scored=again, again=again, plain=lost)},
+        failed={},
+    )
+    (variant,) = variants.parse(["tflite-float32"])
+    found = judging._tolerance(conversions, variant, Path("x.tflite"), again(), given)
+    assert (found.max_abs, found.max_abs_elsewhere) == pytest.approx((1e-5, 0.02), rel=1e-4)

@@ -61,3 +61,5 @@ def test_scorer_workers_that_die_are_told_as_an_error_of_ours(
                     process.kill()
         with pytest.raises(EdgewrightError, match=r"scoring|worker|process"):
             wait()
+        again = workers.submit(exported[0] / "tflite-int8.tflite", np.arange(10))()
+        assert again.scores.shape == (10, 10)  # the next file is scored all the same
