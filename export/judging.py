@@ -301,16 +301,15 @@ def _tolerance(
     conversions: Conversions, variant: Variant, path: Path, scored: Scored, given: Scores
 ) -> Tolerance:
     """How closely the golden scores, `given`, have to be repeated."""
-    made = conversions.made[variant.name]
-    try:
+    made, plain = conversions.made[variant.name], None
+    with contextlib.suppress(ModelFileError, ExportError):  # plain kernels may lack something
         plain = made.plain().scores
-    except (ModelFileError, ExportError):  # they lack something: then as closely as it keeps to the model
-        plain = conversions.reference[np.concatenate([conversions.picked, conversions.boundary])]
     return golden.tolerance(
         scored.kernels,
         verification.machine(path),
         step=scored.output.scale,
         rounds=variant.settings.arithmetic == "int8",
+        reference=conversions.reference[np.concatenate([conversions.picked, conversions.boundary])],
         given=given,
         again=made.again().scores,
         plain=plain,

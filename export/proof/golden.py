@@ -66,27 +66,42 @@ def in_turn(labels: NDArray[np.int64]) -> NDArray[np.intp]:
 
 
 def tolerance(
-    kernels: str, machine: str, *, step: float, rounds: bool, given: Scores, again: Scores, plain: Scores
+    kernels: str,
+    machine: str,
+    *,
+    step: float,
+    rounds: bool,
+    reference: Scores,
+    given: Scores,
+    again: Scores,
+    plain: Scores | None,
 ) -> Tolerance:
     """How closely the golden scores have to be repeated, by what was measured here.
 
     On the same kernels of the same version and on such a processor, as closely as two threads repeated one,
     and half a step of an 8-bit output, or 1e-5, more. Elsewhere twice as far off as plain kernels were from
-    the fast ones, at least two steps of an 8-bit output, of 8-bit arithmetic with float scores 1/128 of the
-    largest score, and 1e-5.
+    the fast ones; where the file computes in 8 bits, at least as far as it is from the model on these images,
+    for engines that compute the same numbers in floats lie between the two, and at least two steps of an
+    8-bit output, of float scores 1/128 of the largest.
 
     Args:
         kernels, machine: as `Tolerance` has them.
         step: that of the output's quantization, 0 for floats.
         rounds: whether the file computes in 8 bits.
-        given: the scores of all images, `(n, scores)`, on one thread.
-        again, plain: the same on two threads, and on other kernels.
+        reference: the model's scores of all images, `(n, scores)`.
+        given: the file's, on one thread.
+        again, plain: the same on two threads, and on other kernels; None where these cannot run it.
     """
     rounded = step or (STEP * float(np.abs(given).max()) if rounds else 0.0)
-    repeated, spread = (float(np.abs(other - given).max()) for other in (again, plain))
+    repeated, error = _apart(again, given), _apart(reference, given)
+    spread = error if plain is None else _apart(plain, given)
     return Tolerance(
         kernels=kernels,
         machine=machine,
         max_abs=repeated + (step / 2 or FLOAT_TOLERANCE),
-        max_abs_elsewhere=max(SPREAD * spread, 2 * rounded, FLOAT_TOLERANCE),
+        max_abs_elsewhere=max(SPREAD * spread, error if rounds else 0.0, 2 * rounded, FLOAT_TOLERANCE),
     )
+
+
+def _apart(some: Scores, others: Scores) -> float:
+    return float(np.abs(some - others).max())

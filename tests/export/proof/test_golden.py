@@ -44,23 +44,32 @@ def test_golden_pick_boundary_takes_the_images_the_reference_is_least_sure_of_an
 
 
 @pytest.mark.parametrize(
-    ("step", "rounds", "repeated", "spread", "near", "far"),
+    ("step", "rounds", "error", "repeated", "spread", "near", "far"),
     [
-        (0.0, False, 0.0, 0.0, 1e-5, 1e-5),
-        (0.0, False, 2e-6, 3e-5, 1.2e-5, 6e-5),
-        (1 / 256, True, 0.0, 0.0, 0.5 / 256, 2 / 256),
-        (1 / 256, True, 1 / 256, 5 / 256, 1.5 / 256, 10 / 256),
-        (0.0, True, 0.0, 0.02, 1e-5, 0.04),
-        (0.0, True, 0.0, 0.001, 1e-5, 0.8 / 128),
+        (0.0, False, 0.1, 0.0, 0.0, 1e-5, 1e-5),
+        (0.0, False, 0.1, 2e-6, 3e-5, 1.2e-5, 6e-5),
+        (0.0, False, 0.1, 0.0, None, 1e-5, 0.2),
+        (1 / 256, True, 0.0, 0.0, 0.0, 0.5 / 256, 2 / 256),
+        (1 / 256, True, 6 / 256, 0.0, 1 / 256, 0.5 / 256, 6 / 256),
+        (1 / 256, True, 6 / 256, 1 / 256, 5 / 256, 1.5 / 256, 10 / 256),
+        (1 / 256, True, 6 / 256, 0.0, None, 0.5 / 256, 12 / 256),
+        (0.0, True, 0.03, 0.0, 0.02, 1e-5, 0.04),
+        (0.0, True, 0.0, 0.0, 0.001, 1e-5, 0.8 / 128),
     ],
 )
 def test_golden_tolerance_is_what_two_threads_and_plain_kernels_gave_here_and_a_margin(
-    step: float, rounds: bool, repeated: float, spread: float, near: float, far: float
+    step: float, rounds: bool, error: float, repeated: float, spread: float | None, near: float, far: float
 ) -> None:
     given = np.array([[0.8, 0.2], [0.5, 0.5]], np.float64)
-    again, plain = given + np.array([0, repeated]), given - np.array([[0, 0], [spread, 0]])
     found = golden.tolerance(
-        "xnnpack", "here", step=step, rounds=rounds, given=given, again=again, plain=plain
+        "xnnpack",
+        "here",
+        step=step,
+        rounds=rounds,
+        reference=given + np.array([0, error]),
+        given=given,
+        again=given + np.array([0, repeated]),
+        plain=None if spread is None else given - np.array([[0, 0], [spread, 0]]),
     )
     assert (found.kernels, found.machine) == ("xnnpack", "here")
     assert (found.max_abs, found.max_abs_elsewhere) == pytest.approx((near, far))
