@@ -90,10 +90,10 @@ class Scorer:
         worker = self._idle.get()
         try:
             return worker.do({"model": str(model), "images": str(self._images), "places": places, "how": how})
-        except ExportError:  # it is gone, and the next file may do better
-            worker.close()
-            self._workers.remove(worker)
-            if not self._closed:
+        except ExportError:
+            if not self._closed:  # it is gone by itself, and the next file may do better
+                worker.close()
+                self._workers.remove(worker)
                 worker = _Worker()
                 self._workers.append(worker)
             raise
