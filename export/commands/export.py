@@ -187,11 +187,14 @@ def run(arguments: argparse.Namespace) -> int:
     if written:
         console.say(f"wrote {arguments.out}: {', '.join(written)}")
         console.say(f"how an app feeds them: edgewright how-to {arguments.out} {'|'.join(howto.PLATFORMS)}")
-    unproven = [outcome for outcome in result.outcomes if not outcome.passed]
-    for outcome in unproven:
-        verdict = outcome.parity.verdict if outcome.parity else "failed"
-        done = "written, but" if outcome.is_written else "left out,"
-        console.complain(f"{outcome.name} {done} {verdict}: {outcome.reason}")
+    unproven: dict[str, list[str]] = {}
+    for outcome in result.outcomes:
+        if not outcome.passed:
+            verdict = outcome.parity.verdict if outcome.parity else "failed"
+            done = "written, but" if outcome.is_written else "left out,"
+            unproven.setdefault(f"{done} {verdict}: {outcome.reason}", []).append(outcome.name)
+    for why, names in unproven.items():  # of few pictures, one line says it of all
+        console.complain(f"{', '.join(names)} {why}")
     if result.wanted is not None:
         disputed, others = result.wanted
         kinds = f"{disputed} disputed, {others} that nobody disputes"

@@ -14,18 +14,12 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from edgewright.export import assembling, formats, judging, variants
+from edgewright.export import formats, variants
 from edgewright.export.exporter import Options, Result, export
-from edgewright.export.network.model import Model
 from edgewright.export.network.network import Network
 from edgewright.export.source.calibration import choose
-from edgewright.export.source.source import Source
-from edgewright.export.work.score import Scored
 from edgewright.runtime import Bundle, load
-from edgewright.runtime.bundle.parity import Judging
-from edgewright.runtime.contract import TensorSpec
-from edgewright.runtime.contract.heads import Head
-from edgewright.runtime.errors import CheckpointError, DataError, ExportError, InputError, ModelFileError
+from edgewright.runtime.errors import CheckpointError, DataError, InputError
 from edgewright.runtime.verification import (
     GOLDEN_BOUNDARY,
     GOLDEN_INPUTS,
@@ -34,9 +28,8 @@ from edgewright.runtime.verification import (
     verify,
 )
 from edgewright.train import datasets
-from edgewright.train.checkpoint import CHECKPOINT, MODEL, Checkpoint
+from edgewright.train.checkpoint import CHECKPOINT, Checkpoint
 from edgewright.train.datasets import Dataset, Images
-from edgewright.train.normalization import Normalization
 
 NetworkOf = Callable[[Path], Network]
 MakeCheckpoint = Callable[..., Path]
@@ -322,90 +315,3 @@ def test_manifest_peak_activation_bytes_say_how_much_is_held_between_layers(
     assert peaks["tflite-float32"] is not None
     assert 4 * (784 + 256) <= peaks["tflite-float32"] < 12_000
     assert peaks["onnx-float32"] is not None
-
-
-def test_judge_takes_a_variant_alone_by_its_scores(
-    trained: Path, tmp_path: Path, fashion_mini: Dataset
-) -> None:
-    """No file is converted: what is judged is said here."""
-    names = ("tflite-float32", "tflite-float16", "onnx-float32", "onnx-int8")
-    chosen = variants.parse(names)
-    opened = Checkpoint.open(trained)
-    source = Source(
-        name="x",
-        model=Model.at(trained / MODEL, Normalization.of_range(0, 1)),
-        input=opened.input,
-        labels=opened.labels,
-        head=Head(kind="softmax", count=10),
-        judging=Judging(),
-        calibration=fashion_mini.x_train[:10],
-        calibration_split="train",
-        test=fashion_mini.x_test[:500],
-        truth=fashion_mini.y_test[:500],
-        provenance={},
-    )
-    options = Options(out=tmp_path, variants=names)
-    job = judging.Job(source=source, options=options, variants=chosen, fine_tuned={}, scratch=tmp_path)
-    right = np.full((500, 10), 0.01, np.float32)
-    right[np.arange(500), fashion_mini.y_test[:500]] = 0.9
-    spec = TensorSpec(name="x", shape=(1, 10), dtype="float32")
-
-    def wait(scores: Any) -> Callable[[], Scored]:
-        return lambda: Scored(scores=scores, kernels="none", input=spec, output=spec)
-
-    def damaged() -> Scored:
-        raise ModelFileError("it is damaged")
-
-    conversions = judging.Conversions(
-        reference=right,
-        of_pool=right[:0],
-        figures={},
-        picked=np.arange(16),
-        boundary=np.arange(16, 24),
-        made={
-            name: judging.Made(conversion={}, scored=scored, again=scored, plain=scored)
-            for name, scored in (
-                ("tflite-float32", wait(right * np.nan)),
-                ("tflite-float16", wait(np.roll(right, 1, axis=1))),
-                ("onnx-float32", damaged),
-            )
-        },
-        failed={"onnx-int8": "cannot be converted: no"},
-    )
-    for variant in chosen:
-        (tmp_path / variant.file).write_bytes(b"not looked into")
-    judged = [judging.judge(job, conversions, variant) for variant in chosen]
-    assert [judgement.written for judgement in judged] == [None] * 4
-    nan, wrong, unread, failed = (judgement.outcome for judgement in judged)
-    assert nan.reason == "gives scores that are NaN or infinite"
-    assert wrong.parity is not None
-    assert (wrong.parity.verdict, wrong.parity.accuracy) == ("refused", 0)
-    assert unread.reason == "cannot be run: it is damaged"
-    assert failed.reason == "cannot be converted: no"
-    assert assembling.assemble(job, conversions, judged, tmp_path / "nowhere") == []
-    assert not (tmp_path / "nowhere").exists()
-
-
-def test_tolerance_where_plain_kernels_cannot_run_a_file_is_by_the_model_itself() -> None:
-    spec = TensorSpec(name="x", shape=(1, 2), dtype="float32")
-    reference = np.full((24, 2), 0.5, np.float32)
-    given = reference + np.float32(0.01)
-
-    def again() -> Scored:
-        return Scored(scores=given, kernels="xnnpack", input=spec, output=spec)
-
-    def lost() -> Scored:
-        raise ExportError("a scoring process was ended from outside")
-
-    conversions = judging.Conversions(
-        reference=reference,
-        of_pool=reference[:0],
-        figures={},
-        picked=np.arange(16),
-        boundary=np.arange(16, 24),
-        made={"tflite-float32": judging.Made(conversion={}, scored=again, again=again, plain=lost)},
-        failed={},
-    )
-    (variant,) = variants.parse(["tflite-float32"])
-    found = judging._tolerance(conversions, variant, Path("x.tflite"), again(), given)
-    assert (found.max_abs, found.max_abs_elsewhere) == pytest.approx((1e-5, 0.02), rel=1e-4)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from edgewright.export import judging, variants
+from edgewright.export import assembling, judging, variants
 from edgewright.export.network.model import Model
 from edgewright.export.source.options import Options
 from edgewright.export.source.source import Source
@@ -16,6 +18,7 @@ from edgewright.export.work.score import Scored
 from edgewright.runtime.bundle.parity import Judging
 from edgewright.runtime.contract import InputContract, TensorSpec
 from edgewright.runtime.contract.heads import Head
+from edgewright.runtime.errors import ExportError, ModelFileError
 from edgewright.train.normalization import Normalization
 
 SLOW, PLAIN = "tflite-int16x8", "tflite-float32"
@@ -47,23 +50,33 @@ def job(tmp_path: Path) -> judging.Job:
     return judging.Job(source=source, options=options, variants=chosen, fine_tuned={}, scratch=tmp_path)
 
 
-def judged(job: judging.Job, name: str, reference: Scores, scores: Scores) -> judging.Outcome:
-    spec = TensorSpec(name="y", shape=(1, 3), dtype="float32")
+def giving(scores: Scores) -> Scored:
+    """What running a file gave."""
+    spec = TensorSpec(name="y", shape=scores.shape[1:], dtype="float32")
+    return Scored(scores=scores, kernels="none", input=spec, output=spec)
 
-    def waited() -> Scored:
-        return Scored(scores=scores, kernels="none", input=spec, output=spec)
 
-    conversions = judging.Conversions(
+def conversions(
+    reference: Scores, made: Mapping[str, Callable[[], Scored]], failed: Mapping[str, str] | None = None
+) -> judging.Conversions:
+    """Of files that give the same each time, and on plain kernels."""
+    return judging.Conversions(
         reference=reference,
         of_pool=reference[:0],
         figures={},
         picked=np.arange(16),
         boundary=np.arange(16, 24),
-        made={name: judging.Made(conversion={}, scored=waited, again=waited, plain=waited)},
-        failed={},
+        made={
+            name: judging.Made(conversion={}, scored=scored, again=scored, plain=scored)
+            for name, scored in made.items()
+        },
+        failed=failed or {},
     )
+
+
+def judged(job: judging.Job, name: str, reference: Scores, scores: Scores) -> judging.Outcome:
     (variant,) = (variant for variant in job.variants if variant.name == name)
-    return judging.judge(job, conversions, variant).outcome
+    return judging.judge(job, conversions(reference, {name: lambda: giving(scores)}), variant).outcome
 
 
 def surely(classes: NDArray[np.intp]) -> Scores:
@@ -96,3 +109,47 @@ def test_one_score_that_is_no_number_refuses_a_variant(job: judging.Job, wrong: 
     scores[1234, 0] = wrong
     outcome = judged(job, PLAIN, reference, scores)
     assert (outcome.reason, outcome.parity) == ("gives scores that are NaN or infinite", None)
+
+
+def test_judge_takes_a_variant_alone_by_its_scores(job: judging.Job, tmp_path: Path) -> None:
+    names = ("tflite-float32", "tflite-float16", "onnx-float32", "onnx-int8")
+    job = dataclasses.replace(job, variants=variants.parse(names))
+    right = surely(np.arange(3000) % 3)
+
+    def damaged() -> Scored:
+        raise ModelFileError("it is damaged")
+
+    made = {
+        "tflite-float32": lambda: giving(right * np.float32(np.nan)),
+        "tflite-float16": lambda: giving(np.roll(right, 1, axis=1)),
+        "onnx-float32": damaged,
+    }
+    tried = conversions(right, made, {"onnx-int8": "cannot be converted: no"})
+    for variant in job.variants:
+        (tmp_path / variant.file).write_bytes(b"not looked into")
+    found = [judging.judge(job, tried, variant) for variant in job.variants]
+    assert [judgement.written for judgement in found] == [None] * 4
+    nan, wrong, unread, failed = (judgement.outcome for judgement in found)
+    assert nan.reason == "gives scores that are NaN or infinite"
+    assert wrong.parity is not None
+    assert (wrong.parity.verdict, wrong.parity.accuracy) == ("refused", 0)
+    assert unread.reason == "cannot be run: it is damaged"
+    assert failed.reason == "cannot be converted: no"
+    assert assembling.assemble(job, tried, found, tmp_path / "nowhere") == []
+    assert not (tmp_path / "nowhere").exists()
+
+
+def test_tolerance_where_plain_kernels_cannot_run_a_file_is_by_the_model_itself() -> None:
+    reference = np.full((24, 2), 0.5, np.float32)
+    given = reference + np.float32(0.01)
+
+    def lost() -> Scored:
+        raise ExportError("a scoring process was ended from outside")
+
+    tried = conversions(reference, {PLAIN: lambda: giving(given)})
+    made = {PLAIN: dataclasses.replace(tried.made[PLAIN], plain=lost)}
+    (variant,) = variants.parse([PLAIN])
+    found = judging._tolerance(
+        dataclasses.replace(tried, made=made), variant, Path("x.tflite"), giving(given), given
+    )
+    assert (found.max_abs, found.max_abs_elsewhere) == pytest.approx((1e-5, 0.02), rel=1e-4)

@@ -23,6 +23,7 @@ from edgewright.benchmarks.figures.repair.with_nncf import CALIBRATION, VALIDATI
 from edgewright.runtime import console
 from edgewright.runtime.disk import files, jsonio
 from edgewright.runtime.errors import InputError
+from edgewright.train.stack import keep_freed_memory
 
 SIDE = 48
 NETWORKS = {"mobilenetv3small": ("MobileNetV3Small", 40), "efficientnetb0": ("EfficientNetB0", 12)}
@@ -69,6 +70,7 @@ def shown(x: NDArray[np.uint8], random: np.random.Generator) -> NDArray[np.float
 def train(name: str, data: Path, out: Path) -> None:
     import keras
 
+    keep_freed_memory()
     with np.load(data) as arrays:
         x, y = arrays["x_train"], arrays["y_train"].ravel()
     x, y = enlarged(x[: -CALIBRATION - VALIDATION]), y[: -CALIBRATION - VALIDATION]

@@ -139,6 +139,7 @@ def test_limit_published_rows_add_up() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_limit_counts_the_instructions_of_each_part(
     shared: Bundle, jpeg: bytes, emulated: Machine, tmp_path: Path
 ) -> None:

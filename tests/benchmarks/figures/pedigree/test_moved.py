@@ -95,6 +95,7 @@ def test_again_tells_shares_apart_that_chance_does_not_explain() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.long  # `make figures-check` does the same
 def test_again_bears_out_what_is_published(bundle: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert again.main([str(bundle)]) == 0
     said = capsys.readouterr().out

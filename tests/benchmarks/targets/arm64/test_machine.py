@@ -175,6 +175,7 @@ def test_arm64_machine_is_made_of_the_versions_installed_here(emulated: Machine)
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_arm64_machine_takes_a_given_sysroot_instead_of_debians_packages(
     emulated: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
