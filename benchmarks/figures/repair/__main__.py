@@ -6,13 +6,16 @@
 tools have the same 1,256 training images, of which 256 calibrate, and are judged on the same 10,000 test
 images, which none of them has seen. `--models` has the networks of `trained.py`; rows of one that is not
 there stay as they are. `float_ops` are operators that compute in float32, but for the scaling of pixels and
-the softmax.
+the softmax; `in_8_bits` is the share of multiplications in 8 bits. Of a .tflite there are, too,
+`a76_instructions` of an image on an emulated Cortex-A76, and `npu_leaves`, the share of operators that an
+Ethos-U55 leaves to its CPU.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
+import statistics
 import subprocess
 import tempfile
 import time
@@ -26,12 +29,16 @@ from numpy.typing import NDArray
 from edgewright.benchmarks.figures import publish, script
 from edgewright.benchmarks.figures.repair import trained, with_nncf
 from edgewright.benchmarks.figures.repair.planted import CALIBRATION, CASES
-from edgewright.benchmarks.measure import environment
+from edgewright.benchmarks.measure import environment, lone
+from edgewright.benchmarks.record.measurement import Plan
+from edgewright.benchmarks.targets import ethos_u
+from edgewright.benchmarks.targets.arm64 import target as arm64
 from edgewright.export.proof.interval import score_interval
 from edgewright.runtime import backends, console
 from edgewright.runtime.bundle.manifest import Bundle
 from edgewright.runtime.disk import files, jsonio
 from edgewright.runtime.errors import InputError
+from edgewright.runtime.graph import Graph, Node
 
 CASE_ORDER = (*CASES, *trained.NETWORKS)
 
@@ -61,11 +68,25 @@ def float_ops(path: Path) -> int:
     """How many operators of a file compute in float32: not those that move numbers, nor the scaling of pixels
     or the bias behind a layer. In ONNX an operator computes in 8 bits if all that it takes is dequantized,
     the kernel of a layer too."""
+    return sum(1 for _ in _in_float(_graph(path)))
+
+
+def in_8_bits(path: Path) -> float:
+    """The share of a file's multiplications that are in 8 bits, 0 to 1."""
+    graph = _graph(path)
+    of_all = sum(node.macs or 0 for node in graph.nodes)
+    return 1 - sum(node.macs or 0 for node in _in_float(graph)) / max(1, of_all)
+
+
+def _graph(path: Path) -> Graph:
     reader = backends.for_path(path)
-    graph = reader.graph(reader.read(path))
+    return reader.graph(reader.read(path))
+
+
+def _in_float(graph: Graph) -> Iterator[Node]:
+    """The operators that compute in float32, see `float_ops`."""
     constants = {key for key, tensor in graph.tensors.items() if tensor.stored_bytes is not None}
     scaling, quantized = {*graph.inputs}, set()
-    count = 0
     for node in graph.nodes:
         values = [key for key in node.inputs if key not in constants]
         if node.operator == "DequantizeLinear":
@@ -77,8 +98,23 @@ def float_ops(path: Path) -> int:
         elif node.operator in _COMPUTES and (len(values) > 1 or node.operator not in ("Add", "ADD")):
             taken = [*values, *(node.inputs[1:2] if node.operator in _LAYERS else ())]
             is_float = graph.tensors[node.outputs[0]].dtype == "float32"
-            count += is_float and not all(key in quantized for key in taken)
-    return count
+            if is_float and not all(key in quantized for key in taken):
+                yield node
+
+
+def on_devices(path: Path) -> Row:
+    """What a .tflite takes of other processors: instructions of an image on an emulated Cortex-A76, and the
+    share of its operators that an Ethos-U55-128 leaves to its CPU, by Arm's compiler."""
+    bundle = lone.as_bundle(path)
+    (variant,) = bundle.manifest.variants
+    told = {}
+    for target, count, name in (
+        (arm64.TARGET, "a76_instructions", "a76_instructions"),
+        (ethos_u.TARGET, "u55_128_cpu_ops_share", "npu_leaves"),
+    ):
+        measured = target.run(bundle, variant.name, Plan())
+        told[name] = statistics.median(measured.counts[count])
+    return told
 
 
 def right(path: Path, x: NDArray[np.uint8], y: NDArray[Any]) -> Right:
@@ -135,10 +171,13 @@ def of_case(
             "drop_low": low,
             "drop_high": high,
             "float_ops": float_ops(path),
+            "in_8_bits": round(in_8_bits(path), 4),
             "seconds": round(seconds, 1),
             "file_sha256": files.sha256_of(path),
             "data_sha256": files.sha256_of(data),
         }
+        if format_ == "tflite":
+            row |= on_devices(path)
         if way.startswith("nncf"):  # how much less accurate ours is than this, at the far end
             ours = rights["onnx", "edgewright"]
             lost, won = int((own & ~ours).sum()), int((ours & ~own).sum())

@@ -39,15 +39,19 @@ def repair(rows: Rows, environment: Row) -> str:
             "interval": f"{100 * row['drop_low']:+.2f} to {100 * row['drop_high']:+.2f}",
             "behind": f"{100 * row['ours_behind_high']:+.2f}" if "ours_behind_high" in row else "",
             "points": 100 * row["drop"],
+            "multiplied": f"{100 * row['in_8_bits']:.1f} %" if "in_8_bits" in row else "",
+            "a76": f"{row['a76_instructions'] / 1e6:.1f}" if "a76_instructions" in row else "",
+            "leaves": f"{100 * row['npu_leaves']:.0f} %" if "npu_leaves" in row else "",
         }
         for row in rows
     ]
     return (
         table(
-            "case | format | way | accuracy | drop, points | 95 % interval | float operators | seconds | "
+            "case | format | way | accuracy | drop, points | 95 % interval | float operators | "
+            "multiplied in 8 bits | Cortex-A76, million instructions | NPU leaves | seconds | "
             "ours behind it, at most",
             "{case} | {format} | {way} | {accuracy:.4f} | {points:+.2f} | {interval} | {float_ops} | "
-            "{seconds:.1f} | {behind}",
+            "{multiplied} | {a76} | {leaves} | {seconds:.1f} | {behind}",
             told,
             left=3,
         )

@@ -10,7 +10,7 @@ import pytest
 
 from edgewright.benchmarks.figures.render import RESULTS
 from edgewright.benchmarks.figures.repair import planted, trained
-from edgewright.benchmarks.figures.repair.__main__ import CASE_ORDER, float_ops
+from edgewright.benchmarks.figures.repair.__main__ import CASE_ORDER, float_ops, in_8_bits
 from edgewright.runtime.errors import InputError
 
 KEYS = {"case", "format", "way", "accuracy", "drop", "drop_low", "drop_high", "float_ops", "seconds"}
@@ -22,6 +22,10 @@ def test_float_ops_are_those_that_compute_in_float32(bundle: Path) -> None:
     assert counts["tflite-float32.tflite"] == counts["onnx-float32.onnx"] == 2
     assert counts["tflite-int8.tflite"] == 0
     assert counts["onnx-int8.onnx"] == 1
+    shares = {name: in_8_bits(bundle / name) for name in counts}
+    assert shares["tflite-float32.tflite"] == shares["onnx-float32.onnx"] == 0
+    assert shares["tflite-int8.tflite"] == 1
+    assert 0.98 < shares["onnx-int8.onnx"] < 1  # 784 x 256 of 784 x 256 + 256 x 10
 
 
 def test_planted_case_of_no_such_name_is_refused(tmp_path: Path) -> None:
