@@ -246,7 +246,10 @@ def test_export_whose_child_is_killed_ends_with_a_clear_line(
     wait_until(lambda: not alive(child.pid), seconds=10)
 
 
-@pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGHUP, 129)])
+@pytest.mark.parametrize(
+    ("number", "status"),
+    [(signal.SIGTERM, 143), pytest.param(signal.SIGHUP, 129, marks=pytest.mark.long)],
+)
 def test_export_told_to_end_does_so_in_one_line_and_tidies_up(
     number: signal.Signals, status: int, start: Start, trained: Path, bundle: Path
 ) -> None:
@@ -260,7 +263,7 @@ def test_export_told_to_end_does_so_in_one_line_and_tidies_up(
     wait_until(lambda: not alive(child.pid), seconds=10)
 
 
-@pytest.mark.parametrize("stage", [tensorflow, converting, scoring])
+@pytest.mark.parametrize("stage", [tensorflow, pytest.param(converting, marks=pytest.mark.long), scoring])
 def test_export_ctrl_c_ends_it_in_one_line_and_tidies_up(
     stage: Callable[..., bool], start: Start, trained: Path, bundle: Path
 ) -> None:

@@ -63,8 +63,9 @@ def test_export_keeps_the_disputed_pictures_once_and_others_of_which_none_is(
         parity = by_test[name]
         assert parity is not None
         assert parity.drop == pytest.approx((test.lost - test.won) / test.images)
-    assert opened.images + opened.tests[0].images + 7 == 2000  # 7 show what others show
-    assert any("7 pictures of" in line for line in result.left_out)
+    (twice,) = (int(line.split()[0]) for line in result.left_out if " pictures of" in line)
+    assert twice > 0  # these show what others show
+    assert opened.images + opened.tests[0].images + twice == 2000
 
 
 def test_labels_add_to_the_bundle_what_test_and_pool_prove(left: Path, opened: Kept, truth: Truth) -> None:

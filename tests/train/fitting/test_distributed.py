@@ -78,6 +78,7 @@ train("plain", plain, datasets.load(data), options, say=print)
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_mirrored_strategy_on_two_devices_gives_the_result_of_one(tmp_path: Path, data: Path) -> None:
     children = [
         subprocess.Popen(
@@ -254,6 +255,7 @@ def test_strategy_refuses_an_optimizer_of_keras_3_alone(tmp_path: Path, fashion_
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_multiworker_strategy_a_worker_that_dies_ends_the_others_and_what_there_is_is_kept(
     tmp_path: Path, complaints: Callable[[str], str]
 ) -> None:

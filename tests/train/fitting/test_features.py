@@ -185,6 +185,7 @@ def test_training_on_features_is_training(few: Dataset, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_training_on_features_that_was_cut_off_goes_on_to_the_same_weights(
     few: Dataset, tmp_path: Path
 ) -> None:

@@ -132,6 +132,7 @@ def test_photos_whose_tuning_brings_nothing_are_those_of_the_first_part(
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_photos_that_were_cut_off_end_with_the_same_weights(
     tiny: recipe.Recipe, colours: Dataset, tmp_path: Path
 ) -> None:
