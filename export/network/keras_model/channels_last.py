@@ -149,6 +149,13 @@ class ChannelsLast:
             layer = operation if by_number else self._twin(operation, args, kwargs)
             result = _called(layer, args, kwargs)
             return keras.tree.map_structure(lambda x: _Turned(x) if _rank(x) == _RANK else x, result)
+        if images and _own(operation) and getattr(operation, "data_format", None) == _FIRST:
+            # Some processors have kernels for it as it is; no file has.
+            activation = getattr(operation.activation, "__name__", "of its own")
+            raise ExportError(
+                f"expected layers that can be computed with channels last, got '{operation.name}' ({kind}): "
+                f"its activation, {activation}, may work along an axis; give it a layer of its own"
+            )
         args, kwargs = keras.tree.map_structure(_as_is, (args, kwargs))
         return _called(operation, args, kwargs)
 

@@ -148,7 +148,7 @@ def test_channels_first_softmax_inside_a_convolution_works_along_the_width_and_i
     layers = keras.layers
     own = layers.Conv2D(4, 3, activation="softmax", name="odd", **FIRST)
     path = save(keras.Sequential([keras.Input((3, 8, 8)), own, layers.Flatten(), layers.Dense(3)]))
-    with pytest.raises(ExportError, match=r"can be computed with channels last, got 'odd' \(Conv2D\)"):
+    with pytest.raises(ExportError, match=r"channels last, got 'odd' \(Conv2D\): its activation, softmax"):
         Network(Model.at(path, UNIT))
 
 
