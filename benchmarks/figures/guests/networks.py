@@ -376,7 +376,7 @@ GUESTS = {
     "embedding": _of_keras(_embedding, quick=True),
     "pictures without labels": _of_keras(_unlabelled),
     "no pictures at all": _of_keras(_no_pictures, quick=True),
-    "vision transformer, own layer": _of_keras(_vit, quick=True),
+    "vision transformer, own layer": _of_keras(_vit),
     "MLP-mixer, GELU": _of_keras(_mixer),
     "LSTM, 28 steps": _of_keras(_recurrent, layer="LSTM", steps=28, quick=True),
     "GRU, 28 steps": _of_keras(_recurrent, layer="GRU", steps=28),
@@ -389,5 +389,5 @@ GUESTS = {
     "Lambda layer": _of_keras(_lambda, trusted=False),
     "weights without a model": _of_keras(_refused, how="weights", quick=True),
     "truncated .keras": _of_keras(_refused, how="truncated"),
-    "two inputs": _of_keras(_two_inputs),
+    "two inputs": _of_keras(_two_inputs, quick=True),
 }

@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 # tf_keras and Keras 3 do not share a process well; what the passes work on is tf_keras.
 _CODE = """
 import json, sys

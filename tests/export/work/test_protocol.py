@@ -70,6 +70,7 @@ def model_of(checkpoint: Path) -> Model:
     return Model.at(checkpoint / MODEL, Normalization.of_range(0.0, 1.0))
 
 
+@pytest.mark.slow
 def test_child_convert_events_come_in_order_and_the_files_are_there(
     network_of: NetworkOf, cold_child: Child, start: Start, trained: Path, fashion_mini: Dataset
 ) -> None:
@@ -113,6 +114,7 @@ def test_a_child_that_is_killed_is_told_with_its_status(cold_child: Child, train
 
 
 @pytest.mark.usefixtures("cold")
+@pytest.mark.slow
 def test_child_process_is_ended_with_a_job_that_is_given_up(start: Start, trained: Path) -> None:
     with Child() as child:
         child.load(model_of(trained))

@@ -43,6 +43,7 @@ def test_train_photos_says_first_what_it_took_the_data_for(run: Run, tmp_path: P
     assert (found.input.shape, found.head, found.labels) == ((96, 96, 3), "sigmoid", ("cat", "dog"))
 
 
+@pytest.mark.slow
 def test_train_photos_on_a_table_of_several_labels(run: Run, tmp_path: Path, album: Album) -> None:
     album(tmp_path)
     rows = [

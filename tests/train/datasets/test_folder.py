@@ -124,6 +124,7 @@ def test_idx_folders_are_read_plain_or_gzipped(tmp_path: Path, fashion_mini: dat
         datasets.load(str(tmp_path))
 
 
+@pytest.mark.slow
 def test_data_command_explores_fashion_mini(tmp_path: Path, run: Run) -> None:
     status, out, _ = run("data", "fashion-mini", "--out", tmp_path / "samples.png")
     assert status == 0

@@ -101,6 +101,7 @@ def weights_of(folder: Path) -> list[Any]:
     return [np.asarray(w) for w in model.get_weights()]
 
 
+@pytest.mark.slow
 def test_photos_train_a_frozen_base_and_then_all_but_batch_normalization(
     tiny: recipe.Recipe, colours: Dataset, tmp_path: Path
 ) -> None:
