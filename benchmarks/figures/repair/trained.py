@@ -26,7 +26,7 @@ from edgewright.runtime.errors import InputError
 from edgewright.train.stack import keep_freed_memory
 
 SIDE = 48
-NETWORKS = {"mobilenetv3small": ("MobileNetV3Small", 40), "efficientnetb0": ("EfficientNetB0", 12)}
+NETWORKS = {"mobilenetv3small": ("MobileNetV3Small", 30), "efficientnetb0": ("EfficientNetB0", 12)}
 _BATCH, _SHIFT, _RATE = 128, 6, 2e-3
 
 
