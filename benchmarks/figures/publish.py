@@ -7,8 +7,9 @@
 
 Reads what the commands of these names wrote; nothing is measured or typed here. Only what the code of today
 has made is taken (`pedigree/made.py`). Rows that a file already holds stay, but those of a recipe, data set
-and target that are published anew, and those of other versions. `restamp` publishes nothing anew: a row whose
-file comes out with the same bytes and figures by the code of today is made by that, and says so.
+and target that are published anew (of trainings: and seed), and those of other versions. `restamp` publishes
+nothing anew: a row whose file comes out with the same bytes and figures by the code of today is made by that,
+and says so.
 """
 
 from __future__ import annotations
@@ -216,13 +217,13 @@ def _kept(path: Path, versions: object, rows: Sequence[Row]) -> tuple[Mapping[st
     surroundings = published.object("environment")
     if surroundings.object("versions").data != versions:
         return None, []
-    anew = {_of(row) for row in rows}
-    kept = [row for row in held(path) if _of(row) not in anew]
+    of = _TRAINED if path.stem == "train" else _MEASURED
+    anew = {tuple(map(row.get, of)) for row in rows}
+    kept = [row for row in held(path) if tuple(map(row.get, of)) not in anew]
     return (surroundings.data if kept else None), kept
 
 
-def _of(row: Row) -> tuple[object, ...]:
-    return tuple(row.get(key) for key in ("recipe", "data", "target"))
+_TRAINED, _MEASURED = ("recipe", "data", "seed"), ("recipe", "data", "target")
 
 
 def each_once(rows: Sequence[Row]) -> list[Row]:

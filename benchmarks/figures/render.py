@@ -14,6 +14,8 @@ import argparse
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
+from statistics import fmean
+from typing import Any
 
 from edgewright.benchmarks.figures import script
 from edgewright.benchmarks.figures.pedigree.stale import RESULTS, Standing, standings
@@ -97,14 +99,33 @@ def _pedigree(standings: Sequence[Standing]) -> str:
 
 
 def _train(rows: Rows, _: Row) -> str:
-    return table(
-        "recipe | data | parameters | epochs | best | seconds | training accuracy | validation accuracy | "
-        "test accuracy",
-        "`{recipe}` | {data} | {parameters:,} | {epochs} | {best_epoch} | {seconds:.0f} | "
-        "{train_accuracy:.4f} | {validation_accuracy:.4f} | {test_accuracy:.4f}",
-        rows,
-        left=2,
-    )
+    """A row a recipe and data set, over all seeds that it was trained with."""
+    trained: dict[tuple[Any, ...], list[Row]] = {}
+    for row in rows:
+        trained.setdefault((row["recipe"], row["data"], row["parameters"]), []).append(row)
+    lines = [
+        (
+            *(f"`{recipe}`", data, f"{parameters:,}", str(len(of))),
+            *(_spread([row[key] for row in of], "") for key in ("epochs", "best_epoch")),
+            f"{fmean(row['seconds'] for row in of):.0f}",
+            *(_spread([row[f"{part}_accuracy"] for row in of], ".4f") for part in _PARTS),
+        )
+        for (recipe, data, parameters), of in trained.items()
+    ]
+    columns = ("recipe", "data", "parameters", "seeds", "epochs", "best", "seconds")
+    return markdown((*columns, *(f"{_PARTS[part]} accuracy" for part in _PARTS)), lines, left=2)
+
+
+_PARTS = {"train": "training", "validation": "validation", "test": "test"}
+
+
+def _spread(values: Sequence[float], how: str) -> str:
+    """One value, or the mean of several (of whole numbers: none) and from where to where they lie."""
+    low, high = min(values), max(values)
+    if low == high:
+        return f"{low:{how}}"
+    between = f"{low:{how}} to {high:{how}}"
+    return f"{fmean(values):{how}} ({between})" if how else between
 
 
 _DEMO = "fashion-mini"

@@ -224,6 +224,26 @@ def test_publish_keeps_rows_of_other_recipes_unless_versions_have_changed(
         assert len(recipes) == len(Bundle.open(bundle).manifest.variants) + 1 + stay
 
 
+def test_publish_train_keeps_rows_of_other_seeds_and_the_table_shows_their_mean_and_range(
+    checkpoint: Path, tmp_path: Path
+) -> None:
+    told = json.loads((checkpoint / "checkpoint.json").read_text())
+    out = tmp_path / "out"
+    for seed, accuracy, epochs in ((0, 0.75, 9), (1, 0.5, 9), (2, 0.85, 12), (1, 0.8, 9)):
+        told |= {"seed": seed, "training": {**told["training"], "epochs": epochs, "seconds": 10.0 * epochs}}
+        told["metrics"]["test_accuracy"] = accuracy
+        (checkpoint / "checkpoint.json").write_text(json.dumps(told))
+        made_now("train:fashion-mlp", checkpoint)
+        assert publish.main(["train", str(checkpoint), "--out", str(out)]) == 0
+    rows = json.loads((out / "train.json").read_text())["rows"]
+    assert {row["seed"]: row["test_accuracy"] for row in rows} == {0: 0.75, 1: 0.8, 2: 0.85}
+    table = render.render("<!-- table: train -->\n<!-- end -->", out)
+    (line,) = (line for line in table.splitlines() if line.startswith("| `"))
+    cells = [cell.strip() for cell in line.strip("|").split("|")]
+    assert (cells[3], cells[4], cells[6]) == ("3", "9 to 12", "100")
+    assert cells[-1] == "0.8000 (0.7500 to 0.8500)"
+
+
 def test_publish_of_one_target_keeps_the_others_rows_and_the_machine_they_are_of(
     made: SimpleNamespace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
