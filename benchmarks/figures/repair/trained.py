@@ -80,6 +80,9 @@ def train(name: str, data: Path, out: Path) -> None:
     path, progress = out / f"{name}-partly.keras", out / f"{name}.json"
     done = int(jsonio.read(progress, InputError).number("epochs")) if progress.exists() else 0
     model = keras.models.load_model(path) if done else network(name, steps * epochs)
+    for layer in model._flatten_layers():
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.momentum = 0.99  # at MobileNetV3's own .999 the averages lag behind so few steps
     for epoch in range(done, epochs):
         random = np.random.default_rng(epoch)
         order = random.permutation(len(x) - 2000)
