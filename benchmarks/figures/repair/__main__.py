@@ -6,9 +6,9 @@
 tools have the same 1,256 training images, of which 256 calibrate, and are judged on the same 10,000 test
 images, which none of them has seen. `--models` has the networks of `trained.py`; rows of one that is not
 there stay as they are. `float_ops` are operators that compute in float32, but for the scaling of pixels and
-the softmax; `in_8_bits` is the share of multiplications in 8 bits. Of a .tflite there are, too,
-`a76_instructions` of an image on an emulated Cortex-A76, and `npu_leaves`, the share of operators that an
-Ethos-U55 leaves to its CPU.
+the softmax; `in_8_bits` is the share of multiplications in 8 bits; `plain` is true of a file that its engine
+loads without optimizations alone. Of a .tflite there are, too, `a76_instructions` of an image on an emulated
+Cortex-A76, and `npu_leaves`, the share of operators that an Ethos-U55 leaves to its CPU.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from edgewright.export.proof.interval import score_interval
 from edgewright.runtime import backends, console
 from edgewright.runtime.bundle.manifest import Bundle
 from edgewright.runtime.disk import files, jsonio
-from edgewright.runtime.errors import InputError
+from edgewright.runtime.errors import InputError, ModelFileError
 from edgewright.runtime.graph import Graph, Node
 
 CASE_ORDER = (*CASES, *trained.NETWORKS)
@@ -117,10 +117,15 @@ def on_devices(path: Path) -> Row:
     return told
 
 
-def right(path: Path, x: NDArray[np.uint8], y: NDArray[Any]) -> Right:
-    """Which images a file puts into the right class; one of others takes pixels of 0 to 1."""
+def right(path: Path, x: NDArray[np.uint8], y: NDArray[Any]) -> tuple[Right, bool]:
+    """Which images a file puts into the right class, one of others takes pixels of 0 to 1; and whether its
+    engine loads it without optimizations alone."""
     reader = backends.for_path(path)
-    session = reader.open(reader.read(path), threads=1)
+    file, plain = reader.read(path), False
+    try:
+        session = reader.open(file, threads=1)
+    except ModelFileError:
+        session, plain = reader.open_plain(file) or reader.open(file, threads=1), True
     try:
         given = session.input
         images = x if given.dtype == "uint8" else x.astype(np.float32) / np.float32(255)
@@ -128,7 +133,7 @@ def right(path: Path, x: NDArray[np.uint8], y: NDArray[Any]) -> Right:
     finally:
         session.close()
     hits: Right = np.asarray(found) == y
-    return hits
+    return hits, plain
 
 
 def of_case(
@@ -145,7 +150,7 @@ def of_case(
     words = [str(data), str(folder)] if model is None else [str(shown), str(folder), str(model)]
     script.python(["-m", "edgewright.benchmarks.figures.repair.planted", case, *words], f"preparing {case}")
     alone = jsonio.read(folder / "seconds.json", InputError)
-    reference = right(folder / "float32.onnx", x, y)
+    reference, _ = right(folder / "float32.onnx", x, y)
     found: dict[tuple[str, str], tuple[Path, float]] = {
         ("tflite", "converter-alone"): (folder / "alone.tflite", alone.number("tflite")),
         ("onnx", "converter-alone"): (folder / "alone.onnx", alone.number("onnx")),
@@ -160,7 +165,7 @@ def of_case(
         found[format_, "edgewright"] = exported(format_, folder)
     rights = {key: right(path, x, y) for key, (path, _) in found.items()}
     for (format_, way), (path, seconds) in found.items():
-        own = rights[format_, way]
+        own, plain = rights[format_, way]
         low, high = score_interval(int((reference & ~own).sum()), int((own & ~reference).sum()), len(y))
         row = {
             "case": case,
@@ -176,10 +181,11 @@ def of_case(
             "file_sha256": files.sha256_of(path),
             "data_sha256": files.sha256_of(data),
         }
+        row |= {"plain": True} if plain else {}
         if format_ == "tflite":
             row |= on_devices(path)
         if way.startswith("nncf"):  # how much less accurate ours is than this, at the far end
-            ours = rights["onnx", "edgewright"]
+            ours, _ = rights["onnx", "edgewright"]
             lost, won = int((own & ~ours).sum()), int((ours & ~own).sum())
             row["ours_behind_high"] = score_interval(lost, won, len(y))[1]
         console.say(f"{case} {format_} {way}: {row['accuracy']:.4f}, {row['float_ops']} float operators")

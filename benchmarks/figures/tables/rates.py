@@ -31,6 +31,9 @@ def gate(rows: Rows, environment: Row) -> str:
     return markdown(columns, lines, left=2) + said
 
 
+_PLAIN = " (loads without optimizations alone)"
+
+
 def repair(rows: Rows, environment: Row) -> str:
     """A row a case, format and way: what it gets right, by how much less than the float model."""
     told = [
@@ -39,6 +42,7 @@ def repair(rows: Rows, environment: Row) -> str:
             "interval": f"{100 * row['drop_low']:+.2f} to {100 * row['drop_high']:+.2f}",
             "behind": f"{100 * row['ours_behind_high']:+.2f}" if "ours_behind_high" in row else "",
             "points": 100 * row["drop"],
+            "way": f"{row['way']}{_PLAIN if row.get('plain') else ''}",
             "multiplied": f"{100 * row['in_8_bits']:.1f} %" if "in_8_bits" in row else "",
             "a76": f"{row['a76_instructions'] / 1e6:.1f}" if "a76_instructions" in row else "",
             "leaves": f"{100 * row['npu_leaves']:.0f} %" if "npu_leaves" in row else "",
