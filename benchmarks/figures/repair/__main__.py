@@ -5,10 +5,11 @@
 `PYTHON` is one where `nncf`, `onnx` and `onnxruntime` are installed; without it its rows are left out. All
 tools have the same 1,256 training images, of which 256 calibrate, and are judged on the same 10,000 test
 images, which none of them has seen. `--models` has the networks of `trained.py`; rows of one that is not
-there stay as they are. `float_ops` are operators that compute in float32, but for the scaling of pixels and
-the softmax; `in_8_bits` is the share of multiplications in 8 bits; `plain` is true of a file that its engine
-loads without optimizations alone. Of a .tflite there are, too, `a76_instructions` of an image on an emulated
-Cortex-A76, and `npu_leaves`, the share of operators that an Ethos-U55 leaves to its CPU.
+there stay as they are, and those of cases that are not among `--cases`. `float_ops` are operators that
+compute in float32, but for the scaling of pixels and the softmax; `in_8_bits` is the share of
+multiplications in 8 bits; `plain` is true of a file that its engine loads without optimizations alone. Of a
+.tflite there are, too, `a76_instructions` of an image on an emulated Cortex-A76, and `npu_leaves`, the share
+of operators that an Ethos-U55 leaves to its CPU.
 """
 
 from __future__ import annotations
@@ -210,6 +211,7 @@ def main(words: list[str]) -> int:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--nncf", type=Path, metavar="PYTHON")
     parser.add_argument("--models", type=Path, metavar="FOLDER")
+    parser.add_argument("--cases", nargs="+", choices=CASE_ORDER, default=CASE_ORDER)
     parser.add_argument("--out", type=Path, required=True)
     arguments = parser.parse_args(words)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -218,11 +220,10 @@ def main(words: list[str]) -> int:
         if arguments.models and (path := arguments.models / f"{name}.keras").exists():
             models[name] = path
     surroundings, published = environment.describe(), arguments.out / "repair.json"
-    away = {*trained.NETWORKS} - {*models}
-    rows: list[Row] = [row for row in publish.held(published) if row.get("case") in away]
-    for case, model in models.items():
+    for case in (case for case in models if case in arguments.cases):
         with tempfile.TemporaryDirectory() as folder:
-            rows += list(of_case(case, arguments.data, arguments.nncf, Path(folder), model))
+            made = list(of_case(case, arguments.data, arguments.nncf, Path(folder), models[case]))
+        rows = [*(row for row in publish.held(published) if row.get("case") != case), *made]
         publish.write(published, surroundings, sorted(rows, key=lambda row: CASE_ORDER.index(row["case"])))
     return 0
 
