@@ -130,15 +130,15 @@ def decode(
         source = io.BytesIO(outside.read(image, ImageError, outside.MAX_PICTURE_BYTES, name))
     picture = _opened(source, name)
     pixels = picture.width * picture.height
-    if contract.resample in _SMOOTH:
-        try:
+    try:
+        if contract.resample in _SMOOTH:
             _scale_while_decoding(picture, contract)
-        except Exception as failure:  # decoders raise what they like
-            raise ImageError(
-                f"expected a whole picture, got {name}, which is damaged: {failure}"
-            ) from failure
-    if pixels > max_pixels // 8:  # what is smaller passes however it is held
-        _check_size(picture, source, contract, pixels, max_pixels, name)
+        if pixels > max_pixels // 8:  # what is smaller passes however it is held
+            _check_size(picture, source, contract, pixels, max_pixels, name)
+    except (ImageError, MemoryError):
+        raise
+    except Exception as failure:  # decoders raise what they like, readers of EXIF too
+        raise ImageError(f"expected a whole picture, got {name}, which is damaged: {failure}") from failure
     return _upright(picture, name)
 
 

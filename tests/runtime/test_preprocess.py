@@ -18,7 +18,7 @@ from PIL import Image, ImageOps
 from edgewright.runtime import preprocess
 from edgewright.runtime.contract import RESAMPLES, InputContract
 from edgewright.runtime.errors import ImageError
-from edgewright.runtime.preprocess import decode, fitted, look, to_pixels
+from edgewright.runtime.preprocess import MAX_PIXELS, decode, fitted, look, to_pixels
 from tests.runtime.drawn import GREY, RGB, encoded, noise, with_exif
 
 WIDE = InputContract(height=20, width=30, channels=3)
@@ -289,6 +289,15 @@ def test_to_pixels_of_a_damaged_picture_or_an_image_error(kind: str) -> None:
         except ImageError:
             refused += 1
     assert refused > 0
+
+
+@pytest.mark.parametrize("most", [MAX_PIXELS, 8000])
+def test_exif_that_cannot_be_read_ends_in_an_image_error(most: int) -> None:
+    """Of a large picture it is read before anything is decoded."""
+    exif = b"Exif\0\0\1\0\0\1" + b"\xff" * 20
+    raw = encoded(Image.fromarray(noise(56, 56)), "JPEG", exif=exif, dpi=(72, 72))
+    with pytest.raises(ImageError, match="the image, which is damaged: not a TIFF file"):
+        to_pixels(raw, GREY, most)
 
 
 def test_exif_that_makes_no_sense_does_not_lose_the_picture_or_ends_in_an_image_error() -> None:
