@@ -18,7 +18,7 @@ help:  ## show this list
 	@grep -hE '^[a-z%-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
 
 # A Python environment in a folder, by uv where it is, with what pip is told to install. Neither compiles what it
-# installs. Python does so with what is imported, a small part.
+# installs: Python does so with what is imported, a small part.
 define environment
 	@if command -v uv >/dev/null; then \
 		create="uv venv --quiet --seed --python $(PYTHON)"; pip="uv pip install --quiet --python $(1)/bin/python"; \

@@ -128,6 +128,11 @@ class Conversions:
     failed: Mapping[str, str]
     needless: frozenset[str] = frozenset()
 
+    @property
+    def golden(self) -> NDArray[np.intp]:
+        """The places of both, in the order in which they are scored again."""
+        return np.concatenate([self.picked, self.boundary])
+
     def is_needless(self, variant: Variant) -> bool:
         """Whether it is one of float32 beside 8 bits that is not needed, or that there is nothing beside."""
         plain = variant.name.removesuffix("-mixed")
@@ -266,7 +271,7 @@ def judge(job: Job, conversions: Conversions, variant: Variant) -> Judgement:
     if not outcome.is_written and not isinstance(undecided, Undecided):
         return Judgement(outcome=outcome)
     reader = backends.for_path(path)
-    shown = scores[np.searchsorted(places, np.concatenate([conversions.picked, conversions.boundary]))]
+    shown = scores[np.searchsorted(places, conversions.golden)]
     made = {key: value for key, value in conversion.items() if key != "not_for_gpu"}
     training = {"passes": list(job.fine_tuned[variant.chain].record)} if variant.passes else {}
     entry = VariantEntry(
@@ -309,7 +314,7 @@ def _tolerance(
         verification.machine(path),
         step=scored.output.scale,
         rounds=variant.settings.arithmetic == "int8",
-        reference=conversions.reference[np.concatenate([conversions.picked, conversions.boundary])],
+        reference=conversions.reference[conversions.golden],
         given=given,
         again=made.again().scores,
         plain=plain,

@@ -14,8 +14,6 @@ import argparse
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from statistics import fmean
-from typing import Any
 
 from edgewright.benchmarks.figures import script
 from edgewright.benchmarks.figures.pedigree.stale import RESULTS, Standing, standings
@@ -30,6 +28,7 @@ from edgewright.benchmarks.figures.tables import (
     others,
     rates,
     table,
+    trainings,
     verdict,
     versions,
     where,
@@ -96,36 +95,6 @@ def _pedigree(standings: Sequence[Standing]) -> str:
     ]
     columns = ("results", "rows", "by earlier code", "of files since replaced", "made again by")
     return markdown(columns, lines, left=1)
-
-
-def _train(rows: Rows, _: Row) -> str:
-    """A row a recipe and data set, over all seeds that it was trained with."""
-    trained: dict[tuple[Any, ...], list[Row]] = {}
-    for row in rows:
-        trained.setdefault((row["recipe"], row["data"], row["parameters"]), []).append(row)
-    lines = [
-        (
-            *(f"`{recipe}`", data, f"{parameters:,}", str(len(of))),
-            *(_spread([row[key] for row in of], "") for key in ("epochs", "best_epoch")),
-            f"{fmean(row['seconds'] for row in of):.0f}",
-            *(_spread([row[f"{part}_accuracy"] for row in of], ".4f") for part in _PARTS),
-        )
-        for (recipe, data, parameters), of in trained.items()
-    ]
-    columns = ("recipe", "data", "parameters", "seeds", "epochs", "best", "seconds")
-    return markdown((*columns, *(f"{_PARTS[part]} accuracy" for part in _PARTS)), lines, left=2)
-
-
-_PARTS = {"train": "training", "validation": "validation", "test": "test"}
-
-
-def _spread(values: Sequence[float], how: str) -> str:
-    """One value, or the mean of several (of whole numbers: none) and from where to where they lie."""
-    low, high = min(values), max(values)
-    if low == high:
-        return f"{low:{how}}"
-    between = f"{low:{how}} to {high:{how}}"
-    return f"{fmean(values):{how}} ({between})" if how else between
 
 
 _DEMO = "fashion-mini"
@@ -341,7 +310,7 @@ def _runtime(rows: Rows, environment: Row) -> str:
 
 
 _RENDERERS: Mapping[str, tuple[str, Callable[[Rows, Row], str]]] = {
-    "train": ("train", _train),
+    "train": ("train", trainings.train),
     "demo": ("export", _demo),
     "drops": ("export", _drops),
     "export": ("export", _export),

@@ -62,6 +62,7 @@ _COMPUTES = frozenset(
     )
 )
 _LAYERS = ("Conv", "Gemm", "MatMul")
+_DEVICES = (arm64.TARGET, ethos_u.TARGET)
 _MOVES = frozenset(("Cast", "CAST", "Transpose", "TRANSPOSE", "Reshape", "RESHAPE", "Flatten", "MaxPool"))
 
 
@@ -108,14 +109,11 @@ def on_devices(path: Path) -> Row:
     share of its operators that an Ethos-U55-128 leaves to its CPU, by Arm's compiler."""
     bundle = lone.as_bundle(path)
     (variant,) = bundle.manifest.variants
-    told = {}
-    for target, count, name in (
-        (arm64.TARGET, "a76_instructions", "a76_instructions"),
-        (ethos_u.TARGET, "u55_128_cpu_ops_share", "npu_leaves"),
-    ):
-        measured = target.run(bundle, variant.name, Plan())
-        told[name] = statistics.median(measured.counts[count])
-    return told
+    instructions, npu = (target.run(bundle, variant.name, Plan()).counts for target in _DEVICES)
+    return {
+        "a76_instructions": statistics.median(instructions["a76_instructions"]),
+        "npu_leaves": npu["u55_128_cpu_ops_share"][0],
+    }
 
 
 def right(path: Path, x: NDArray[np.uint8], y: NDArray[Any]) -> tuple[Right, bool]:
@@ -215,6 +213,8 @@ def main(words: list[str]) -> int:
     parser.add_argument("--out", type=Path, required=True)
     arguments = parser.parse_args(words)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    if lacking := "; ".join(filter(None, (target.missing() for target in _DEVICES))):
+        raise InputError(f"expected what files are measured with, got no {lacking}")  # before minutes of work
     models: dict[str, Path | None] = dict.fromkeys(CASES)
     for name in trained.NETWORKS:
         if arguments.models and (path := arguments.models / f"{name}.keras").exists():

@@ -114,7 +114,7 @@ def test_export_keep_unproven_writes_flagged_files_that_load_takes_by_name_alone
     status, said, complaints = run(*words, "--keep-unproven")
     assert status == 0
     assert all(name in complaints for name in ("tflite-int8", "onnx-float32"))
-    assert "written, but not proven: accuracy drop" in complaints
+    assert complaints.count("written, but not proven: accuracy drop") == complaints.count("\n") <= 2
     assert "wrote" in said
     assert run(*words, "--keep-unproven", "--strict", "--overwrite")[0] == 1
 
