@@ -62,10 +62,17 @@ _SILENT = {"TF_CPP_MIN_LOG_LEVEL": "3"}
 os.environ |= _SILENT
 
 
+@pytest.fixture(scope="session")
+def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What all processes of this run share."""
+    root = tmp_path_factory.getbasetemp()
+    return root.parent if "PYTEST_XDIST_WORKER" in os.environ else root
+
+
 @pytest.fixture(scope="session", autouse=True)
-def _warm() -> Iterator[Starter]:
+def _warm(run_folder: Path) -> Iterator[Starter]:
     """The children of exports are forked from processes that have imported what they import."""
-    starter = Starter()
+    starter = Starter(run_folder)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(child, "subprocess", SimpleNamespace(**vars(subprocess) | {"Popen": starter}))
         yield starter
@@ -90,12 +97,12 @@ _count = itertools.count()
 
 
 @pytest.fixture(autouse=True)
-def _own_cache(_session_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def _own_cache(_session_cache: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
     """No test finds what another one, or the user, has made. What was exported for all of them is trusted, as
     on any machine that has exported it."""
     folder = _session_cache / "own" / str(next(_count))  # `mktemp` would look at all that were before
     folder.mkdir(0o700, parents=True)
-    if (_session_cache / "known").exists():
+    if "exported" in request.fixturenames and (_session_cache / "known").exists():
         shutil.copytree(_session_cache / "known", folder / "known")
     monkeypatch.setenv("EDGEWRIGHT_CACHE", str(folder))
 
@@ -117,15 +124,12 @@ def fashion_mini() -> Dataset:
 
 
 @pytest.fixture(scope="session")
-def made_once(tmp_path_factory: pytest.TempPathFactory) -> MadeOnce:
+def made_once(run_folder: Path) -> MadeOnce:
     """What `make` gives in a folder `name` that all processes of this run share: the first one makes it."""
-    root = tmp_path_factory.getbasetemp()
-    if "PYTEST_XDIST_WORKER" in os.environ:
-        root = root.parent
 
     def call(name: str, make: Callable[[Path], Any]) -> Any:
-        folder, kept = root / name, root / f"{name}.pickle"
-        with FileLock(root / f"{name}.lock"):
+        folder, kept = run_folder / name, run_folder / f"{name}.pickle"
+        with FileLock(run_folder / f"{name}.lock"):
             if not kept.exists():
                 shutil.rmtree(folder, ignore_errors=True)  # of one that failed
                 folder.mkdir()

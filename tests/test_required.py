@@ -72,7 +72,7 @@ def _ran(folder: Path, *words: str, required: str = "") -> tuple[int, set[str], 
     done = subprocess.run(
         [sys.executable, "-c", code, *words],
         cwd=folder,
-        env=environment | {REQUIRED: required},
+        env=environment | {REQUIRED: required, "PYTEST_DEBUG_TEMPROOT": str(folder)},  # it tidies up its own
         capture_output=True,
         text=True,
         timeout=120,

@@ -6,9 +6,11 @@ file as a program,
 
     python -P tests/warm.py FD NUMBER
 
-which imports what PRELOADS says of the module of that number and waits for tasks on the socket FD: a module
-to run as `python -P -m` would, environment, folder, and the files for standard input, output and error. A
-keeper, forked first, tells the process id and how it ended: who asked is not its parent.
+which imports what PRELOADS says of the module of that number and waits on the socket FD, which listens, for
+all processes of a run of tests: the first that wants it starts it, and it ends when none is connected any
+more. It greets with its environment, and takes tasks: a module to run as `python -P -m` would, environment,
+folder, and the files for standard input, output and error. A keeper, forked first, tells the process id and
+how it ended: who asked is not its parent.
 """
 
 from __future__ import annotations
@@ -28,6 +30,8 @@ from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 from typing import Any
+
+from filelock import FileLock
 
 _RUNTIMES = """
 use("edgewright.export.work.score", "edgewright.runtime.backends.litert.session")
@@ -55,13 +59,15 @@ PRELOADS = {
     "edgewright.export.finetuning.child": _PASSES,
 }
 _DECIDING = ("PYTHON", "LD_", "OMP_", "TF_NUM_", "TF_ENABLE_", "CUDA_")  # read as libraries are loaded
+_started: list[subprocess.Popen[bytes]] = []  # kept, as one that is lost sight of warns
 
 
 class Starter:
     """Called as `subprocess.Popen`; forks what it can while `forks`, and starts all else."""
 
-    def __init__(self) -> None:
+    def __init__(self, folder: Path) -> None:
         self.forks = hasattr(os, "fork") and hasattr(socket, "send_fds")
+        self._folder = folder  # of the whole run
         self._warm: dict[str, _Warm] = {}
 
     def __call__(self, command: Sequence[str], **how: Any) -> Any:
@@ -71,7 +77,7 @@ class Starter:
             if module in self._warm and not self._warm[module].is_running():
                 self._warm.pop(module).close()
             if module not in self._warm:
-                self._warm[module] = _Warm(module)
+                self._warm[module] = _Warm(module, self._folder)
             if self._warm[module].suits(how["env"]):
                 return _Forked(self._warm[module], module, how["env"], how["stderr"])
         return subprocess.Popen(command, **how)
@@ -82,21 +88,23 @@ class Starter:
 
 
 class _Warm:
-    """The process that forks."""
+    """A connection to the process that forks."""
 
-    def __init__(self, module: str) -> None:
+    def __init__(self, module: str, folder: Path) -> None:
         number = [*PRELOADS].index(module)  # not its name: some tests look for processes by that
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        command = [sys.executable, "-P", __file__, str(theirs.fileno()), str(number)]
-        null = subprocess.DEVNULL
-        self._process = subprocess.Popen(
-            command, pass_fds=[theirs.fileno()], stdin=null, stdout=null, stderr=null
-        )
-        theirs.close()
-        self._asked, self._environment = ours, dict(os.environ)
+        path = folder / f"warm-{number}"
+        with FileLock(f"{path}.lock"):
+            found = _connected(path)
+            if found is None:
+                path.unlink(missing_ok=True)
+                _start(path, number)
+                found = _connected(path)
+        assert found, f"the process that forks children has failed: run tests/warm.py {number} by hand"
+        self._asked, self._environment = found
 
     def is_running(self) -> bool:
-        return self._process.poll() is None
+        """It says nothing after its greeting: what can be read is its end."""
+        return not select.select([self._asked], [], [], 0)[0]
 
     def suits(self, environment: Mapping[str, str]) -> bool:
         """True if a fresh process would have loaded its libraries as this one has."""
@@ -114,7 +122,29 @@ class _Warm:
         with suppress(OSError):
             self._asked.shutdown(socket.SHUT_RDWR)
         self._asked.close()
-        self._process.wait()
+
+
+def _start(path: Path, number: int) -> None:
+    """A process that others than its parent use: it is told by what it says, and never waited for."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listening:
+        listening.bind(os.fspath(path))
+        listening.listen()
+        command = [sys.executable, "-P", __file__, str(listening.fileno()), str(number)]
+        null = subprocess.DEVNULL
+        _started.append(
+            subprocess.Popen(command, pass_fds=[listening.fileno()], stdin=null, stdout=null, stderr=null)
+        )
+
+
+def _connected(path: Path) -> tuple[socket.socket, dict[str, str]] | None:
+    """A connection that was greeted, and the environment of who greets; None if nobody is there."""
+    asking = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    try:
+        asking.connect(os.fspath(path))
+        return asking, json.loads(asking.recv(2**20))
+    except (OSError, ValueError):  # it has just ended, or never was
+        asking.close()
+        return None
 
 
 class _Forked:
@@ -160,19 +190,33 @@ def main(asking: str, number: str) -> None:
     exec([*PRELOADS.values()][int(number)], {"use": _use})
     gc.collect()
     gc.freeze()  # a collection in a fork would copy all pages
-    asked = socket.socket(fileno=int(asking))
+    _serve(socket.socket(fileno=int(asking)))
+
+
+def _serve(listening: socket.socket) -> None:
+    greeting = json.dumps({key: value for key, value in os.environ.items() if key.startswith(_DECIDING)})
+    asking: list[socket.socket] = []
     while True:
-        raw, files, _, _ = socket.recv_fds(asked, 2**20, 4)
-        if not raw:
-            return
-        if os.fork() == 0:
-            asked.close()
-            _keep(json.loads(raw), files)
-        for file in files:
-            os.close(file)
+        for ready in select.select([listening, *asking], [], [])[0]:
+            if ready is listening:
+                asking.append(listening.accept()[0])
+                asking[-1].sendall(greeting.encode())
+                continue
+            raw, files, _, _ = socket.recv_fds(ready, 2**20, 4)
+            if not raw:
+                ready.close()
+                asking.remove(ready)
+            elif os.fork() == 0:
+                for each in (listening, *asking):
+                    each.close()
+                _keep(json.loads(raw), files)
+            for file in files:
+                os.close(file)
         with suppress(ChildProcessError):
             while os.waitpid(-1, os.WNOHANG)[0]:
                 pass
+        if not asking:
+            return
 
 
 def _use(*names: str) -> None:

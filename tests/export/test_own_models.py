@@ -235,6 +235,7 @@ def headed(keras: Any, place: Path, units: int, activation: str | None) -> tuple
     return place / "net.keras", model
 
 
+@pytest.mark.slow
 def test_export_one_sigmoid_score_is_proven_by_its_decision_and_names_two_classes(
     keras: Any, run: Run, noise: Callable[..., tuple[Path, Path, Images]], tmp_path: Path
 ) -> None:

@@ -163,6 +163,7 @@ def test_cli_leaves_signals_alone_that_are_ignored_or_its_callers(
             signal.signal(number, handler)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="no such limit")
 @pytest.mark.parametrize("most", [3, 4, 5, 8])
 @pytest.mark.parametrize("command", ["predict", "inspect"])

@@ -27,6 +27,7 @@ def survive(path: Path, count: int, seed: int, cwd: Path) -> None:
     assert found["peak_rss_bytes"] < 2**30
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("file", FILES[::2])
 def test_fuzz_a_few_mutants_are_survived(exported: tuple[Path, Result], tmp_path: Path, file: str) -> None:
     survive(exported[0] / file, 30, 0, tmp_path)

@@ -54,6 +54,7 @@ def check_equal(model: Any, bridged: Bridged) -> None:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name",
     [

@@ -98,6 +98,7 @@ def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fashion_mini: Dataset) 
     return tmp_path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [pytest.param("build", marks=pytest.mark.slow), "RECIPE"])
 def test_train_model_option_trains_a_model_of_ones_own(run: Run, own: Path, name: str) -> None:
     model = f"models_of_mine:{name}"

@@ -207,6 +207,7 @@ def test_bench_against_a_baseline_that_cannot_be_compared_is_refused_before_meas
     assert not bundle.with_name("bundle-bench.json").exists()
 
 
+@pytest.mark.slow
 def test_bench_names_a_variant_without_an_interpreter_and_measures_the_others(
     run: Run, bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -81,6 +81,7 @@ def test_odd_names_do_no_harm(tmp_path: Path, name: str) -> None:
     assert bundle.path(bundle.manifest.variants[0].file).exists()
 
 
+@pytest.mark.slow
 def test_bench_of_a_file_of_others(
     run: Run, theirs: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -98,6 +99,7 @@ def test_bench_of_a_file_of_others(
     assert record["models"]["their model"]["macs"] is None  # of no size of its own
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("end", ["Identity", pytest.param("LpNormalization", marks=pytest.mark.slow)])
 def test_bench_of_a_size_nobody_says_says_which_it_took(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, end: str

@@ -27,6 +27,7 @@ DISTRIBUTIONS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("percent", [50, 90])
 @pytest.mark.parametrize("count", [60, 1000])
 @pytest.mark.parametrize("name", DISTRIBUTIONS)

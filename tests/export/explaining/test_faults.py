@@ -24,6 +24,7 @@ from edgewright.export.formats.tflite import tree as tflite_tree
 from edgewright.export.formats.tflite.tree import Operator
 from edgewright.train.datasets import Dataset
 
+pytestmark = pytest.mark.slow
 Made = Callable[[str], dict[str, bytes]]
 FORMATS = ("tflite", "onnx")
 
@@ -69,7 +70,6 @@ def test_a_sound_file_has_no_layer_that_diverges(made: Made, images: Any, form: 
     assert all(step.own_snr > 20 for step in found.steps if step.operator in ("CONV_2D", "Conv"))
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("form", FORMATS)
 @pytest.mark.parametrize(("case", "planted"), [("spread", "conv_1"), ("outlier", "hidden")])
 def test_a_network_that_does_not_survive_is_told_by_its_layer(

@@ -202,6 +202,7 @@ def test_passes_refuse_networks_that_any_is_not_for_before_the_first_trains(
     assert not [*(tmp_path / "cache").rglob("*.keras")]
 
 
+@pytest.mark.slow
 def test_finetune_refuses_what_cannot_be_trained_on_before_any_work(small: Path, tmp_path: Path) -> None:
     names, out = "prune50+tflite-int8", tmp_path / "bundle"
     with pytest.raises(InputError, match="--finetune-epochs of at least 1, got 0"):
@@ -240,6 +241,7 @@ def test_finetune_refuses_data_that_is_gone_or_changed(
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_passes_in_other_combinations_keep_what_was_there(cache: Path, small: Path, tmp_path: Path) -> None:
     out = tmp_path / "bundle"
     export(small, options(out, ",".join(OTHERS)))

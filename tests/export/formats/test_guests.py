@@ -66,6 +66,7 @@ def check(errors: dict[str, float], whole: float = 0.15) -> None:
         assert error < (1e-5 if "float32" in name else 0.02 if "float16" in name else whole), (name, error)
 
 
+@pytest.mark.slow
 def test_gelu_exact_and_approximate_is_in_every_default_variant(keras: Any, errors: Errors) -> None:
     layers = keras.layers
     keras.utils.set_random_seed(0)
@@ -78,6 +79,7 @@ def test_gelu_exact_and_approximate_is_in_every_default_variant(keras: Any, erro
     assert found["onnx-float32"] < 2e-6
 
 
+@pytest.mark.slow
 def test_convolution_in_groups_is_in_every_default_variant(keras: Any, errors: Errors) -> None:
     """Keras has XLA compile it, a call that converters do not look into; as in ConvNeXt."""
     layers = keras.layers
@@ -127,6 +129,7 @@ def test_recurrent_layer_both_ways_and_stacked_is_in_static_files(keras: Any, er
     check(errors(sharpened(keras, model), ["tflite-int16x8", "onnx-int8"]))  # unrolled too
 
 
+@pytest.mark.slow
 def test_recurrent_layer_of_too_many_steps_is_in_float_files_and_refused_by_its_name_in_8_bits(
     keras: Any, errors: Errors, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -115,6 +115,7 @@ def made(
 slow = pytest.mark.slow
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("build", "ends"),
     [
@@ -142,6 +143,7 @@ def test_schemes_all_give_the_keras_models_scores(
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_schemes_give_the_same_bytes_in_this_and_in_a_fresh_process(
     made: Any, convert: Convert, fresh: Fresh, tmp_path: Path
 ) -> None:
@@ -227,6 +229,7 @@ def test_file_interface_of_another_batch_or_dtype_gives_the_same_scores(
                 session.run(wrong)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["tflite-int16x8", "tflite-weight-int4", "onnx-float32"])
 def test_file_interface_of_a_free_batch_is_taken_by_other_schemes_too(
     name: str, made: Any, convert: Convert, score: Score
@@ -266,6 +269,7 @@ def test_schemes_of_4_bits_hold_weights_that_are_on_a_grid_as_they_are(
         assert paths[name].stat().st_size < 0.25 * paths[names[2]].stat().st_size
 
 
+@pytest.mark.slow
 def test_schemes_of_4_bits_are_closer_than_the_nearest_weights(
     colour: Dataset,
     build_conv: Callable[..., Any],

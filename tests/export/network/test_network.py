@@ -96,6 +96,7 @@ def test_network_scores_of_raw_pixels_and_scaled_pixels_are_the_same(
         np.testing.assert_allclose(by_scaled[0], expected[i], atol=1e-5)
 
 
+@pytest.mark.slow
 def test_network_that_does_not_fit_the_checkpoint_is_refused(
     build_conv: Any, colour: Dataset, make_checkpoint: MakeCheckpoint, tmp_path: Path
 ) -> None:

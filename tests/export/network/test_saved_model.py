@@ -186,6 +186,7 @@ def test_link_out_of_the_folder_and_a_fifo_in_it_are_refused(saved: Save, tmp_pa
     assert "'assets/pipe', which is no file" in refusal(folder)
 
 
+@pytest.mark.slow
 def test_networks_that_only_compute_pass(keras: Any, tmp_path: Path) -> None:
     """Resizing, augmentation with its random numbers, BatchNormalization and a table of strings."""
     import tensorflow as tf

@@ -43,6 +43,7 @@ def near(size: int) -> None:
     assert 4 * UNITS <= size < 4 * UNITS + 8000
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", ["keras", "h5"])
 @pytest.mark.filterwarnings("ignore::UserWarning")
 def test_sizes_of_a_trained_model_are_those_of_the_bare_one(keras: Any, tmp_path: Path, suffix: str) -> None:
@@ -58,6 +59,7 @@ def test_sizes_of_a_trained_model_are_those_of_the_bare_one(keras: Any, tmp_path
     assert abs(trained_gzip - bare_gzip) < bare_gzip / 10  # one step of Adam has changed the weights
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("optimizer", ["new", "legacy"])
 def test_sizes_of_a_saved_model_leave_the_optimizer_out(
     tmp_path: Path, optimizer: str, request: pytest.FixtureRequest

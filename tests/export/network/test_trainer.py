@@ -52,6 +52,7 @@ def dense(keras: Any) -> Any:
     return keras.Sequential(layers)
 
 
+@pytest.mark.slow
 def test_trainer_keeps_the_best_epoch_and_the_record_says_which(
     build_conv: BuildConv, make_trainer: MakeTrainer, colour: Dataset
 ) -> None:
@@ -160,6 +161,7 @@ def test_trainer_unfreezes_a_frozen_base_but_not_its_statistics_and_its_epochs_a
         assert kept == (type(layer).__name__ not in ("Conv2D", "Dense"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("frozen", "asked", "first"),
     [

@@ -119,6 +119,7 @@ def climb(make_checkpoint: MakeCheckpoint, network_of: NetworkOf, colour: Datase
     return call
 
 
+@pytest.mark.slow
 @ONNX_FIRST
 def test_repair_leaves_a_good_file_as_it_is_to_the_byte(
     climb: Any, sound: Any, name: str, colour: Dataset, tmp_path: Path
@@ -148,6 +149,7 @@ def test_repair_equalizes_what_collapsed_and_frees_nothing(
     assert not any(path.parent.glob("trial*"))
 
 
+@pytest.mark.slow
 @TFLITE_FIRST
 def test_repair_rounds_weights_anew_closer_on_other_images_and_moves_no_scale(
     climb: Any, sound: Any, name: str, colour: Dataset, tmp_path: Path

@@ -144,6 +144,7 @@ def test_codebook_leaves_a_channel_of_small_weights_alone(
     np.testing.assert_array_equal(after[1:], before[1:])
 
 
+@pytest.mark.slow
 def test_codebook_keeps_a_dead_channel_dead_and_it_keeps_no_other_from_it(
     network: Any, converted: Callable[..., Files], colour: Dataset
 ) -> None:

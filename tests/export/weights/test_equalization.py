@@ -178,6 +178,7 @@ def uneven(keras: Any) -> Any:
     return model
 
 
+@pytest.mark.slow
 def test_equalization_of_both_formats_changes_layers_and_no_score(
     uneven: Any, make_checkpoint: MakeCheckpoint, network_of: NetworkOf, colour: Dataset
 ) -> None:

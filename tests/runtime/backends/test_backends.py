@@ -85,6 +85,7 @@ def test_backend_read_refuses_a_file_that_cannot_be_read_and_names_it(path: Path
         contract_of(path)
 
 
+@pytest.mark.slow
 @each_backend
 def test_backend_read_of_a_file_cut_off_anywhere_never_gives_a_contract(path: Path) -> None:
     """Every length near both ends, where the structure is, and many among the weights."""

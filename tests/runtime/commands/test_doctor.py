@@ -40,6 +40,7 @@ def test_doctor_table_names_every_backend(run: Run) -> None:
     assert "onnxruntime" in out
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("package", "extra"), [("ai_edge_litert", "tflite"), ("onnxruntime", "onnx"), ("openvino", "openvino")]
 )
@@ -56,6 +57,7 @@ def test_doctor_with_nothing_installed_ends_with_status_1(fresh: Fresh) -> None:
     assert not any(entry["works"] for entry in json.loads(done.stdout)["backends"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("code", "reason"),
     [

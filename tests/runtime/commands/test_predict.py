@@ -376,6 +376,7 @@ def test_predict_backend_that_is_installed_but_broken_is_one_line(
     assert done.stderr.count("\n") == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("encoding", ["utf-8:strict", "ascii:strict"])
 @pytest.mark.parametrize("words", [[], ["--json"]], ids=["text", "json"])
 @pytest.mark.parametrize(

@@ -102,6 +102,7 @@ def test_cache_folder_of_a_user_without_a_home_is_one_of_temporary_files_of_its_
     assert fresh(code=code, TMPDIR=str(tmp_path)).stdout != f"{own}\n"
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="homes are found otherwise")
 @pytest.mark.parametrize("command", ["predict", "verify", "inspect", "doctor"])
 def test_commands_of_a_user_without_a_home_work(

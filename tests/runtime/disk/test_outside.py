@@ -100,6 +100,7 @@ def test_outside_read_of_a_file_that_says_it_is_empty_ends(tmp_path: Path) -> No
         outside.read("/proc/self/status", BundleError, 10)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["exchanged", "apart"])
 @pytest.mark.parametrize("count", [1, 2])
 def test_readers_of_a_folder_that_is_replaced_all_the_time_see_the_one_or_the_other(

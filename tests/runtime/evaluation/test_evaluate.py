@@ -112,6 +112,7 @@ def arrays(folder: Path) -> tuple[np.ndarray, np.ndarray]:
     return x, np.array([LABELS.index(picture.parent.name) for picture in listed])
 
 
+@pytest.mark.slow
 def test_archives_arrays_and_tables_give_the_same(model: Path, pictures: Path, tmp_path: Path) -> None:
     expected = evaluate(model, pictures)
     x, y = arrays(pictures)

@@ -23,6 +23,7 @@ def named(count: int) -> list[str]:
     return [f"class {i}" for i in range(count)]
 
 
+@pytest.mark.slow
 def test_an_8_bit_softmax_of_many_classes_is_no_logits(plain: dict[str, Path], bare: SimpleNamespace) -> None:
     """As google-coral's mobilenet_v2_1.0_224_quant.tflite, of which .789 became .002."""
     expected = bare.tflite(plain["uint8"], PIXELS)[0]

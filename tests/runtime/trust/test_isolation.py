@@ -248,6 +248,7 @@ def test_isolated_session_that_takes_too_long_is_ended(
     assert time.monotonic() - start < 10
 
 
+@pytest.mark.slow
 def test_isolated_session_opening_and_the_first_run_share_their_time(
     stranger: Path, impostor: Impostor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -362,6 +363,7 @@ def test_isolated_session_in_a_fork_is_refused_and_ends_nothing(stranger: Path) 
     there.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("busy", [False, True], ids=["waiting", "looping"])
 @pytest.mark.parametrize("thread", [False, True], ids=["main thread", "another thread"])
 def test_isolated_session_process_is_gone_when_the_one_that_started_it_is_killed(

@@ -25,6 +25,7 @@ def _tiny_base(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Weights, "network", network)
 
 
+@pytest.mark.slow
 def test_train_photos_says_first_what_it_took_the_data_for(run: Run, tmp_path: Path, album: Album) -> None:
     album(tmp_path / "pictures")
     words = ("train", "photos", "--data", tmp_path / "pictures", "--epochs", 2)

@@ -122,6 +122,7 @@ def test_features_divide_leaves_dropout_behind_the_base_in_the_trained_part() ->
     assert [type(layer).__name__ for layer in divided[1].layers[1:]] == ["Dropout", "Dense"]
 
 
+@pytest.mark.slow
 def test_features_are_what_keras_gives_and_are_computed_once(
     few: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -153,6 +153,7 @@ def test_train_leaves_a_taken_out_folder_alone(tmp_path: Path, few: Dataset) -> 
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["mine.txt"]
 
 
+@pytest.mark.slow
 def test_train_overwrite_replaces_the_whole_checkpoint(checkpoint: Path, few: Dataset) -> None:
     train("fashion-mlp", short(), few, Options(out=checkpoint, overwrite=True))
     assert Checkpoint.open(checkpoint).data.name == "few"

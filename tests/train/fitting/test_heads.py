@@ -48,6 +48,7 @@ def ends_in(scores: int, activation: str | None) -> Recipe:
     return dataclasses.replace(recipe.get("fashion-mlp"), build=build, epochs=6, batch_size=16)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("activation", "features"),
     [
@@ -74,6 +75,7 @@ def test_one_sigmoid_tells_two_classes_apart(tmp_path: Path, activation: str | N
     assert Checkpoint.open(tmp_path / "out") == found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("activation", ["sigmoid", pytest.param(None, marks=pytest.mark.slow)])
 def test_sigmoids_tell_several_labels_apart(tmp_path: Path, activation: str | None) -> None:
     data = coloured(("red", "green", "blue"), several=True)

@@ -49,9 +49,7 @@ def cut(source: str, count: int, tests: int = 1000) -> Dataset:
 @pytest.mark.parametrize(
     "name",
     [
-        name
-        if name in ("fashion-mlp", "mnist-tiny", "cifar10-cnn")
-        else pytest.param(name, marks=pytest.mark.long)
+        name if name in ("fashion-mlp", "cifar10-cnn") else pytest.param(name, marks=pytest.mark.long)
         for name in CUTS
     ],
 )

@@ -68,6 +68,7 @@ def compiled(keras: Any, model: Any, images: Any) -> Any:
     return run(tf.constant(np.transpose(images / np.float32(255), (0, 3, 1, 2)))).numpy()
 
 
+@pytest.mark.slow
 def test_channels_first_model_gives_its_own_scores_from_pictures(keras: Any, save: Save) -> None:
     model = network_of_all(keras)
     network = Network(Model.at(save(model), UNIT))
@@ -152,6 +153,7 @@ def test_channels_first_softmax_inside_a_convolution_works_along_the_width_and_i
         Network(Model.at(path, UNIT))
 
 
+@pytest.mark.slow
 def test_channels_first_that_would_change_the_scores_is_refused(
     keras: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -37,6 +37,7 @@ def nested(keras: Any, dtype: Any) -> Any:
     return keras.Model(image, layers.Dense(5, activation="softmax", dtype=dtype)(x))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("policy", "suffix"),  # Keras cannot read the .h5 that it writes of a bfloat16 model
     [

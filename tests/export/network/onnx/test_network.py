@@ -21,6 +21,7 @@ TORCH = Normalization.of_statistics((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 CAFFE = Normalization(factor=(1.0,), offset=(-104.0, -117.0, -124.0), bgr=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("says", [UNIT, TORCH, CAFFE], ids=["unit", "torch", "caffe"])
 @pytest.mark.parametrize("dims", [("n", 3, 12, 12), (1, 3, 12, 12), ("n", "c", "h", "w")], ids=str)
 def test_onnx_file_of_channels_first_takes_raw_pixels_in_every_scheme(

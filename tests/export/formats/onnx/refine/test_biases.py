@@ -91,6 +91,7 @@ def batches_of(context: Context) -> list[Any]:
     return list(context.network.batches(sample(context.calibration, context.network.interface.batch or 1)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("batch", "scheme"), [(1, "int8"), (7, "int8"), (1, "int8-s8s8")])
 def test_onnx_bias_correction_takes_out_what_every_image_is_off_by(
     graphs: Callable[..., Graphs], batch: int, scheme: str

@@ -112,6 +112,7 @@ def spoilt(raw: bytes, by: int) -> bytes:
     return tflite_tree.write(tree)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("batch", [1, 5])
 def test_tflite_bias_correction_takes_out_what_every_image_is_off_by(
     keras: Any, images: Images, batch: int
