@@ -20,6 +20,7 @@ from edgewright.runtime.errors import CheckpointError
 
 FILE = "int4.json"
 _PARITY = ("accuracy", "drop", "drop_low", "drop_high", "agreement", "verdict")
+_WAYS = {"qat4": "trained in 4 bits", "distill4": "distilled in 4 bits, without labels"}
 _KEPT = ("recipe", "data", "variant", "bytes", *_PARITY, "file_sha256", "data_sha256")
 
 
@@ -37,7 +38,10 @@ def rows_of(bundle: Path, models: Path) -> list[Row]:
 
 def way(variant: str) -> str:
     """How a file came to its 4 bits."""
-    return "trained in 4 bits" if "qat4+" in variant else "rounded after training"
+    for name, found in _WAYS.items():
+        if f"{name}+" in variant:
+            return found
+    return "rounded after training"
 
 
 def main(words: list[str]) -> int:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from edgewright.runtime.backends import Scores
 from edgewright.runtime.contract.heads import Head
 from edgewright.runtime.errors import TrainingError
 from edgewright.train.bridge import to_tf_keras
@@ -25,13 +27,17 @@ _LEARNING_RATE, _UNFROZEN_LEARNING_RATE = 1e-3, 1e-4  # Adam's
 _PATIENCE = 3  # epochs, or half of them: a cosine brings most towards its end
 _FROZEN_STEPS, _FROZEN_VALIDATION = 100, 1000
 _KEPT_FROZEN = "BatchNormalization"
+_TOLD = ("accuracy", "agreement", "loss")  # in the record, of the best epoch
+_LEAST = 1e-7  # probability
 
 Report = Callable[[float, str], None]  # the share that is done, and a note
+Figures = dict[str, float]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Examples:
-    """Raw uint8 images `(n, height, width, channels)` with labels, and those held out."""
+    """Raw uint8 images `(n, height, width, channels)` with labels, and those held out. `distill` looks at
+    no label."""
 
     x: Images
     y: Labels
@@ -78,7 +84,7 @@ class Trainer:
         keep_freed_memory()
         self.normalization = normalization
         self.record: dict[str, Any] = {}
-        self._recipe, self._head, self._seed = recipe, head, seed
+        self._recipe, self._head, self._seed, self._given_model = recipe, head, seed, model
         self._earlier, self._report, self.epochs = earlier, report, epochs
         self.tf_keras.utils.set_random_seed(seed)
         self._prepare = normalization.apply
@@ -134,13 +140,55 @@ class Trainer:
         Raises:
             TrainingError: the loss or a weight is no finite number, with the step.
         """
+        loss = loss_of(self.tf_keras, self._recipe, self._head)
+        figures = partial(metrics.summary, labels=self._y)
+        self._fit(model, loss, self._batches(), figures, callbacks, ready_at, learning_rate)
+
+    def distill(self, model: Any, *, callbacks: Sequence[Any] = (), steps: int, learning_rate: float) -> None:
+        """As `fit`, towards the probabilities that the given model has for the same images, not labels.
+
+        Args:
+            steps: batches an epoch, of however many images.
+
+        Raises:
+            TrainingError: as `fit`.
+        """
+        taught = to_tf_keras(self._given_model).model
+        as_prepared, as_raw = scorer(taught, lambda x: x), scorer(taught, self._prepare)
+        wanted = metrics.probabilities(as_raw(self._x), self._head)
+
+        def batches() -> Iterator[Any]:
+            for images, *_ in self._batches():
+                yield images, metrics.probabilities(as_prepared(images), self._head)
+
+        def figures(guessed: Scores) -> Figures:
+            losses = -(wanted * np.log(np.maximum(guessed, _LEAST))).sum(axis=1)
+            return {
+                "loss": float(losses.mean()),
+                "agreement": float((guessed.argmax(axis=1) == wanted.argmax(axis=1)).mean()),
+            }
+
+        self._per_epoch = steps
+        loss = self.tf_keras.losses.CategoricalCrossentropy(from_logits=self._head == "logits")
+        self._fit(model, loss, batches(), figures, callbacks, learning_rate=learning_rate)
+
+    def _fit(
+        self,
+        model: Any,
+        loss: Any,
+        given: Iterator[Any],
+        figures: Callable[[Scores], Figures],
+        callbacks: Sequence[Any],
+        ready_at: int = 0,
+        learning_rate: float = _LEARNING_RATE,
+    ) -> None:
         rate = self.tf_keras.optimizers.schedules.CosineDecay(
             min(learning_rate, self._highest_rate), self.steps
         )
-        model.compile(self.tf_keras.optimizers.Adam(rate), loss_of(self.tf_keras, self._recipe, self._head))
-        judge = self._judge(model, ready_at)
+        model.compile(self.tf_keras.optimizers.Adam(rate), loss)
+        judge = self._judge(model, ready_at, figures)
         model.fit(
-            self._batches(),
+            given,
             steps_per_epoch=self._per_epoch,
             epochs=self.epochs,
             callbacks=[*callbacks, judge],
@@ -150,18 +198,18 @@ class Trainer:
 
     def _batches(self) -> Iterator[Any]:
         while True:
-            for index in range(self._per_epoch):
+            for index in range(min(self._per_epoch, len(self._given))):
                 yield self._given[index]
             self._given.on_epoch_end()
 
-    def _judge(self, model: Any, ready_at: int) -> Any:
+    def _judge(self, model: Any, ready_at: int, figures: Callable[[Scores], Figures]) -> Any:
         trainer, scores_of = self, scorer(model, self._prepare)
 
         class Judge(self.tf_keras.callbacks.Callback):  # type: ignore[misc,name-defined]
             """Judges each epoch on the held-out images; comes after the pass's own callbacks."""
 
             def on_train_begin(self, logs: Any = None) -> None:
-                self._history: list[dict[str, float]] = []
+                self._history: list[Figures] = []
                 self._best = -1
                 self._kept: list[tuple[Any, Any]] = []
 
@@ -180,7 +228,7 @@ class Trainer:
                     # TensorFlow's relu makes 0 of NaN on CPUs: the loss may never show it.
                     raise self._failure("finite weights while fine-tuning, got NaN or infinity", step)
                 guessed = metrics.probabilities(scores_of(trainer._x), trainer._head)
-                self._history.append(metrics.summary(guessed, trainer._y))
+                self._history.append(figures(guessed))
                 if step < ready_at:
                     return
                 if self._best < 0 or self._history[-1]["loss"] < self._history[self._best]["loss"]:
@@ -200,8 +248,7 @@ class Trainer:
                     "best_epoch": self._best + 1,
                     "steps_per_epoch": trainer._per_epoch,
                     "validation_images": len(trainer._y),
-                    "validation_accuracy": round(best["accuracy"], 6),
-                    "validation_loss": round(best["loss"], 6),
+                    **{f"validation_{key}": round(best[key], 6) for key in _TOLD if key in best},
                 }
 
         return Judge()

@@ -26,7 +26,8 @@ class Pass(ABC):
 
     `examples` are names it takes, for messages; `rank` is its place in a chain: a pass undoes what one of a
     higher rank has left. `only` are the variants it is for (empty: all), for the reason `why_only`.
-    `fake_quantizes` says that its model stays one of tf_keras and holds the ranges of 8-bit numbers.
+    `fake_quantizes` says that its model stays one of tf_keras and holds the ranges of 8-bit numbers,
+    `labelled` that it learns from labels.
     """
 
     examples: tuple[str, ...]
@@ -34,6 +35,7 @@ class Pass(ABC):
     only: tuple[str, ...] = ()
     why_only = ""
     fake_quantizes = False
+    labelled = True
 
     def takes(self, name: str) -> bool:
         """Whether `name` is one of the family. Raises `InputError`: one with a number that cannot be."""

@@ -37,11 +37,16 @@ class Qat4(Pass):
         refuse_without_weights(model)
 
     def apply(self, name: str, trainer: Trainer) -> Any:
-        layers = weighted(trainer.model)
-        bits = rounding.bits({i: int(np.prod(layer.kernel.shape)) for i, layer in enumerate(layers)})
-        kernels = [layers[i].kernel for i, count in bits.items() if count == rounding.BITS]
-        trainer.fit(trainer.model, callbacks=[_on_grid(trainer.tf_keras, kernels)])
+        trainer.fit(trainer.model, callbacks=[on_grid(trainer)])
         return trainer.model
+
+
+def on_grid(trainer: Trainer) -> Any:
+    """A callback that has the kernels of `trainer.model` that 4 bits are to hold on their grids."""
+    layers = weighted(trainer.model)
+    bits = rounding.bits({i: int(np.prod(layer.kernel.shape)) for i, layer in enumerate(layers)})
+    kernels = [layers[i].kernel for i, count in bits.items() if count == rounding.BITS]
+    return _on_grid(trainer.tf_keras, kernels)
 
 
 def _on_grid(tf_keras: Any, kernels: list[Any]) -> Any:

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import numpy as np
+
+from edgewright.export import passes
 from edgewright.export.finetuning.chains import Training
 from edgewright.export.network.model import KERAS, Facts, Model, kind_of
 from edgewright.export.source import calibration as calibrating
@@ -18,7 +21,7 @@ from edgewright.runtime.console import Progress
 from edgewright.runtime.contract import THRESHOLD, InputContract
 from edgewright.runtime.contract.heads import Head
 from edgewright.runtime.errors import InputError
-from edgewright.train.datasets import Dataset
+from edgewright.train import datasets
 
 _VALIDATION = 0.1  # of the training pictures: the epoch that passes keep is chosen by them
 _SHOWN = 20  # of what was let through
@@ -75,7 +78,7 @@ def open_foreign(
         test=images.test,
         truth=images.truth,
         repair=images.repair,
-        training=_training(images.dataset, model, head, options) if has_passes else None,
+        training=_training(images, model, head, options) if has_passes else None,
         provenance={
             "model": {
                 "file": path.resolve().name,
@@ -99,10 +102,16 @@ def open_foreign(
 def _refuse_passes_without_data(path: Path, options: Options, variants: Sequence[Variant]) -> None:
     """See that there is what passes train, and with what. Raises `InputError`."""
     for variant in variants:
-        if variant.passes and not options.data:
+        if not options.data and any(passes.get(name).labelled for name in variant.passes):
             raise InputError(
                 f"expected labelled training pictures for {variant.name}, whose passes train, got none; add "
                 f"--data FOLDER (a folder of pictures a class) or a data set, or leave {variant.chain} out"
+            )
+        given = options.given
+        if variant.passes and not (options.data or given.pictures or (given.test and given.calibration)):
+            raise InputError(
+                f"expected pictures for {variant.name}, whose passes train, got none; add --pictures FOLDER "
+                f"(no labels), or --test with --calibration FOLDER, or leave {variant.chain} out"
             )
         if variant.passes and (kind_of(path) != KERAS or options.given.output):
             got = f"one output of {path}" if options.given.output else str(path)
@@ -112,14 +121,15 @@ def _refuse_passes_without_data(path: Path, options: Options, variants: Sequence
             )
 
 
-def _training(dataset: Dataset | None, model: Model, head: Head, options: Options) -> Training:
-    """What passes of a model of one's own train with."""
-    assert dataset is not None  # --data was given, and the head is none of an embedding
+def _training(images: reading.Judged, model: Model, head: Head, options: Options) -> Training:
+    """What passes of a model of one's own train with: without --data those that calibrate, of no class."""
+    dataset = images.dataset
+    x = images.calibration if dataset is None else dataset.x_train
     return Training(
-        x=dataset.x_train,
-        y=dataset.y_train,
-        groups=dataset.groups,
-        sha256=dataset.sha256,
+        x=x,
+        y=np.zeros(len(x), np.int64) if dataset is None else dataset.y_train,
+        groups=None if dataset is None else dataset.groups,
+        sha256=datasets.digest(x) if dataset is None else dataset.sha256,
         validation=_VALIDATION,
         seed=options.seed,
         head=head.kind,

@@ -226,7 +226,10 @@ only_root = pytest.mark.skipif(
 
 
 @only_root
-@pytest.mark.parametrize("command", ["train", "export", pytest.param("bench", marks=pytest.mark.long)])
+@pytest.mark.parametrize(
+    "command",
+    [pytest.param("train", marks=pytest.mark.long), "export", pytest.param("bench", marks=pytest.mark.long)],
+)
 def test_a_disk_that_fills_up_at_any_write_is_one_line_and_leaves_nothing(
     command: str, serve: Serve, training: Server, few: Path, trained: Path, bundle: Path, tmp_path: Path
 ) -> None:

@@ -25,6 +25,7 @@ def test_int4_takes_the_4_bit_files_of_a_bundle_those_left_out_too(bundle: Path,
     refused = [
         {"name": "tflite-weight-int4", **sizes, "parity": judged},
         {"name": "qat4+onnx-weight-int4", **sizes, "parity": judged},
+        {"name": "distill4+tflite-weight-int4", **sizes, "parity": judged},
         {"name": "onnx-weight-int4", **sizes, "parity": None},
     ]
     changed = dataclasses.replace(manifest, refused=tuple(refused))
@@ -38,6 +39,7 @@ def test_int4_takes_the_4_bit_files_of_a_bundle_those_left_out_too(bundle: Path,
     assert [(row["variant"], row["way"], row["bytes"], row["epochs"]) for row in rows] == [
         ("tflite-weight-int4", "rounded after training", 9, 7),
         ("qat4+onnx-weight-int4", "trained in 4 bits", 9, 7),
+        ("distill4+tflite-weight-int4", "distilled in 4 bits, without labels", 9, 7),
     ]
     assert all({*row} >= KEYS for row in rows)
 

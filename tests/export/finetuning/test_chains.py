@@ -288,6 +288,31 @@ def test_passes_of_a_model_of_ones_own_train_on_the_data_that_is_given(
 
 
 @pytest.mark.slow
+def test_distill4_of_a_model_of_ones_own_wants_pictures_without_labels(
+    cache: Path, build_conv: BuildConv, colour: Dataset, tmp_path: Path
+) -> None:
+    build_conv().save(tmp_path / "net.keras")
+    np.savez(tmp_path / "pictures.npz", x=colour.x_test)
+    normalization = Normalization.of_range(-1, 1)
+    names = "distill4+onnx-weight-int4"
+    out, net = tmp_path / "bundle", tmp_path / "net.keras"
+    given = Given(normalization=normalization, pictures=tmp_path / "pictures.npz")
+    result = export(net, options(out, names, given=given, calibration_size=200))
+    assert [outcome.name for outcome in result.outcomes if outcome.passed] == [names]
+    entry = Bundle.open(out).variant(names)
+    assert entry.parity.agreement > 0.95
+    (record,) = entry.conversion["passes"]
+    assert (record["pass"], record["steps_per_epoch"], record["validation_images"]) == ("distill4", 100, 20)
+    assert record["validation_agreement"] > 0.7
+    with pytest.raises(InputError, match=r"expected pictures for distill4.* add --pictures FOLDER"):
+        export(net, options(out, names, given=Given(normalization=normalization)))
+    with pytest.raises(
+        InputError, match=r"expected labelled training pictures for qat4.*, got none; add --data"
+    ):
+        export(net, options(out, "qat4+onnx-weight-int4", given=given))
+
+
+@pytest.mark.slow
 @pytest.mark.long
 def test_qat_takes_a_file_interface_of_batches_and_floats(cache: Path, small: Path, tmp_path: Path) -> None:
     out = tmp_path / "bundle"

@@ -67,6 +67,22 @@ def test_trainer_keeps_the_best_epoch_and_the_record_says_which(
     assert trainer.record["validation_accuracy"] == pytest.approx(accuracy, abs=1e-6)
 
 
+def test_trainer_distills_the_scores_that_were_there_and_looks_at_no_label(
+    dense: Any, make_trainer: MakeTrainer, colour: Dataset
+) -> None:
+    trainer = make_trainer(dense, epochs=3)
+    (kernel,) = (weight for weight in trainer.model.weights if weight.shape.rank == 2)
+    images, there = trainer.batch(0), kernel.numpy()
+    before = trainer.model(images).numpy()
+    kernel.assign(np.round(there * 16) / 16)
+    lost = np.abs(trainer.model(images).numpy() - before).mean()
+    trainer.distill(trainer.model, steps=40, learning_rate=1e-3)
+    assert np.abs(trainer.model(images).numpy() - before).mean() < lost / 2
+    assert trainer.record["steps_per_epoch"] == 40  # of 5 batches
+    assert trainer.record["validation_agreement"] > 0.85
+    assert "validation_accuracy" not in trainer.record
+
+
 @pytest.mark.parametrize(("epochs", "trained"), [(3, 3), (6, 4), (10, 6)])
 def test_trainer_stops_after_epochs_that_bring_nothing_the_later_the_more_there_are(
     epochs: int,
