@@ -54,7 +54,8 @@ def _work(next_task: Callable[[], dict[str, Any]], report: Callable[[Event], Non
         epochs=task["epochs"],
         seed=task["seed"],
         earlier=earlier,
-        keep_augmentation=not chosen.fake_quantizes,  # TFMOT cannot quantize what is before such layers
+        # TFMOT cannot quantize what is before such layers, and who teaches has none of them.
+        keep_augmentation=not chosen.fake_quantizes and chosen.labelled,
         report=progress,
     )
     plain = bridge.to_tf_keras(model).model

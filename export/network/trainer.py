@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -82,7 +81,7 @@ class Trainer:
         """
         self.tf_keras, keras = import_tf_keras(), import_keras()
         keep_freed_memory()
-        self.normalization = normalization
+        self.normalization, self.examples = normalization, examples
         self.record: dict[str, Any] = {}
         self._recipe, self._head, self._seed, self._given_model = recipe, head, seed, model
         self._earlier, self._report, self.epochs = earlier, report, epochs
@@ -96,7 +95,7 @@ class Trainer:
         frozen = [layer for layer in self.model.layers if layer.weights and not layer.trainable]
         ends = Head(kind=head, count=self.model.output_shape[-1])
         self._given = batches(keras, recipe, self._prepare, examples.x, examples.y, ends, seed, 0)
-        self._per_epoch = len(self._given)
+        self._per_epoch = self._whole = len(self._given)
         self._highest_rate = _UNFROZEN_LEARNING_RATE if frozen else math.inf
         if frozen:
             self._per_epoch = min(self._per_epoch, _FROZEN_STEPS)
@@ -114,6 +113,10 @@ class Trainer:
     def made_by(self, family: str) -> bool:
         """Whether a pass of that family has been here before."""
         return any(name.startswith(family) for name in self._earlier)
+
+    def copy(self) -> Any:
+        """The model that was given as one of tf_keras again, without augmentation; no training changes it."""
+        return to_tf_keras(self._given_model).model
 
     def batch(self, index: int) -> NDArray[np.float32]:
         """The images of a training batch, as the model takes them."""
@@ -141,11 +144,19 @@ class Trainer:
             TrainingError: the loss or a weight is no finite number, with the step.
         """
         loss = loss_of(self.tf_keras, self._recipe, self._head)
-        figures = partial(metrics.summary, labels=self._y)
-        self._fit(model, loss, self._batches(), figures, callbacks, ready_at, learning_rate)
+        self._fit(
+            model,
+            loss,
+            self._batches(),
+            lambda guessed: metrics.summary(guessed, self._y),
+            callbacks,
+            ready_at,
+            learning_rate,
+        )
 
     def distill(self, model: Any, *, callbacks: Sequence[Any] = (), steps: int, learning_rate: float) -> None:
-        """As `fit`, towards the probabilities that the given model has for the same images, not labels.
+        """As `fit`, towards the probabilities that the given model has for the same images, not labels; if no
+        epoch brings `model` closer to them, it is left as it is.
 
         Args:
             steps: batches an epoch, of however many images.
@@ -153,7 +164,7 @@ class Trainer:
         Raises:
             TrainingError: as `fit`.
         """
-        taught = to_tf_keras(self._given_model).model
+        taught = self.copy()
         as_prepared, as_raw = scorer(taught, lambda x: x), scorer(taught, self._prepare)
         wanted = metrics.probabilities(as_raw(self._x), self._head)
 
@@ -170,7 +181,7 @@ class Trainer:
 
         self._per_epoch = steps
         loss = self.tf_keras.losses.CategoricalCrossentropy(from_logits=self._head == "logits")
-        self._fit(model, loss, batches(), figures, callbacks, learning_rate=learning_rate)
+        self._fit(model, loss, batches(), figures, callbacks, learning_rate=learning_rate, as_it_is=True)
 
     def _fit(
         self,
@@ -181,12 +192,13 @@ class Trainer:
         callbacks: Sequence[Any],
         ready_at: int = 0,
         learning_rate: float = _LEARNING_RATE,
+        as_it_is: bool = False,
     ) -> None:
         rate = self.tf_keras.optimizers.schedules.CosineDecay(
             min(learning_rate, self._highest_rate), self.steps
         )
         model.compile(self.tf_keras.optimizers.Adam(rate), loss)
-        judge = self._judge(model, ready_at, figures)
+        judge = self._judge(model, ready_at, figures, as_it_is)
         model.fit(
             given,
             steps_per_epoch=self._per_epoch,
@@ -198,20 +210,24 @@ class Trainer:
 
     def _batches(self) -> Iterator[Any]:
         while True:
-            for index in range(min(self._per_epoch, len(self._given))):
+            for index in range(min(self._per_epoch, self._whole)):
                 yield self._given[index]
             self._given.on_epoch_end()
 
-    def _judge(self, model: Any, ready_at: int, figures: Callable[[Scores], Figures]) -> Any:
+    def _judge(self, model: Any, ready_at: int, figures: Callable[[Scores], Figures], as_it_is: bool) -> Any:
         trainer, scores_of = self, scorer(model, self._prepare)
 
         class Judge(self.tf_keras.callbacks.Callback):  # type: ignore[misc,name-defined]
-            """Judges each epoch on the held-out images; comes after the pass's own callbacks."""
+            """Judges each epoch on the held-out images, and what is there before the first; comes after the
+            pass's own callbacks."""
 
             def on_train_begin(self, logs: Any = None) -> None:
                 self._history: list[Figures] = []
-                self._best = -1
+                self._best = -1  # the epoch, that before the first being -1
+                self._figures: Figures | None = None
                 self._kept: list[tuple[Any, Any]] = []
+                if as_it_is:
+                    self._keep(-1, self._judged())
 
             def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
                 self._done = epoch * trainer._per_epoch
@@ -227,14 +243,19 @@ class Trainer:
                 if not all(np.isfinite(variable.numpy()).all() for variable in model.weights):
                     # TensorFlow's relu makes 0 of NaN on CPUs: the loss may never show it.
                     raise self._failure("finite weights while fine-tuning, got NaN or infinity", step)
-                guessed = metrics.probabilities(scores_of(trainer._x), trainer._head)
-                self._history.append(figures(guessed))
+                self._history.append(self._judged())
                 if step < ready_at:
                     return
-                if self._best < 0 or self._history[-1]["loss"] < self._history[self._best]["loss"]:
-                    self._best = epoch
-                    self._kept = [(variable, variable.numpy()) for variable in model.weights]
+                if self._figures is None or self._history[-1]["loss"] < self._figures["loss"]:
+                    self._keep(epoch, self._history[-1])
                 self.model.stop_training = epoch - self._best >= max(_PATIENCE, trainer.epochs // 2)
+
+            def _judged(self) -> Figures:
+                return figures(metrics.probabilities(scores_of(trainer._x), trainer._head))
+
+            def _keep(self, epoch: int, found: Figures) -> None:
+                self._best, self._figures = epoch, found
+                self._kept = [(variable, variable.numpy()) for variable in model.weights]
 
             def _failure(self, what: str, step: int) -> TrainingError:
                 return TrainingError(f"expected {what} at step {step} of {trainer.steps}; look at the data")
@@ -242,7 +263,7 @@ class Trainer:
             def keep_best(self) -> None:
                 for variable, value in self._kept:
                     variable.assign(value)
-                best = self._history[self._best]
+                best = self._figures or self._history[-1]
                 trainer.record = {
                     "epochs": len(self._history),
                     "best_epoch": self._best + 1,

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from edgewright.export.network.trainer import Trainer
 
 _MOST = 2 ** (rounding.BITS - 1) - 1
+_WITHIN = 0.49  # of a step
 _CLIPS = np.linspace(1.0, 0.5, 11)  # shares of a channel's largest weight that 7 may stand for
 
 Kernel = NDArray[np.float32]
@@ -41,28 +42,47 @@ class Qat4(Pass):
         return trainer.model
 
 
-def on_grid(trainer: Trainer) -> Any:
-    """A callback that has the kernels of `trainer.model` that 4 bits are to hold on their grids."""
-    layers = weighted(trainer.model)
+def in_4_bits(model: Any) -> list[Any]:
+    """The layers of a tf_keras model whose kernels 4 bits are to hold."""
+    layers = weighted(model)
     bits = rounding.bits({i: int(np.prod(layer.kernel.shape)) for i, layer in enumerate(layers)})
-    kernels = [layers[i].kernel for i, count in bits.items() if count == rounding.BITS]
-    return _on_grid(trainer.tf_keras, kernels)
+    return [layers[i] for i, count in bits.items() if count == rounding.BITS]
+
+
+def on_grid(trainer: Trainer) -> Any:
+    """A callback that has those of `trainer.model` on their grids whenever they are used. Zeros of now stay;
+    a kernel that is on a grid when training begins keeps that one, others get the closest."""
+    return _on_grid(trainer.tf_keras, [layer.kernel for layer in in_4_bits(trainer.model)])
 
 
 def _on_grid(tf_keras: Any, kernels: list[Any]) -> Any:
-    """A callback that has `kernels` on their grids whenever they are used. Zeros of pruning stay."""
     import tensorflow as tf
 
     class OnGrid(tf_keras.callbacks.Callback):  # type: ignore[misc]
-        def on_train_begin(self, logs: Any = None) -> None:
-            self._behind = [tf.Variable(kernel) for kernel in kernels]
-            self._rounded = [tf.Variable(kernel) for kernel in kernels]
-            self._scales = [tf.Variable(scales(kernel.numpy())) for kernel in kernels]
+        def __init__(self) -> None:
+            super().__init__()
             self._kept = [tf.cast(kernel != 0, tf.float32) for kernel in kernels]
+            self._float = [kernel.numpy() for kernel in kernels]
+
+        def on_train_begin(self, logs: Any = None) -> None:
+            self._rounded = [tf.Variable(kernel) for kernel in kernels]
+            found = [rounding.on_grid(_rows(kernel.numpy())) for kernel in kernels]
+            self._open = [each is None for each in found]
+            self._scales = [
+                tf.Variable(scales(kernel.numpy()) if each is None else each.scales)
+                for kernel, each in zip(kernels, found, strict=True)
+            ]
+            self._behind = [
+                tf.Variable(before if is_open else _nearest(before, kernel.numpy(), scale.numpy()))
+                for before, kernel, scale, is_open in zip(
+                    self._float, kernels, self._scales, self._open, strict=True
+                )
+            ]
 
         def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
-            for scale, behind in zip(self._scales, self._behind, strict=True):
-                scale.assign(scales(behind.numpy()))
+            for scale, behind, is_open in zip(self._scales, self._behind, self._open, strict=True):
+                if is_open:
+                    scale.assign(scales(behind.numpy()))
             self._round()
 
         def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
@@ -88,6 +108,16 @@ def scales(kernel: Kernel) -> Kernel:
     errors = [np.square(rows - np.clip(np.rint(rows / t), -_MOST, _MOST) * t).sum(axis=0) for t in tried]
     chosen: Kernel = tried[np.argmin(errors, axis=0), np.arange(len(largest))].astype(np.float32)
     return chosen
+
+
+def _nearest(kernel: Kernel, rounded: Kernel, scale: Kernel) -> Kernel:
+    """What is closest to `kernel` of all that is rounded to `rounded`: what rounding changed a lot changes
+    back at the slightest pull."""
+    return np.clip(kernel, rounded - _WITHIN * scale, rounded + _WITHIN * scale)
+
+
+def _rows(kernel: Kernel) -> Kernel:
+    return kernel.reshape(-1, kernel.shape[-1]).T
 
 
 PASS = Qat4()

@@ -135,6 +135,11 @@ def places_of(batches: int) -> int:
     return max(1, _ROWS // batches)
 
 
+def enough(inputs: int) -> int:
+    """How many places of a layer with so many inputs it takes that what suits them suits others too."""
+    return _PLACES_AN_INPUT * min(inputs, _TOGETHER)
+
+
 class Moments:
     """Means and second moments of what a layer is given, and of what it should have been given."""
 
@@ -147,8 +152,7 @@ class Moments:
     @property
     def enough(self) -> bool:
         """Whether there are so many places that what suits them suits others too."""
-        inputs = min(self._given.shape[1], _TOGETHER)
-        return bool(len(self._given) >= _PLACES_AN_INPUT * inputs)
+        return len(self._given) >= enough(self._given.shape[1])
 
     def among(self, part: slice, centred: bool) -> tuple[Floats, Floats]:
         """Of that part of the inputs the second moments of what is given, `(inputs, inputs)`, and those of

@@ -83,6 +83,18 @@ def test_trainer_distills_the_scores_that_were_there_and_looks_at_no_label(
     assert "validation_accuracy" not in trainer.record
 
 
+def test_trainer_distillation_that_brings_nothing_leaves_the_model_as_it_is(
+    dense: Any, make_trainer: MakeTrainer
+) -> None:
+    trainer = make_trainer(dense, epochs=2)
+    before = [weight.numpy() for weight in trainer.model.weights]
+    trainer.distill(trainer.model, steps=2, learning_rate=10.0)
+    assert trainer.record["best_epoch"] == 0
+    assert trainer.record["validation_agreement"] == 1
+    for weight, was in zip(trainer.model.weights, before, strict=True):
+        np.testing.assert_array_equal(weight.numpy(), was)
+
+
 @pytest.mark.parametrize(("epochs", "trained"), [(3, 3), (6, 4), (10, 6)])
 def test_trainer_stops_after_epochs_that_bring_nothing_the_later_the_more_there_are(
     epochs: int,

@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import numpy as np
 import pytest
 
 from edgewright.export import passes, variants
+from edgewright.export.network.trainer import Examples, Trainer
+from edgewright.export.passes import distill4, qat4
+from edgewright.export.weights import rounding
 from edgewright.runtime.errors import InputError
+from edgewright.train import recipe
+from edgewright.train.datasets import Dataset
+from edgewright.train.normalization import Normalization
 
 
 @pytest.mark.parametrize(
@@ -26,3 +35,45 @@ def test_distill4_is_for_files_of_4_bits(name: str, says: str) -> None:
 def test_distill4_alone_of_all_passes_wants_no_labels() -> None:
     names = ("prune80", "cluster16", "qat", "qat4", "distill4", "finetune")
     assert [name for name in names if not passes.get(name).labelled] == ["distill4"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("strides", [1, 2])
+def test_distill4_rounds_layer_by_layer_first_and_closer_than_the_nearest_weights(
+    keras: Any, colour: Dataset, strides: int
+) -> None:
+    keras.utils.set_random_seed(0)
+    layers = [
+        keras.layers.Conv2D(8, 3, strides=strides, padding="same", activation="relu", use_bias=False),
+        keras.layers.BatchNormalization(),
+        keras.layers.Conv2D(16, 3, dilation_rate=2 if strides == 1 else 1, activation="relu"),
+        keras.layers.GlobalAveragePooling2D(),
+        keras.layers.Dense(24, activation="relu"),
+        keras.layers.Dropout(0.5),
+        keras.layers.Dense(10, activation="softmax"),
+    ]
+    x, y = colour.x_train, colour.y_train
+    trainer = Trainer(
+        keras.Sequential([keras.Input(colour.x_train.shape[1:]), *layers]),
+        recipe=recipe.get("fashion-mlp"),
+        head="softmax",
+        normalization=Normalization.of_range(-1.0, 1.0),
+        examples=Examples(x=x[:600], y=y[:600], x_validation=x[600:800], y_validation=y[600:800]),
+        epochs=1,
+        seed=0,
+    )
+    images = trainer.normalization.apply(x[800:])
+    exact = trainer.copy()(images).numpy()
+    kernels = [layer.kernel for layer in qat4.in_4_bits(trainer.model)]
+    assert [kernel.shape[-1] for kernel in kernels] == [8, 16, 24]
+    before = [kernel.numpy() for kernel in kernels]
+    for kernel in kernels:
+        found = rounding.nearest(kernel.numpy().reshape(-1, kernel.shape[-1]).T, rounding.BITS)
+        kernel.assign((found.codes * found.scales[:, np.newaxis]).T.reshape(kernel.shape))
+    nearest = np.square(trainer.model(images).numpy() - exact).mean()
+    for kernel, value in zip(kernels, before, strict=True):
+        kernel.assign(value)
+    trained = distill4.PASS.apply("distill4", trainer)
+    assert np.square(trained(images).numpy() - exact).mean() < nearest / 2
+    for kernel in kernels:
+        assert rounding.on_grid(kernel.numpy().reshape(-1, kernel.shape[-1]).T) is not None

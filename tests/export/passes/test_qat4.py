@@ -37,6 +37,20 @@ def test_qat4_leaves_weights_on_a_grid_keeps_zeros_and_learns() -> None:
     assert model.evaluate(x, y, verbose=0) < 0.7 * before
 
 
+@pytest.mark.slow
+def test_qat4_kernel_on_a_grid_keeps_it_and_what_was_barely_rounded_so_goes_first() -> None:
+    tf_keras = import_tf_keras()
+    layer = tf_keras.layers.Dense(1, use_bias=False)
+    model = tf_keras.Sequential([tf_keras.Input((3,)), layer])
+    layer.kernel.assign([[0.7], [0.149], [0.1]])  # on steps of .1: 7, 1.49 and 1
+    grid = _on_grid(tf_keras, [layer.kernel])
+    layer.kernel.assign([[0.7], [0.1], [0.1]])
+    model.compile(tf_keras.optimizers.SGD(0.001), "mse")
+    x = np.eye(3, dtype=np.float32)[[1, 2]]
+    model.fit(x, np.array([[1.0], [1.0]]), epochs=3, verbose=0, callbacks=[grid])
+    np.testing.assert_allclose(layer.kernel.numpy()[:, 0], [0.7, 0.2, 0.1], atol=1e-6)
+
+
 def test_qat4_scales_clip_a_lone_outlier_and_take_dead_channels() -> None:
     random = np.random.default_rng(0)
     kernel = random.normal(size=(3, 3, 16, 4)).astype(np.float32)

@@ -27,7 +27,7 @@ CUTS = {
     "fashion-cnn": (3000, 10, 0.6),
     "mnist-cnn": (3000, 3, 0.88),
     "mnist-tiny": (3000, 5, 0.8),
-    "cifar10-cnn": (4000, 4, 0.3),
+    "cifar10-cnn": (3000, 3, 0.3),
     "cifar10-resnet8": (3000, 5, 0.3),
 }
 
