@@ -54,7 +54,7 @@ class Distill4(Pass):
 def _round(trainer: Trainer) -> None:
     """Rounds each layer that 4 bits are to hold so that it gives what it gave before, as far as they can."""
     model, exact = trainer.model, trainer.copy()
-    layers = [layer for layer in qat4.in_4_bits(model) if getattr(layer, "groups", 1) == 1]
+    layers = [layer for layer in qat4.in_4_bits(model) if _is_plain(layer)]
     largest = max((int(np.prod(layer.input.shape[1:])) for layer in layers), default=1)
     x = trainer.examples.x
     few = len(rounding.sample(x, largest))
@@ -78,6 +78,11 @@ def _round(trainer: Trainer) -> None:
         layer.kernel.assign((found.codes * found.scales[:, np.newaxis]).T.reshape(kernel.shape))
         if layer.use_bias:
             layer.bias.assign_add(found.shift.astype(np.float32))
+
+
+def _is_plain(layer: Any) -> bool:
+    """Whether it stands in one place and each output sees all inputs; training alone rounds others."""
+    return len(layer.inbound_nodes) == 1 and getattr(layer, "groups", 1) == 1
 
 
 def _seen(tf_keras: Any, model: Any, layer: Any, images: Floats, places: int) -> Iterator[Floats]:

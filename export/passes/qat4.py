@@ -78,6 +78,7 @@ def _on_grid(tf_keras: Any, kernels: list[Any]) -> Any:
                     self._float, kernels, self._scales, self._open, strict=True
                 )
             ]
+            self._round()
 
         def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
             for scale, behind, is_open in zip(self._scales, self._behind, self._open, strict=True):

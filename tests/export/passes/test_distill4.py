@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,8 @@ from edgewright.runtime.errors import InputError
 from edgewright.train import recipe
 from edgewright.train.datasets import Dataset
 from edgewright.train.normalization import Normalization
+
+MakeTrainer = Callable[[Any], Trainer]
 
 
 @pytest.mark.parametrize(
@@ -37,10 +40,27 @@ def test_distill4_alone_of_all_passes_wants_no_labels() -> None:
     assert [name for name in names if not passes.get(name).labelled] == ["distill4"]
 
 
+@pytest.fixture
+def trained_on(colour: Dataset) -> MakeTrainer:
+    def make(model: Any) -> Trainer:
+        x, y = colour.x_train, colour.y_train
+        return Trainer(
+            model,
+            recipe=recipe.get("fashion-mlp"),
+            head="softmax",
+            normalization=Normalization.of_range(-1.0, 1.0),
+            examples=Examples(x=x[:600], y=y[:600], x_validation=x[600:800], y_validation=y[600:800]),
+            epochs=1,
+            seed=0,
+        )
+
+    return make
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("strides", [1, 2])
 def test_distill4_rounds_layer_by_layer_first_and_closer_than_the_nearest_weights(
-    keras: Any, colour: Dataset, strides: int
+    keras: Any, colour: Dataset, trained_on: MakeTrainer, strides: int
 ) -> None:
     keras.utils.set_random_seed(0)
     layers = [
@@ -52,17 +72,8 @@ def test_distill4_rounds_layer_by_layer_first_and_closer_than_the_nearest_weight
         keras.layers.Dropout(0.5),
         keras.layers.Dense(10, activation="softmax"),
     ]
-    x, y = colour.x_train, colour.y_train
-    trainer = Trainer(
-        keras.Sequential([keras.Input(colour.x_train.shape[1:]), *layers]),
-        recipe=recipe.get("fashion-mlp"),
-        head="softmax",
-        normalization=Normalization.of_range(-1.0, 1.0),
-        examples=Examples(x=x[:600], y=y[:600], x_validation=x[600:800], y_validation=y[600:800]),
-        epochs=1,
-        seed=0,
-    )
-    images = trainer.normalization.apply(x[800:])
+    trainer = trained_on(keras.Sequential([keras.Input(colour.x_train.shape[1:]), *layers]))
+    images = trainer.normalization.apply(colour.x_train[800:])
     exact = trainer.copy()(images).numpy()
     kernels = [layer.kernel for layer in qat4.in_4_bits(trainer.model)]
     assert [kernel.shape[-1] for kernel in kernels] == [8, 16, 24]
@@ -77,3 +88,16 @@ def test_distill4_rounds_layer_by_layer_first_and_closer_than_the_nearest_weight
     assert np.square(trained(images).numpy() - exact).mean() < nearest / 2
     for kernel in kernels:
         assert rounding.on_grid(kernel.numpy().reshape(-1, kernel.shape[-1]).T) is not None
+
+
+@pytest.mark.slow
+def test_distill4_of_a_layer_that_stands_in_two_places_rounds_it_by_training_alone(
+    keras: Any, colour: Dataset, trained_on: MakeTrainer
+) -> None:
+    image = keras.Input(colour.x_train.shape[1:])
+    shared = keras.layers.Conv2D(3, 3, padding="same", activation="relu")
+    values = keras.layers.Dense(24, activation="relu")(keras.layers.Flatten()(shared(shared(image))))
+    model = keras.Model(image, keras.layers.Dense(10, activation="softmax")(values))
+    trained = distill4.PASS.apply("distill4", trained_on(model))
+    for layer in qat4.in_4_bits(trained):
+        assert rounding.on_grid(layer.kernel.numpy().reshape(-1, layer.kernel.shape[-1]).T) is not None
