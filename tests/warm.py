@@ -8,9 +8,9 @@ file as a program,
 
 which imports what PRELOADS says of the module of that number and waits on the socket FD, which listens, for
 all processes of a run of tests: the first that wants it starts it, and it ends when none is connected any
-more. It greets with its environment, and takes tasks: a module to run as `python -P -m` would, environment,
-folder, and the files for standard input, output and error. A keeper, forked first, tells the process id and
-how it ended: who asked is not its parent.
+more. It greets with the environment that it was started in, and takes tasks: a module to run as
+`python -P -m` would, environment, folder, and the files for standard input, output and error. A keeper,
+forked first, tells the process id and how it ended: who asked is not its parent.
 """
 
 from __future__ import annotations
@@ -187,14 +187,14 @@ class _Forked:
 def main(asking: str, number: str) -> None:
     """The process that forks, until nobody can ask any more."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for who asks
+    greeting = json.dumps({key: value for key, value in os.environ.items() if key.startswith(_DECIDING)})
     exec([*PRELOADS.values()][int(number)], {"use": _use})
     gc.collect()
     gc.freeze()  # a collection in a fork would copy all pages
-    _serve(socket.socket(fileno=int(asking)))
+    _serve(socket.socket(fileno=int(asking)), greeting)
 
 
-def _serve(listening: socket.socket) -> None:
-    greeting = json.dumps({key: value for key, value in os.environ.items() if key.startswith(_DECIDING)})
+def _serve(listening: socket.socket, greeting: str) -> None:
     asking: list[socket.socket] = []
     while True:
         for ready in select.select([listening, *asking], [], [])[0]:

@@ -83,7 +83,7 @@ class Trainer:
         keep_freed_memory()
         self.normalization, self.examples = normalization, examples
         self.record: dict[str, Any] = {}
-        self._recipe, self._head, self._seed, self._given_model = recipe, head, seed, model
+        self._recipe, self._head, self._seed, self._keras_model = recipe, head, seed, model
         self._earlier, self._report, self.epochs = earlier, report, epochs
         self.tf_keras.utils.set_random_seed(seed)
         self._prepare = normalization.apply
@@ -116,7 +116,7 @@ class Trainer:
 
     def copy(self) -> Any:
         """The model that was given as one of tf_keras again, without augmentation; no training changes it."""
-        return to_tf_keras(self._given_model).model
+        return to_tf_keras(self._keras_model).model
 
     def batch(self, index: int) -> NDArray[np.float32]:
         """The images of a training batch, as the model takes them."""
@@ -218,8 +218,8 @@ class Trainer:
         trainer, scores_of = self, scorer(model, self._prepare)
 
         class Judge(self.tf_keras.callbacks.Callback):  # type: ignore[misc,name-defined]
-            """Judges each epoch on the held-out images, and what is there before the first; comes after the
-            pass's own callbacks."""
+            """Judges each epoch on the held-out images, `as_it_is` also what is there before the first; comes
+            after the pass's own callbacks."""
 
             def on_train_begin(self, logs: Any = None) -> None:
                 self._history: list[Figures] = []

@@ -59,8 +59,8 @@ def _round(trainer: Trainer) -> None:
     x = trainer.examples.x
     few = len(rounding.sample(x, largest))
     for layer in layers:
-        inputs, places = int(np.prod(layer.kernel.shape[:-1])), int(np.prod(layer.output.shape[1:-1]))
-        wanted = max(few, -(-rounding.enough(inputs) // places))  # a large image has places enough
+        inputs, an_image = int(np.prod(layer.kernel.shape[:-1])), int(np.prod(layer.output.shape[1:-1]))
+        wanted = max(few, -(-rounding.enough(inputs) // an_image))  # a large image has places enough
         chosen = np.linspace(0, len(x) - 1, min(wanted, len(x))).astype(int)
         images = trainer.normalization.apply(x[chosen])
         places = rounding.places_of(-(-len(images) // _BATCH))

@@ -50,12 +50,13 @@ def in_4_bits(model: Any) -> list[Any]:
 
 
 def on_grid(trainer: Trainer) -> Any:
-    """A callback that has those of `trainer.model` on their grids whenever they are used. Zeros of now stay;
-    a kernel that is on a grid when training begins keeps that one, others get the closest."""
-    return _on_grid(trainer.tf_keras, [layer.kernel for layer in in_4_bits(trainer.model)])
+    """`kept_on_grid` for those of `trainer.model`."""
+    return kept_on_grid(trainer.tf_keras, [layer.kernel for layer in in_4_bits(trainer.model)])
 
 
-def _on_grid(tf_keras: Any, kernels: list[Any]) -> Any:
+def kept_on_grid(tf_keras: Any, kernels: list[Any]) -> Any:
+    """A callback that has `kernels` on their grids whenever they are used. Zeros of now stay; a kernel that
+    is on a grid when training begins keeps that one, others get the closest."""
     import tensorflow as tf
 
     class OnGrid(tf_keras.callbacks.Callback):  # type: ignore[misc]
@@ -73,7 +74,7 @@ def _on_grid(tf_keras: Any, kernels: list[Any]) -> Any:
                 for kernel, each in zip(kernels, found, strict=True)
             ]
             self._behind = [
-                tf.Variable(before if is_open else _nearest(before, kernel.numpy(), scale.numpy()))
+                tf.Variable(before if is_open else _closest(before, kernel.numpy(), scale.numpy()))
                 for before, kernel, scale, is_open in zip(
                     self._float, kernels, self._scales, self._open, strict=True
                 )
@@ -111,7 +112,7 @@ def scales(kernel: Kernel) -> Kernel:
     return chosen
 
 
-def _nearest(kernel: Kernel, rounded: Kernel, scale: Kernel) -> Kernel:
+def _closest(kernel: Kernel, rounded: Kernel, scale: Kernel) -> Kernel:
     """What is closest to `kernel` of all that is rounded to `rounded`: what rounding changed a lot changes
     back at the slightest pull."""
     return np.clip(kernel, rounded - _WITHIN * scale, rounded + _WITHIN * scale)

@@ -20,8 +20,9 @@ from edgewright.export.variants import Variant
 from edgewright.runtime.console import Progress
 from edgewright.runtime.contract import THRESHOLD, InputContract
 from edgewright.runtime.contract.heads import Head
-from edgewright.runtime.errors import InputError
+from edgewright.runtime.errors import DataError, InputError
 from edgewright.train import datasets
+from edgewright.train.checkpoint import split
 
 _VALIDATION = 0.1  # of the training pictures: the epoch that passes keep is chosen by them
 _SHOWN = 20  # of what was let through
@@ -122,10 +123,14 @@ def _refuse_passes_without_data(path: Path, options: Options, variants: Sequence
 
 
 def _training(images: reading.Judged, model: Model, head: Head, options: Options) -> Training:
-    """What passes of a model of one's own train with: without --data those that calibrate, of no class."""
+    """What passes of a model of one's own train with: without --data those that calibrate, of no class.
+
+    Raises:
+        DataError: too few of them to hold some out.
+    """
     dataset = images.dataset
     x = images.calibration if dataset is None else dataset.x_train
-    return Training(
+    training = Training(
         x=x,
         y=np.zeros(len(x), np.int64) if dataset is None else dataset.y_train,
         groups=None if dataset is None else dataset.groups,
@@ -135,6 +140,17 @@ def _training(images: reading.Judged, model: Model, head: Head, options: Options
         head=head.kind,
         normalization=model.normalization,
     )
+    try:
+        split(training.y, training.validation, training.seed, training.groups)
+    except ValueError as failure:
+        got = f"{len(x)} pictures"
+        if dataset is None:
+            got += " that calibrate, a quarter of --pictures or all of --calibration"
+        raise DataError(
+            f"expected pictures enough for passes to train with and a tenth of them, of every class, to be "
+            f"held out, got {got}; add some, or leave the passes out"
+        ) from failure
+    return training
 
 
 def _head(options: Options, facts: Facts) -> Head:

@@ -18,7 +18,7 @@ from edgewright.export.network.model import FileInterface
 from edgewright.export.network.network import Network
 from edgewright.export.source.options import Given
 from edgewright.runtime import Bundle
-from edgewright.runtime.errors import CheckpointError, ExportError, InputError
+from edgewright.runtime.errors import CheckpointError, DataError, ExportError, InputError
 from edgewright.runtime.verification import verify
 from edgewright.train.bridge import to_tf_keras
 from edgewright.train.checkpoint import MODEL
@@ -310,6 +310,14 @@ def test_distill4_of_a_model_of_ones_own_wants_pictures_without_labels(
         InputError, match=r"expected labelled training pictures for qat4.*, got none; add --data"
     ):
         export(net, options(tmp_path / "other", "qat4+onnx-weight-int4", given=given))
+    for count, calibrate in ((3, 0), (4, 1)):
+        np.savez(tmp_path / "few.npz", x=colour.x_test[:count])
+        few = Given(normalization=normalization, pictures=tmp_path / "few.npz")
+        says = (
+            rf"a tenth of them.* held out, got {calibrate} pictures that calibrate, a quarter of --pictures"
+        )
+        with pytest.raises(DataError, match=says):
+            export(net, options(tmp_path / "other", names, given=few))
 
 
 @pytest.mark.slow

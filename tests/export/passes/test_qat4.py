@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from edgewright.export import variants
-from edgewright.export.passes.qat4 import _on_grid, scales
+from edgewright.export.passes.qat4 import kept_on_grid, scales
 from edgewright.export.weights import rounding
 from edgewright.runtime.errors import InputError
 from edgewright.train.stack import import_tf_keras
@@ -28,7 +28,7 @@ def test_qat4_leaves_weights_on_a_grid_keeps_zeros_and_learns() -> None:
         tf_keras.optimizers.Adam(0.02), tf_keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     )
     before, first = model.evaluate(x, y, verbose=0), pruned.copy()
-    model.fit(x, y, epochs=8, verbose=0, callbacks=[_on_grid(tf_keras, [layers[0].kernel])])
+    model.fit(x, y, epochs=8, verbose=0, callbacks=[kept_on_grid(tf_keras, [layers[0].kernel])])
     kernel, last = layers[0].kernel.numpy(), layers[1].kernel.numpy()
     assert rounding.on_grid(kernel.T) is not None
     assert rounding.on_grid(last.T) is None
@@ -43,7 +43,7 @@ def test_qat4_kernel_on_a_grid_keeps_it_and_what_was_barely_rounded_so_goes_firs
     layer = tf_keras.layers.Dense(1, use_bias=False)
     model = tf_keras.Sequential([tf_keras.Input((3,)), layer])
     layer.kernel.assign([[0.7], [0.149], [0.1]])  # on steps of .1: 7, 1.49 and 1
-    grid = _on_grid(tf_keras, [layer.kernel])
+    grid = kept_on_grid(tf_keras, [layer.kernel])
     layer.kernel.assign([[0.7], [0.1], [0.1]])
     model.compile(tf_keras.optimizers.SGD(0.001), "mse")
     x = np.eye(3, dtype=np.float32)[[1, 2]]
