@@ -1,15 +1,31 @@
-"""Which layers of a tf_keras model passes work on: Conv2D and Dense, but not the last of them.
+"""Which layers of a tf_keras model passes work on, and what these see: Conv2D and Dense, but not the last.
 
 The last one decides between close classes and holds few of the weights.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from edgewright.export.weights.moments import (
+    Floats,
+    Moments,
+    enough,
+    patches,
+    places_of,
+    same_padding,
+    sample,
+)
 from edgewright.runtime.errors import InputError
 from edgewright.train.stack import import_tf_keras
+
+if TYPE_CHECKING:
+    from edgewright.export.network.trainer import Trainer
+
+_BATCH = 64  # images
 
 
 def weighted(model: Any) -> list[Any]:
@@ -33,3 +49,63 @@ def wrapped(model: Any, wrap: Callable[[Any], Any]) -> Any:
     return import_tf_keras().models.clone_model(
         model, clone_function=lambda layer: wrap(layer) if id(layer) in chosen else layer
     )
+
+
+def rows(layer: Any) -> Floats:
+    """The weights of a layer, `(outputs, inputs)`."""
+    kernel: Floats = layer.kernel.numpy()
+    return kernel.reshape(-1, kernel.shape[-1]).T
+
+
+def assign(layer: Any, weights: Floats, shift: Floats) -> None:
+    """Give a layer weights `(outputs, inputs)`, and add `shift` `(outputs,)` to its biases if it has some."""
+    layer.kernel.assign(weights.T.reshape(layer.kernel.shape))
+    if layer.use_bias:
+        layer.bias.assign_add(shift.astype(np.float32))
+
+
+def one_by_one(trainer: Trainer, layers: Sequence[Any]) -> Iterator[tuple[Any, Moments | None]]:
+    """Each of these layers of `trainer.model` with what it sees of the training images, in the network as it
+    was given and in what is made of it by then: who takes a layer changes it before the next.
+
+    None instead: it sees too little for conclusions, stands in several places, or an output of it does not
+    see all inputs.
+    """
+    exact, x = trainer.copy(), trainer.examples.x
+    largest = max((int(np.prod(layer.input.shape[1:])) for layer in layers if _is_plain(layer)), default=1)
+    few = len(sample(x, largest))
+    for layer in layers:
+        if not _is_plain(layer):
+            yield layer, None
+            continue
+        inputs, an_image = int(np.prod(layer.kernel.shape[:-1])), int(np.prod(layer.output.shape[1:-1]))
+        wanted = max(few, -(-enough(inputs) // an_image))  # a large image has places enough
+        images = trainer.normalization.apply(x[np.linspace(0, len(x) - 1, min(wanted, len(x))).astype(int)])
+        places = places_of(-(-len(images) // _BATCH))
+        moments = Moments(
+            zip(
+                _seen(exact, exact.get_layer(layer.name), images, places),
+                _seen(trainer.model, layer, images, places),
+                strict=True,
+            )
+        )
+        yield layer, moments if moments.enough else None
+
+
+def _is_plain(layer: Any) -> bool:
+    return len(layer.inbound_nodes) == 1 and getattr(layer, "groups", 1) == 1
+
+
+def _seen(model: Any, layer: Any, images: Floats, places: int) -> Iterator[Floats]:
+    """What `layer` of `model` multiplies its kernel with, `(places, inputs)`, a batch of images each time."""
+    front = import_tf_keras().Model(model.inputs, layer.input)
+    for start in range(0, len(images), _BATCH):
+        values = front(images[start : start + _BATCH], training=False).numpy()
+        if type(layer).__name__ == "Dense":
+            yield values.reshape(-1, values.shape[-1])[:places]
+            continue
+        window = layer.kernel_size, layer.strides, layer.dilation_rate
+        pads = [(0, 0), (0, 0)]
+        if layer.padding == "same":
+            pads = [same_padding(*each) for each in zip(values.shape[1:3], *window, strict=True)]
+        yield patches(values, *window, pads, places)

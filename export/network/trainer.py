@@ -128,17 +128,16 @@ class Trainer:
         model: Any,
         *,
         callbacks: Sequence[Any] = (),
-        ready_at: int = 0,
         learning_rate: float = _LEARNING_RATE,
+        as_it_is: bool = False,
     ) -> None:
         """Train `model` and leave it with its best weights; says in `record` what was done.
 
         Args:
             model: a tf_keras model of raw images to scores.
             callbacks: the pass's own.
-            ready_at: the step from which on the model is what the pass makes of it; epochs that end before
-                are not kept.
             learning_rate: at the start; 1e-4 at most where a base was frozen.
+            as_it_is: if no epoch makes it better, the model is left as it is.
 
         Raises:
             TrainingError: the loss or a weight is no finite number, with the step.
@@ -150,8 +149,8 @@ class Trainer:
             self._batches(),
             lambda guessed: metrics.summary(guessed, self._y),
             callbacks,
-            ready_at,
             learning_rate,
+            as_it_is,
         )
 
     def distill(self, model: Any, *, callbacks: Sequence[Any] = (), steps: int, learning_rate: float) -> None:
@@ -181,7 +180,7 @@ class Trainer:
 
         self._per_epoch = steps
         loss = self.tf_keras.losses.CategoricalCrossentropy(from_logits=self._head == "logits")
-        self._fit(model, loss, batches(), figures, callbacks, learning_rate=learning_rate, as_it_is=True)
+        self._fit(model, loss, batches(), figures, callbacks, learning_rate, as_it_is=True)
 
     def _fit(
         self,
@@ -190,15 +189,14 @@ class Trainer:
         given: Iterator[Any],
         figures: Callable[[Scores], Figures],
         callbacks: Sequence[Any],
-        ready_at: int = 0,
-        learning_rate: float = _LEARNING_RATE,
-        as_it_is: bool = False,
+        learning_rate: float,
+        as_it_is: bool,
     ) -> None:
         rate = self.tf_keras.optimizers.schedules.CosineDecay(
             min(learning_rate, self._highest_rate), self.steps
         )
         model.compile(self.tf_keras.optimizers.Adam(rate), loss)
-        judge = self._judge(model, ready_at, figures, as_it_is)
+        judge = self._judge(model, figures, as_it_is)
         model.fit(
             given,
             steps_per_epoch=self._per_epoch,
@@ -214,7 +212,7 @@ class Trainer:
                 yield self._given[index]
             self._given.on_epoch_end()
 
-    def _judge(self, model: Any, ready_at: int, figures: Callable[[Scores], Figures], as_it_is: bool) -> Any:
+    def _judge(self, model: Any, figures: Callable[[Scores], Figures], as_it_is: bool) -> Any:
         trainer, scores_of = self, scorer(model, self._prepare)
 
         class Judge(self.tf_keras.callbacks.Callback):  # type: ignore[misc,name-defined]
@@ -244,8 +242,6 @@ class Trainer:
                     # TensorFlow's relu makes 0 of NaN on CPUs: the loss may never show it.
                     raise self._failure("finite weights while fine-tuning, got NaN or infinity", step)
                 self._history.append(self._judged())
-                if step < ready_at:
-                    return
                 if self._figures is None or self._history[-1]["loss"] < self._figures["loss"]:
                     self._keep(epoch, self._history[-1])
                 self.model.stop_training = epoch - self._best >= max(_PATIENCE, trainer.epochs // 2)

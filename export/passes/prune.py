@@ -1,8 +1,7 @@
-"""Magnitude pruning: the smallest weights of each layer become zero and stay so.
+"""Pruning: the weights of each layer that it needs least become zero and stay so.
 
-`pruneNN` takes NN percent away, slowly over the first half of the fine-tuning; `prune2x4` two of every
-four neighbours, at once. Source: Zhu, Gupta: To prune, or not to prune, arXiv:1710.01878; NVIDIA's 2:4
-pattern, arXiv:2104.08378; both by TFMOT.
+`pruneNN` takes NN percent of a layer's weights away, `prune2x4` two of every four neighbours, layer by layer
+(`edgewright.export.weights.pruning`), before the first step of training; what is left is trained on.
 """
 
 from __future__ import annotations
@@ -10,15 +9,13 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from edgewright.export.network.layers import refuse_without_weights, wrapped
+from edgewright.export.network.layers import assign, one_by_one, refuse_without_weights, rows, weighted
 from edgewright.export.passes import Pass
+from edgewright.export.weights import pruning
 from edgewright.runtime.errors import InputError
-from edgewright.train.stack import import_tfmot
 
 if TYPE_CHECKING:
     from edgewright.export.network.trainer import Trainer
-
-_UPDATES = 20  # of the masks, until the sparsity is what was asked for
 
 
 class Prune(Pass):
@@ -37,20 +34,35 @@ class Prune(Pass):
         refuse_without_weights(model)
 
     def apply(self, name: str, trainer: Trainer) -> Any:
-        sparsity = import_tfmot().sparsity.keras
-        settings: dict[str, Any]
-        if name == "prune2x4":
-            settings, end = {"sparsity_m_by_n": (2, 4)}, 1
-        else:
-            # A mask is made anew at multiples of `frequency` only: the end must be one of them.
-            frequency = max(1, trainer.steps // (2 * _UPDATES))
-            end = max(1, trainer.steps // 2 // frequency) * frequency
-            share = int(name.removeprefix("prune")) / 100
-            schedule = sparsity.PolynomialDecay(0.0, share, 0, end, frequency=frequency)
-            settings = {"pruning_schedule": schedule}
-        model = wrapped(trainer.model, lambda layer: sparsity.prune_low_magnitude(layer, **settings))
-        trainer.fit(model, callbacks=[sparsity.UpdatePruningStep()], ready_at=end)
-        return sparsity.strip_pruning(model)
+        for layer, moments in one_by_one(trainer, weighted(trainer.model)):
+            has_bias = layer.use_bias
+            if name == "prune2x4":
+                channels = layer.kernel.shape[-2]
+                found = pruning.two_of_four(rows(layer), moments, channels, has_bias=has_bias)
+            else:
+                share = int(name.removeprefix("prune")) / 100
+                found = pruning.by_share(rows(layer), moments, share, has_bias=has_bias)
+            assign(layer, found.weights, found.shift)
+        trainer.fit(trainer.model, callbacks=[_zeros_stay(trainer)], as_it_is=True)
+        return trainer.model
+
+
+def _zeros_stay(trainer: Trainer) -> Any:
+    import tensorflow as tf
+
+    kernels = [layer.kernel for layer in weighted(trainer.model)]
+    kept = [tf.cast(kernel != 0, tf.float32) for kernel in kernels]
+
+    class ZerosStay(trainer.tf_keras.callbacks.Callback):  # type: ignore[misc,name-defined]
+        def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+            self._mask()
+
+        @tf.function  # type: ignore[untyped-decorator]
+        def _mask(self) -> None:
+            for kernel, stays in zip(kernels, kept, strict=True):
+                kernel.assign(kernel * stays)
+
+    return ZerosStay()
 
 
 PASS = Prune()

@@ -7,8 +7,7 @@ brings the layer closer yet. What layers in front have lost is made good too, as
 network that is rounded already, and outputs those of the float one.
 
 Pure linear algebra on the second moments of inputs: the same numbers for the same images, and a layer of a
-ResNet-8 takes a tenth of a second. That grows with the cube of the inputs, so of more than `_TOGETHER` each
-such part is looked at by itself, as if inputs of different parts had nothing to do with each other.
+ResNet-8 takes a tenth of a second.
 
 Sources: Frantar et al.: GPTQ, arXiv:2210.17323, for the columns; Behdin et al.: QuantEase, arXiv:2309.01885,
 for single weights; Nagel et al.: Up or Down? Adaptive Rounding, arXiv:2004.10568, for the goal.
@@ -16,34 +15,27 @@ for single weights; Nagel et al.: Up or Down? Adaptive Rounding, arXiv:2004.1056
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edgewright.train.datasets import Images
+from edgewright.export.weights.moments import Floats, Moments, damped, split_up
 
 BITS = 4
 HOW = "layer by layer for the least error of what each gives, on calibration images; biases take the mean"
 # Layers with the fewest weights keep 8 bits, up to this share of all weights: they are the first ones, and
 # shortcuts, where few weights decide about much.
 SPARED = 0.05
-_MOST_IMAGES, _FEWEST_IMAGES, _HELD = 1024, 32, 2**25  # images, and numbers of the largest tensor for all
-_ROWS = 2**14  # places of a layer that are looked at
-_DAMPING = 0.01  # of the mean second moment
 _CLIPS = np.linspace(
     1.0, 0.55, 10
 )  # shares of a channel's largest weight that the largest code may stand for
 _SWEEPS = 4
 _BLOCK = 128  # columns
-_TOGETHER = 1152  # inputs: those of a 3x3 convolution of 128 channels
 _AT_ONCE = 2**24  # numbers
-_PLACES_AN_INPUT = 4
 _EXACT = 1e-4  # of a step: what floats lose on the way into a file
 
-Floats = NDArray[np.floating[Any]]
 Mask = NDArray[np.bool_]
 Codes = NDArray[np.int8]
 
@@ -56,13 +48,6 @@ class Rounded:
     codes: Codes
     scales: NDArray[np.float32]
     shift: Floats
-
-
-def sample(images: Images, largest: int) -> Images:
-    """As many of the images, spread evenly, as their tensors, of at most `largest` numbers each, allow."""
-    count = min(len(images), max(_FEWEST_IMAGES, min(_MOST_IMAGES, _HELD // max(largest, 1))))
-    chosen: Images = images[np.linspace(0, len(images) - 1, count).astype(int)]
-    return chosen
 
 
 def bits(sizes: Mapping[int, int], bits: int = BITS) -> dict[int, int]:
@@ -83,87 +68,11 @@ def note(bits: Mapping[int, int]) -> str:
     return f"int4 per channel{small}, of depthwise convolutions int8"
 
 
-def patches(
-    values: Floats,
-    size: Sequence[int],
-    strides: Sequence[int],
-    dilations: Sequence[int],
-    pads: Sequence[Sequence[int]],
-    places: int,
-) -> Floats:
-    """What a convolution multiplies its kernel with, `(places, height * width * channels)`.
-
-    Args:
-        values: `(n, height, width, channels)`.
-        size, strides, dilations: of the kernel, height and width.
-        pads: zeros before and behind, of height and width.
-        places: how many are taken at most, evenly over all.
-    """
-    padded = np.pad(values, ((0, 0), tuple(pads[0]), tuple(pads[1]), (0, 0)))
-    reach = [(taps - 1) * dilation + 1 for taps, dilation in zip(size, dilations, strict=True)]
-    rows, columns = (
-        (extent - covered) // stride + 1
-        for extent, covered, stride in zip(padded.shape[1:3], reach, strides, strict=True)
-    )
-    total = len(values) * rows * columns
-    chosen = np.linspace(0, total - 1, min(places, total)).astype(int)
-    image, row, column = np.unravel_index(chosen, (len(values), rows, columns))
-    row, column = row * strides[0], column * strides[1]
-    taken = [
-        padded[image, row + i * dilations[0], column + j * dilations[1]]
-        for i in range(size[0])
-        for j in range(size[1])
-    ]
-    return np.concatenate(taken, axis=1)
-
-
-def same_padding(extent: int, size: int, stride: int, dilation: int) -> tuple[int, int]:
-    """Zeros before and behind that leave one output a stride, the odd one behind."""
-    missing = max(0, (-(-extent // stride) - 1) * stride + (size - 1) * dilation + 1 - extent)
-    return missing // 2, missing - missing // 2
-
-
 def packed(codes: Codes) -> Codes:
     """Codes of 4 bits, two to a byte, the first in its lower half."""
     flat = np.append(codes.ravel(), np.zeros(codes.size % 2, np.int8))
     pairs: Codes = (flat[::2] & 15) | (flat[1::2] << 4)
     return pairs
-
-
-def places_of(batches: int) -> int:
-    """How many places of each batch are looked at."""
-    return max(1, _ROWS // batches)
-
-
-def enough(inputs: int) -> int:
-    """How many places of a layer with so many inputs it takes that what suits them suits others too."""
-    return _PLACES_AN_INPUT * min(inputs, _TOGETHER)
-
-
-class Moments:
-    """Means and second moments of what a layer is given, and of what it should have been given."""
-
-    def __init__(self, pairs: Iterable[tuple[Floats, Floats]]) -> None:
-        """Each of the `pairs` is `(places, inputs)` of the float network and of the rounded one."""
-        exact, given = (np.concatenate(part) for part in zip(*pairs, strict=True))
-        self.exact, self.given = (part.mean(axis=0, dtype=np.float64) for part in (exact, given))
-        self._exact, self._given = exact, given
-
-    @property
-    def enough(self) -> bool:
-        """Whether there are so many places that what suits them suits others too."""
-        return len(self._given) >= enough(self._given.shape[1])
-
-    def among(self, part: slice, centred: bool) -> tuple[Floats, Floats]:
-        """Of that part of the inputs the second moments of what is given, `(inputs, inputs)`, and those of
-        exact with given ones; around the means if a bias makes up for these."""
-        exact, given, count = self._exact[:, part], self._given[:, part], len(self._given)
-        square = (given.T @ given).astype(np.float64) / count
-        cross = (exact.T @ given).astype(np.float64) / count
-        if centred:
-            square -= np.outer(self.given[part], self.given[part])
-            cross -= np.outer(self.exact[part], self.given[part])
-        return square, cross
 
 
 class _Part:
@@ -173,7 +82,7 @@ class _Part:
     def __init__(self, weights: Floats, moments: Moments, part: slice, centred: bool) -> None:
         square, cross = moments.among(part, centred)
         self.columns = part
-        self.square = square + np.eye(len(square)) * max(_DAMPING * np.trace(square) / len(square), 1e-12)
+        self.square = damped(square)
         self.order = np.argsort(-np.diag(self.square), kind="stable")
         inverse = np.linalg.inv(self.square[np.ix_(self.order, self.order)])
         self.upper = np.linalg.cholesky(inverse).T
@@ -224,8 +133,7 @@ def rounded(weights: Floats, moments: Moments, bits: int, *, has_bias: bool) -> 
     weights = weights.astype(np.float64)
     most = 2 ** (bits - 1) - 1
     count = weights.shape[1]
-    slices = [slice(start, min(start + _TOGETHER, count)) for start in range(0, count, _TOGETHER)]
-    parts = [_Part(weights, moments, part, has_bias) for part in slices]
+    parts = [_Part(weights, moments, part, has_bias) for part in split_up(count)]
     codes, scales = np.empty(weights.shape, np.int8), np.empty(len(weights))
     few = max(1, _AT_ONCE // (len(_CLIPS) * count))  # outputs
     for start in range(0, len(weights), few):
@@ -241,8 +149,8 @@ def on_scales(weights: Floats, scales: Floats, moments: Moments, *, has_bias: bo
     weights, scales = weights.astype(np.float64), scales.astype(np.float64)
     most, count = 127, weights.shape[1]
     codes = np.empty(weights.shape)
-    for start in range(0, count, _TOGETHER):
-        part = _Part(weights, moments, slice(start, min(start + _TOGETHER, count)), has_bias)
+    for columns in split_up(count):
+        part = _Part(weights, moments, columns, has_bias)
         free = weights[:, part.columns] != 0
         found = _by_columns(part.weights, free, part, scales, most)
         for _ in range(_SWEEPS):

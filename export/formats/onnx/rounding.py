@@ -17,7 +17,8 @@ from edgewright.export.formats.onnx import run as onnx_run
 from edgewright.export.formats.onnx.equalization import shapes
 from edgewright.export.network.float_network import INPUT, FloatNetwork
 from edgewright.export.weights import rounding
-from edgewright.export.weights.rounding import Moments, Rounded
+from edgewright.export.weights.moments import Moments, patches, places_of, same_padding, sample
+from edgewright.export.weights.rounding import Rounded
 from edgewright.runtime.errors import ExportError
 from edgewright.train.datasets import Images
 
@@ -71,7 +72,7 @@ def refine(model: Any, bits: Mapping[int, int], network: FloatNetwork, images: I
     exact = onnx.ModelProto.FromString(model.SerializeToString())
     held = {constant.name: constant for constant in graph.initializer}
     known = shapes(onnx.shape_inference.infer_shapes(model).graph)
-    chosen = rounding.sample(images, max(int(np.prod(shape)) for shape in known.values()))
+    chosen = sample(images, max(int(np.prod(shape)) for shape in known.values()))
     given: onnx_run.Held = {INPUT: list(network.batches(chosen))}
     true, start = given, 0
     stored = {}
@@ -152,7 +153,7 @@ def _rounded(
     if ours is None and bits == 8:
         ours = rounding.nearest(weights, bits)
     if ours is None:
-        few = rounding.places_of(len(given))
+        few = places_of(len(given))
         pairs = zip(exact, given, strict=True)
         moments = Moments(
             [(seen(node, shape, first, few), seen(node, shape, second, few)) for first, second in pairs]
@@ -173,11 +174,9 @@ def seen(node: Any, shape: Sequence[int], values: Values, most: int) -> Values:
     if chosen.get("auto_pad", b"NOTSET") in (b"SAME_UPPER", b"SAME_LOWER"):
         lower = chosen["auto_pad"] == b"SAME_LOWER"
         extents = values.shape[2:]
-        ends = [
-            rounding.same_padding(*numbers) for numbers in zip(extents, size, strides, dilations, strict=True)
-        ]
+        ends = [same_padding(*numbers) for numbers in zip(extents, size, strides, dilations, strict=True)]
         ends = [(behind, before) if lower else (before, behind) for before, behind in ends]
-    return rounding.patches(values.transpose(0, 2, 3, 1), size, strides, dilations, ends, most)
+    return patches(values.transpose(0, 2, 3, 1), size, strides, dilations, ends, most)
 
 
 def attributes(node: Any) -> dict[str, Any]:

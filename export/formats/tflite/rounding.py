@@ -14,7 +14,8 @@ from edgewright.export.formats.tflite import tree as tflite_tree
 from edgewright.export.formats.tflite.tree import Operator
 from edgewright.export.network.float_network import batches
 from edgewright.export.weights import rounding
-from edgewright.export.weights.rounding import Moments, Rounded
+from edgewright.export.weights.moments import Moments, patches, places_of, same_padding, sample
+from edgewright.export.weights.rounding import Rounded
 from edgewright.runtime.errors import ExportError
 from edgewright.train.datasets import Images
 
@@ -67,7 +68,7 @@ def rounded(raw: bytes, bits: Mapping[int, int], images: Images) -> dict[int, St
     order = tflite_tree.operators(tree)
     (first,) = (int(index) for index in tree.subgraphs[0].inputs)
     described = tree.subgraphs[0].tensors[first]
-    chosen = rounding.sample(images, max(_size(tree, op.outputs[0]) for op in order))
+    chosen = sample(images, max(_size(tree, op.outputs[0]) for op in order))
     held = {first: list(batches(chosen, int(described.shape[0]), tflite_tree.dtype(tree, first)))}
     known, start = held, 0
     result: dict[int, Stored] = {}
@@ -96,7 +97,7 @@ def _rounded(
     if ours is None and bits == 8:
         ours = rounding.nearest(weights, bits)
     if ours is None:
-        few = rounding.places_of(len(given))
+        few = places_of(len(given))
         pairs = [
             [seen(tree, place, op, batch, few) for batch in pair] for pair in zip(exact, given, strict=True)
         ]
@@ -121,10 +122,8 @@ def seen(tree: Any, place: int, op: Operator, values: Values, most: int) -> Valu
     pads = [(0, 0), (0, 0)]
     if options.padding == _SAME:
         extents = values.shape[1:3]
-        pads = [
-            rounding.same_padding(*numbers) for numbers in zip(extents, size, strides, dilations, strict=True)
-        ]
-    return rounding.patches(values, size, strides, dilations, pads, most)
+        pads = [same_padding(*numbers) for numbers in zip(extents, size, strides, dilations, strict=True)]
+    return patches(values, size, strides, dilations, pads, most)
 
 
 def _advanced(

@@ -113,10 +113,21 @@ def test_trainer_stops_after_epochs_that_bring_nothing_the_later_the_more_there_
     assert (trainer.record["epochs"], trainer.record["best_epoch"]) == (trained, 1)
 
 
-def test_trainer_keeps_no_epochs_before_a_pass_is_ready(dense: Any, make_trainer: MakeTrainer) -> None:
-    trainer = make_trainer(dense, epochs=2)
-    trainer.fit(trainer.model, ready_at=6)
-    assert (trainer.record["epochs"], trainer.record["best_epoch"]) == (2, 2)
+@pytest.mark.slow
+def test_trainer_leaves_a_model_as_it_is_if_asked_to_and_no_epoch_makes_it_better(
+    dense: Any, make_trainer: MakeTrainer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for as_it_is in (True, False):
+        losses = iter(range(100))
+        monkeypatch.setattr(
+            "edgewright.export.network.trainer.metrics.summary",
+            lambda *_, losses=losses: {"loss": next(losses), "accuracy": 0.5},
+        )
+        trainer = make_trainer(dense, epochs=1)
+        before = trainer.model.get_weights()
+        trainer.fit(trainer.model, as_it_is=as_it_is)
+        same = all(map(np.array_equal, before, trainer.model.get_weights()))
+        assert (trainer.record["best_epoch"], same) == ((0, True) if as_it_is else (1, False))
 
 
 @pytest.mark.slow

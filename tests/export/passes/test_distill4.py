@@ -9,13 +9,11 @@ import numpy as np
 import pytest
 
 from edgewright.export import passes, variants
-from edgewright.export.network.trainer import Examples, Trainer
+from edgewright.export.network.trainer import Trainer
 from edgewright.export.passes import distill4, qat4
 from edgewright.export.weights import rounding
 from edgewright.runtime.errors import InputError
-from edgewright.train import recipe
 from edgewright.train.datasets import Dataset
-from edgewright.train.normalization import Normalization
 
 MakeTrainer = Callable[[Any], Trainer]
 
@@ -38,23 +36,6 @@ def test_distill4_is_for_files_of_4_bits(name: str, says: str) -> None:
 def test_distill4_alone_of_all_passes_wants_no_labels() -> None:
     names = ("prune80", "cluster16", "qat", "qat4", "distill4", "finetune")
     assert [name for name in names if not passes.get(name).labelled] == ["distill4"]
-
-
-@pytest.fixture
-def trained_on(colour: Dataset) -> MakeTrainer:
-    def make(model: Any) -> Trainer:
-        x, y = colour.x_train, colour.y_train
-        return Trainer(
-            model,
-            recipe=recipe.get("fashion-mlp"),
-            head="softmax",
-            normalization=Normalization.of_range(-1.0, 1.0),
-            examples=Examples(x=x[:600], y=y[:600], x_validation=x[600:800], y_validation=y[600:800]),
-            epochs=1,
-            seed=0,
-        )
-
-    return make
 
 
 @pytest.mark.slow

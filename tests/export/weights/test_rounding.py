@@ -6,23 +6,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from edgewright.export.weights import rounding
-from edgewright.export.weights.rounding import Moments, Rounded
+from edgewright.export.weights import moments, rounding
+from edgewright.export.weights.moments import Moments, patches, same_padding
+from edgewright.export.weights.rounding import Rounded
 
 Floats = NDArray[np.float32]
-
-
-@pytest.fixture(scope="module")
-def inputs() -> Floats:
-    """Inputs that go along with each other, as those of neighbouring pixels, behind a ReLU."""
-    random = np.random.default_rng(0)
-    mixed = random.normal(size=(4000, 12)) @ random.normal(size=(12, 72)) + random.normal(size=(4000, 72))
-    return np.maximum(mixed + 0.5, 0).astype(np.float32)
-
-
-@pytest.fixture(scope="module")
-def weights() -> Floats:
-    return np.random.default_rng(1).normal(0, 0.1, (16, 72)).astype(np.float32)
 
 
 def floats(layer: Rounded) -> Floats:
@@ -73,7 +61,7 @@ def test_rounding_of_many_inputs_looks_at_parts_and_few_outputs_at_once(
     monkeypatch.setattr(rounding, "_AT_ONCE", 1)
     same = rounding.rounded(weights, Moments([(inputs, inputs)]), 4, has_bias=True)
     np.testing.assert_array_equal(same.codes, whole.codes)
-    monkeypatch.setattr(rounding, "_TOGETHER", 40)
+    monkeypatch.setattr(moments, "TOGETHER", 40)
     parts = rounding.rounded(weights, Moments([(inputs, inputs)]), 4, has_bias=True)
     plain = error(rounding.nearest(weights, 4), weights, inputs, inputs)
     off = error(parts, weights, inputs, inputs)
@@ -136,12 +124,11 @@ def test_patches_are_what_a_convolution_multiplies() -> None:
         pads = [(0, 0), (0, 0)]
         if padding == "SAME":
             pads = [
-                rounding.same_padding(*numbers)
-                for numbers in zip((9, 7), (3, 2), strides, dilations, strict=True)
+                same_padding(*numbers) for numbers in zip((9, 7), (3, 2), strides, dilations, strict=True)
             ]
-        rows = rounding.patches(values, (3, 2), strides, dilations, pads, 10_000)
+        rows = patches(values, (3, 2), strides, dilations, pads, 10_000)
         np.testing.assert_allclose(rows @ kernel.reshape(-1, 4), wanted.reshape(-1, 4), atol=1e-5)
-        few = rounding.patches(values, (3, 2), strides, dilations, pads, 5)
+        few = patches(values, (3, 2), strides, dilations, pads, 5)
         assert few.shape == (5, 18)
 
 

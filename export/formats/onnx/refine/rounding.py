@@ -24,7 +24,7 @@ from edgewright.export.formats.onnx import run as onnx_run
 from edgewright.export.formats.onnx.equalization import shapes
 from edgewright.export.network.float_network import INPUT
 from edgewright.export.weights import rounding
-from edgewright.export.weights.rounding import Moments
+from edgewright.export.weights.moments import Moments, places_of, sample
 
 Values = NDArray[Any]
 
@@ -38,14 +38,14 @@ def refine(quantized: Any, context: Context) -> str | None:
     if not layers:
         return None
     largest = max(int(np.prod(shape)) for shape in shapes(float32.graph).values())
-    batches = list(network.batches(rounding.sample(context.calibration, largest)))
+    batches = list(network.batches(sample(context.calibration, largest)))
     constants = {constant.name: constant for constant in quantized.graph.initializer}
     numbers = {name: numpy_helper.to_array(constant) for name, constant in constants.items()}
     exact_ones = {c.name: numpy_helper.to_array(c) for c in float32.graph.initializer}
     done = 0
     for layer in layers:
         kernel = exact_ones[layer.twin.input[1]]
-        few = rounding.places_of(len(batches))
+        few = places_of(len(batches))
         exact, given = (
             [onnx_rounding.seen(layer.twin, kernel.shape, batch, few) for batch in _values(*read, batches)]
             for read in ((float32, layer.twin.input[0]), (quantized, layer.node.input[0]))

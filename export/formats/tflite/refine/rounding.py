@@ -12,7 +12,7 @@ from edgewright.export.formats.tflite import rounding as tflite_rounding
 from edgewright.export.formats.tflite import run as tflite_run
 from edgewright.export.formats.tflite import tree as tflite_tree
 from edgewright.export.weights import rounding
-from edgewright.export.weights.rounding import Floats, Moments
+from edgewright.export.weights.moments import Floats, Moments, places_of, sample
 
 _KINDS = ("CONV_2D", "FULLY_CONNECTED")
 
@@ -28,7 +28,7 @@ def refine(tree: Any, context: Context) -> str | None:
     ]:
         return None
     largest = max(int(np.prod(_shape(twin, op.outputs[0])[1:])) for op in likes)
-    images, shown = (rounding.sample(x, largest) for x in (context.calibration, context.shown))
+    images, shown = (sample(x, largest) for x in (context.calibration, context.shown))
     done = 0
     for place, like in zip(layers, twins, strict=True):
         op, exact_op = order[place], likes[like]
@@ -38,7 +38,7 @@ def refine(tree: Any, context: Context) -> str | None:
         exact = [batch for (batch,) in tflite_run.tensors(float32, [exact_op.inputs[0]], shown)]
         codes = [batch for (batch,) in tflite_run.tensors(tflite_tree.write(tree), [op.inputs[0]], images)]
         given = [(batch.astype(np.float32) - zero_point) * np.float32(scale) for batch in codes]
-        few = rounding.places_of(len(exact))
+        few = places_of(len(exact))
         moments = Moments(
             (
                 tflite_rounding.seen(twin, like, exact_op, a, few),
