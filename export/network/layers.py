@@ -80,15 +80,13 @@ def one_by_one(trainer: Trainer, layers: Sequence[Any]) -> Iterator[tuple[Any, M
             continue
         inputs, an_image = int(np.prod(layer.kernel.shape[:-1])), int(np.prod(layer.output.shape[1:-1]))
         wanted = max(few, -(-enough(inputs) // an_image))  # a large image has places enough
-        images = trainer.normalization.apply(x[np.linspace(0, len(x) - 1, min(wanted, len(x))).astype(int)])
-        places = places_of(-(-len(images) // _BATCH))
-        moments = Moments(
-            zip(
-                _seen(exact, exact.get_layer(layer.name), images, places),
-                _seen(trainer.model, layer, images, places),
-                strict=True,
-            )
-        )
+        chosen = np.linspace(0, len(x) - 1, min(wanted, len(x))).astype(int)
+        batches = [x[chosen[start : start + _BATCH]] for start in range(0, len(chosen), _BATCH)]
+        places = places_of(len(batches))
+        exactly = _inputs(exact, exact.get_layer(layer.name), places)
+        by_then = _inputs(trainer.model, layer, places)
+        prepared = map(trainer.normalization.apply, batches)
+        moments = Moments((exactly(images), by_then(images)) for images in prepared)
         yield layer, moments if moments.enough else None
 
 
@@ -96,16 +94,18 @@ def _is_plain(layer: Any) -> bool:
     return len(layer.inbound_nodes) == 1 and getattr(layer, "groups", 1) == 1
 
 
-def _seen(model: Any, layer: Any, images: Floats, places: int) -> Iterator[Floats]:
-    """What `layer` of `model` multiplies its kernel with, `(places, inputs)`, a batch of images each time."""
+def _inputs(model: Any, layer: Any, places: int) -> Callable[[Floats], Floats]:
+    """What `layer` of `model` multiplies its kernel with for given images, `(places, inputs)`."""
     front = import_tf_keras().Model(model.inputs, layer.input)
-    for start in range(0, len(images), _BATCH):
-        values = front(images[start : start + _BATCH], training=False).numpy()
+
+    def inputs(images: Floats) -> Floats:
+        values: Floats = front(images, training=False).numpy()
         if type(layer).__name__ == "Dense":
-            yield values.reshape(-1, values.shape[-1])[:places]
-            continue
+            return values.reshape(-1, values.shape[-1])[:places]
         window = layer.kernel_size, layer.strides, layer.dilation_rate
         pads = [(0, 0), (0, 0)]
         if layer.padding == "same":
             pads = [same_padding(*each) for each in zip(values.shape[1:3], *window, strict=True)]
-        yield patches(values, *window, pads, places)
+        return patches(values, *window, pads, places)
+
+    return inputs

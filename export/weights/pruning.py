@@ -5,9 +5,6 @@ third of those that are to go are removed at a time; then the weights left take 
 layer gives what it gave in the whole network, as nearly as they can, from the inputs that layers pruned
 before leave it.
 
-A MobileNetV2 that said what an image is for .93 of them said so for .08 with the smallest 80 % of each layer
-at zero, and for .83 with as many removed like this, before any training.
-
 Sources: LeCun, Denker, Solla: Optimal Brain Damage, 1989, and Sun et al., arXiv:2306.11695, for what a weight
 counts; Hubara et al., arXiv:2102.08124, for the fit; NVIDIA's 2:4 pattern, arXiv:2104.08378.
 """
