@@ -244,7 +244,8 @@ class Trainer:
                 self._history.append(self._judged())
                 if self._figures is None or self._history[-1]["loss"] < self._figures["loss"]:
                     self._keep(epoch, self._history[-1])
-                self.model.stop_training = epoch - self._best >= max(_PATIENCE, trainer.epochs // 2)
+                losses = [each["loss"] for each in self._history]  # none as it was: a cosine gains at its end
+                self.model.stop_training = epoch - np.argmin(losses) >= max(_PATIENCE, trainer.epochs // 2)
 
             def _judged(self) -> Figures:
                 return figures(metrics.probabilities(scores_of(trainer._x), trainer._head))

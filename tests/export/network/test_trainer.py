@@ -131,6 +131,20 @@ def test_trainer_leaves_a_model_as_it_is_if_asked_to_and_no_epoch_makes_it_bette
 
 
 @pytest.mark.slow
+def test_trainer_goes_on_while_the_loss_falls_to_what_it_was(
+    dense: Any, make_trainer: MakeTrainer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    losses = iter([1.0, 1.5, 1.4, 1.3, 1.2, 0.9, 1.0])
+    monkeypatch.setattr(
+        "edgewright.export.network.trainer.metrics.summary",
+        lambda *_: {"loss": next(losses), "accuracy": 0.5},
+    )
+    trainer = make_trainer(dense, epochs=6)
+    trainer.fit(trainer.model, as_it_is=True)
+    assert (trainer.record["epochs"], trainer.record["best_epoch"]) == (6, 5)
+
+
+@pytest.mark.slow
 def test_trainer_with_the_same_seed_gives_the_same_weights(
     build_conv: BuildConv, make_trainer: MakeTrainer
 ) -> None:
