@@ -311,6 +311,7 @@ def _runtime(rows: Rows, environment: Row) -> str:
 
 _RENDERERS: Mapping[str, tuple[str, Callable[[Rows, Row], str]]] = {
     "train": ("train", trainings.train),
+    "choices": ("choices", trainings.choices),
     "demo": ("export", _demo),
     "drops": ("export", _drops),
     "export": ("export", _export),

@@ -62,9 +62,12 @@ def _figure(name: str, *roots: str, within: tuple[str, ...], rule: str = "") -> 
     return _part(name, (*(roots or (own, f"{own}.*")),), ("benchmarks", *within), rule)
 
 
-def _train(row: Row) -> Part:
+def _train(row: Row, rule: str = "") -> Part:
+    """Of a recipe of ours, or of one that `package.module:name` names."""
     recipe = str(row["recipe"])
-    return _part(f"train {recipe}", ("train.fitting.fit", f"train.recipes.{_file(recipe)}"), _TRAIN)
+    module, named, _ = recipe.removeprefix("edgewright.").partition(":")
+    root = module if named else f"train.recipes.{_file(recipe)}"
+    return _part(f"train {recipe}", ("train.fitting.fit", root), (*_TRAIN, *([root] if named else [])), rule)
 
 
 def _export(row: Row) -> Part:
@@ -126,6 +129,7 @@ def _file(name: str) -> str:
 _OF: Mapping[str, Callable[[Row], Part]] = {
     "train": _train,
     "export": _export,
+    "choices": lambda row: _train(row, "choices"),
     "int4": lambda row: _part("int4", _EXPORT_ROOTS, _EXPORT),
     "bench": _bench,
     "gpu": lambda row: _on_gpu("gpu", "gpu"),
@@ -189,6 +193,7 @@ def all_parts(kind: str, tree: code.Tree) -> list[Part]:
     peers = [name.rpartition(".")[2] for name in tree.modules("benchmarks.figures.peers") if "._" not in name]
     rows: Mapping[str, list[Row]] = {
         "train": [{"recipe": name} for name in recipes],
+        "choices": [{"recipe": name} for name in ("mnist-cnn", "cifar10-cnn", f"{_FIGURES}.choices.others:")],
         "bench": [{"target": name} for name in sorted(targets)],
         "peers": [{"peer": name} for name in peers],
         "compare": [{"machine": name} for name in ("simulated", "this one")],

@@ -28,6 +28,7 @@ Key = tuple[object, ...]
 # What tells the rows of a file apart.
 _KEYS = {
     "train": "recipe data seed",
+    "choices": "recipe seed",
     "export": "recipe data seed variant",
     "int4": "recipe data variant",
     "bench": "recipe variant target threads metric",

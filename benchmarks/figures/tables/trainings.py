@@ -1,4 +1,4 @@
-"""The table of what every recipe reaches."""
+"""Tables of what recipes reach, and of what they would reach otherwise."""
 
 from __future__ import annotations
 
@@ -26,6 +26,19 @@ def train(rows: Rows, _: Row) -> str:
     ]
     columns = ("recipe", "data", "parameters", "seeds", "epochs", "best", "seconds")
     return markdown((*columns, *(f"{name} accuracy" for name in _PARTS.values())), lines, left=2)
+
+
+def choices(rows: Rows, _: Row) -> str:
+    """A row a choice: what validation images say of the recipe as it is, and as it might have been."""
+    lines = []
+    for recipe in dict.fromkeys(row["of"] for row in rows):
+        of = [row for row in rows if row["of"] == recipe]
+        ways = [[row for row in of if (row["recipe"] == recipe) is own] for own in (True, False)]
+        figures = [_mean([row["validation_accuracy"] for row in way]) if way else "-" for way in ways]
+        seeds = " and ".join(dict.fromkeys(str(len(way)) for way in ways))
+        lines.append((f"`{recipe}`", of[0]["choice"], figures[0], of[0]["otherwise"], figures[1], seeds))
+    columns = ("recipe", "chosen", "validation accuracy", "otherwise", "validation accuracy", "seeds")
+    return markdown(columns, lines, left=2)
 
 
 def _range(values: Sequence[float], digits: int = 0) -> str:
