@@ -18,7 +18,11 @@ def _without_dropout(keras: Any, shape: tuple[int, int, int], classes: int) -> A
     return keras.Sequential([keras.Input(shape, name="image"), *kept], name="mnist_cnn_without_dropout")
 
 
-MNIST_CNN_WITHOUT_DROPOUT = dataclasses.replace(MNIST_CNN, build=_without_dropout)
+MNIST_CNN_WITHOUT_DROPOUT = dataclasses.replace(
+    MNIST_CNN, build=_without_dropout, summary="mnist-cnn without its Dropout layer"
+)
 CIFAR10_CNN_AT_A_CONSTANT_RATE = dataclasses.replace(
-    CIFAR10_CNN, optimizer=lambda keras, steps: keras.optimizers.Adam()
+    CIFAR10_CNN,
+    optimizer=lambda keras, steps: keras.optimizers.Adam(),
+    summary="cifar10-cnn with Adam at its own rate all along",
 )
