@@ -1,6 +1,6 @@
 """What recipes would be otherwise, trained by name.
 
-edgewright train --model edgewright.benchmarks.figures.choices.others:MNIST_CNN_WITHOUT_DROPOUT --out checkpoint
+edgewright train --model edgewright.benchmarks.figures.choices.others:MNIST_CNN_WITHOUT_DROPOUT --out net
 """
 
 from __future__ import annotations
