@@ -1,8 +1,8 @@
 """A plain convolutional network on MNIST: convolution, pooling and a dense layer, one-hot labels.
 
 Loss, optimizer, 5 epochs and batches of 64 are those of the published project that it reproduces, which
-names no filter counts. The Dropout layer is added: without it five epochs end at .990 on the test set, with
-it at .991.
+names no filter counts. The Dropout layer is added: of their validation images three seeds end at .9909 in the
+mean with it, at .9886 without it (`make results-choices`).
 """
 
 from __future__ import annotations
