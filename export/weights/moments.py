@@ -84,7 +84,7 @@ class Moments:
     """Means and second moments of what a layer is given, and of what it should have been given."""
 
     def __init__(self, pairs: Iterable[tuple[Floats, Floats]]) -> None:
-        """Each of the `pairs` is `(places, inputs)` of the float network and of the rounded one."""
+        """Each of the `pairs` is `(places, inputs)` of the float network and of what is made of it."""
         exact, given = (np.concatenate(part) for part in zip(*pairs, strict=True))
         self.exact, self.given = (part.mean(axis=0, dtype=np.float64) for part in (exact, given))
         self._exact, self._given = exact, given
